@@ -1,0 +1,147 @@
+"""Label spaces: which categories a data set knows, and in which order the network sees them.
+
+A *category* is a named class of a data set, thing or stuff, with its color and its id there. A *class* is the
+position of a category in its label space, ``0..C-1``; networks, losses and metrics speak of classes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Category:
+    """One category of a data set.
+
+    Attributes:
+        name: what people call it.
+        id: the data set's own number for it, at least 0.
+        isthing: whether it is countable (a thing) or amorphous (stuff).
+        color: red, green, blue, each in 0..255.
+    """
+
+    name: str
+    id: int
+    isthing: bool
+    color: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        if self.id < 0:
+            raise ValueError(f"category {self.name!r}: expected an id of at least 0, got {self.id}")
+        if len(self.color) != 3 or not all(0 <= c <= 255 for c in self.color):
+            raise ValueError(f"category {self.name!r}: expected a color of three numbers in 0..255, got {self.color}")
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """An ordered, frozen tuple of categories; the class of a category is its position.
+
+    Raises:
+        ValueError: if there is no category, there are more than 254, or two share an id or a name.
+    """
+
+    categories: tuple[Category, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.categories) <= 254:
+            raise ValueError(f"expected 1 to 254 categories, got {len(self.categories)}")
+        for what in ("id", "name"):
+            values = [getattr(category, what) for category in self.categories]
+            doubled = sorted({str(v) for v in values if values.count(v) > 1})
+            if doubled:
+                raise ValueError(f"expected categories with distinct {what}s, got these twice: {', '.join(doubled)}")
+
+    def __len__(self) -> int:
+        return len(self.categories)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes C."""
+        return len(self.categories)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Category names by class."""
+        return tuple(category.name for category in self.categories)
+
+    @cached_property
+    def is_thing(self) -> tuple[bool, ...]:
+        """Whether each class is a thing."""
+        return tuple(category.isthing for category in self.categories)
+
+    @cached_property
+    def things(self) -> tuple[int, ...]:
+        """The thing classes, ascending."""
+        return tuple(c for c, isthing in enumerate(self.is_thing) if isthing)
+
+    @cached_property
+    def stuff(self) -> tuple[int, ...]:
+        """The stuff classes, ascending."""
+        return tuple(c for c, isthing in enumerate(self.is_thing) if not isthing)
+
+    @cached_property
+    def class_of_id(self) -> Mapping[int, int]:
+        """Class by the data set's category id."""
+        return {category.id: c for c, category in enumerate(self.categories)}
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The categories as plain containers, in the form of COCO panoptic's ``categories``."""
+        return [
+            {"id": c.id, "name": c.name, "isthing": int(c.isthing), "color": list(c.color)} for c in self.categories
+        ]
+
+    @classmethod
+    def from_dicts(cls, categories: Iterable[Mapping[str, Any]]) -> LabelSpace:
+        """The inverse of :meth:`to_dicts`; a category without a color gets one derived from its position.
+
+        Raises:
+            ValueError: if a category lacks ``id``, ``name`` or ``isthing``, or the label space would be invalid.
+        """
+        built = []
+        for position, category in enumerate(categories):
+            lacking = [key for key in ("id", "name", "isthing") if key not in category]
+            if lacking:
+                raise ValueError(f"category {dict(category)}: expected the key {lacking[0]!r}, which it lacks")
+            color = tuple(int(c) for c in category.get("color", default_color(position)))
+            built.append(Category(str(category["name"]), int(category["id"]), bool(category["isthing"]), color))
+        return cls(tuple(built))
+
+
+def default_color(position: int) -> tuple[int, int, int]:
+    """A color for the category at this position: golden-ratio steps around the hue circle, two brightnesses."""
+    import colorsys
+
+    red, green, blue = colorsys.hsv_to_rgb((position * 0.618034) % 1.0, 0.75, 0.95 if position % 2 == 0 else 0.65)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _cityscapes() -> LabelSpace:
+    rows = (  # name, labelId, thing, color: the 19 classes that Cityscapes evaluates, in the order of its trainIds
+        ("road", 7, False, (128, 64, 128)),
+        ("sidewalk", 8, False, (244, 35, 232)),
+        ("building", 11, False, (70, 70, 70)),
+        ("wall", 12, False, (102, 102, 156)),
+        ("fence", 13, False, (190, 153, 153)),
+        ("pole", 17, False, (153, 153, 153)),
+        ("traffic light", 19, False, (250, 170, 30)),
+        ("traffic sign", 20, False, (220, 220, 0)),
+        ("vegetation", 21, False, (107, 142, 35)),
+        ("terrain", 22, False, (152, 251, 152)),
+        ("sky", 23, False, (70, 130, 180)),
+        ("person", 24, True, (220, 20, 60)),
+        ("rider", 25, True, (255, 0, 0)),
+        ("car", 26, True, (0, 0, 142)),
+        ("truck", 27, True, (0, 0, 70)),
+        ("bus", 28, True, (0, 60, 100)),
+        ("train", 31, True, (0, 80, 100)),
+        ("motorcycle", 32, True, (0, 0, 230)),
+        ("bicycle", 33, True, (119, 11, 32)),
+    )
+    return LabelSpace(tuple(Category(*row) for row in rows))
+
+
+CITYSCAPES = _cityscapes()
+"""The 19 evaluated classes of Cityscapes (Cordts et al. 2016); category ids are its labelIds."""

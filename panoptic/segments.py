@@ -1,0 +1,123 @@
+"""Segments: the one panoptic value of this project, for ground truth and predictions alike.
+
+Every reader makes it, every augmentation moves it, every metric and writer takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int, Int32, Int64
+from torch import Tensor
+
+VOID = 255
+"""The class of pixels without a segment, in semantic maps."""
+
+
+@dataclass(frozen=True)
+class Segments:
+    """A map of segment ids with a table beside it, for one image or for a batch.
+
+    Attributes:
+        ids: segment of each pixel, ``0`` = void, ``i`` = row ``i - 1`` of the table.
+        classes: class of each segment, ``0..C-1``; ``-1`` marks padding rows, which no pixel has.
+        crowd: whether a segment is a group of things not told apart. Never true for stuff.
+        scores: confidence of each segment in 0..1, for predictions.
+    """
+
+    ids: Int32[Tensor, "*batch H W"]
+    classes: Int64[Tensor, "*batch N"]
+    crowd: Bool[Tensor, "*batch N"]
+    scores: Float[Tensor, "*batch N"] | None = None
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether this holds a batch of images."""
+        return self.ids.ndim == 3
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.ids.shape[-2], self.ids.shape[-1]
+
+    def areas(self) -> Int64[Tensor, "*batch N"]:
+        """Number of pixels of each segment."""
+        flat = self.ids.flatten(-2).long()
+        counts = flat.new_zeros(*flat.shape[:-1], self.classes.shape[-1] + 1)
+        return counts.scatter_add_(-1, flat, torch.ones_like(flat))[..., 1:]
+
+    def semantic(self) -> Int64[Tensor, "*batch H W"]:
+        """Class of each pixel; :data:`VOID` where there is no segment."""
+        return self.per_pixel(self.classes, VOID)
+
+    def per_pixel(self, values: Tensor, void: int | float) -> Tensor:
+        """Spreads a value per segment ``[*batch N]`` over the pixels ``[*batch H W]``, ``void`` where there is none."""
+        padded = torch.cat([values.new_full((*values.shape[:-1], 1), void), values], dim=-1)
+        return padded.gather(-1, self.ids.flatten(-2).long()).unflatten(-1, self.size)
+
+    def compact(self) -> Segments:
+        """The same image without table rows that have no pixel; ids become ``1..N`` in the old order.
+
+        Raises:
+            ValueError: if called on a batch.
+        """
+        if self.is_batch:
+            raise ValueError("compact: expected the segments of one image, got a batch; call unstack first")
+        kept = self.areas() > 0
+        renumbered = torch.cat([kept.new_zeros(1, dtype=torch.int32), kept.cumsum(0, dtype=torch.int32)])
+        return Segments(
+            renumbered[self.ids.long()],
+            self.classes[kept],
+            self.crowd[kept],
+            None if self.scores is None else self.scores[kept],
+        )
+
+    def to(self, *args, **kwargs) -> Segments:
+        """Moves all tensors to a device, with the arguments of :meth:`torch.Tensor.to`."""
+        return self._map(lambda tensor: tensor.to(*args, **kwargs))
+
+    def pin_memory(self, device: torch.device | str | None = None) -> Segments:
+        """Copies all tensors to page-locked memory."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def _map(self, function) -> Segments:
+        scores = None if self.scores is None else function(self.scores)
+        return replace(self, ids=function(self.ids), classes=function(self.classes), crowd=function(self.crowd), scores=scores)
+
+    @classmethod
+    def stack(cls, items: Sequence[Segments]) -> Segments:
+        """A batch of images: smaller maps are padded with void at the right and bottom, tables with class ``-1``.
+
+        Raises:
+            ValueError: if there is no item, or only some have scores.
+        """
+        if not items:
+            raise ValueError("stack: expected at least one item, got none")
+        with_scores = {item.scores is not None for item in items}
+        if len(with_scores) > 1:
+            raise ValueError("stack: expected all or none of the items to have scores, got some with and some without")
+        height = max(item.size[0] for item in items)
+        width = max(item.size[1] for item in items)
+        rows = max(item.classes.shape[0] for item in items)
+
+        def table(name: str, fill: int | float) -> Tensor:
+            columns = [getattr(item, name) for item in items]
+            return torch.stack([torch.nn.functional.pad(c, (0, rows - len(c)), value=fill) for c in columns])
+
+        maps = [
+            torch.nn.functional.pad(item.ids, (0, width - item.size[1], 0, height - item.size[0])) for item in items
+        ]
+        scores = table("scores", 0.0) if with_scores == {True} else None
+        return cls(torch.stack(maps), table("classes", -1), table("crowd", False), scores)
+
+    def unstack(self, sizes: Int[Tensor, "B 2"] | Sequence[tuple[int, int]] | None = None) -> list[Segments]:
+        """The images of a batch, each cropped to its own size (height, width) if given, without padding rows."""
+        images = []
+        for i in range(self.ids.shape[0]):
+            height, width = self.size if sizes is None else (int(v) for v in sizes[i])
+            rows = int((self.classes[i] >= 0).sum())
+            scores = None if self.scores is None else self.scores[i, :rows]
+            images.append(Segments(self.ids[i, :height, :width], self.classes[i, :rows], self.crowd[i, :rows], scores))
+        return images
