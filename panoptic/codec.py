@@ -1,0 +1,293 @@
+"""The codec: segments to what the heads are trained on, and what the heads say back to segments.
+
+The scheme is that of Panoptic-DeepLab (Cheng et al. 2020): a class for each pixel, a heatmap with a peak at the center
+of mass of each thing, and for each pixel of a thing the offset to that center. Everything is batched, runs on the
+device the batch is on, in fp32 with autocast off, and has no loop over pixels or instances.
+
+Map coordinates: with stride ``s`` the center of map cell ``i`` lies at pixel ``s * i + (s - 1) / 2``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from panoptic.complexity import centers_of, image_complexity, local_complexity, things_of
+from panoptic.labels import LabelSpace
+from panoptic.segments import VOID, Segments
+
+
+class Outputs(NamedTuple):
+    """What a network says of a batch. Maps are at the heads' stride.
+
+    Attributes:
+        semantic: logits per class.
+        center: logit of the center heatmap.
+        offset: (dy, dx) from a cell to the center of its thing, in cells.
+        complexity: object density and scale variance of the image.
+        complexity_map: the same two numbers per place, at the estimator's stride.
+        alpha: fusion weights of the levels, fine to coarse, summing to 1: ``[B L]``, or ``[B L h w]`` if local.
+    """
+
+    semantic: Float[Tensor, "B C h w"]
+    center: Float[Tensor, "B h w"]
+    offset: Float[Tensor, "B 2 h w"]
+    complexity: Float[Tensor, "B 2"]
+    complexity_map: Float[Tensor, "B 2 gh gw"]
+    alpha: Float[Tensor, "B L *place"]
+
+
+class Targets(NamedTuple):
+    """What the outputs should be, and how much each place counts.
+
+    Attributes:
+        semantic: class, or :data:`~panoptic.segments.VOID`.
+        semantic_weight: 1, or the codec's ``small_weight`` on small things.
+        center: heatmap in 0..1.
+        center_weight: 1, or 0 on void and crowd.
+        offset: (dy, dx) to the center, in cells; 0 off things.
+        offset_weight: 1 on things (not crowd), else 0.
+        complexity: object density and scale variance of the image.
+        complexity_map: the same per place.
+    """
+
+    semantic: Int64[Tensor, "B h w"]
+    semantic_weight: Float[Tensor, "B h w"]
+    center: Float[Tensor, "B h w"]
+    center_weight: Float[Tensor, "B h w"]
+    offset: Float[Tensor, "B 2 h w"]
+    offset_weight: Float[Tensor, "B h w"]
+    complexity: Float[Tensor, "B 2"]
+    complexity_map: Float[Tensor, "B 2 gh gw"]
+
+    def as_outputs(self, num_classes: int) -> Outputs:
+        """The outputs of a network that is always right; decoding them gives the ceiling of any run.
+
+        A pixel without a class gets equal logits for all. ``alpha``, which has no truth, is left uniform over one level.
+        """
+        one_hot = F.one_hot(self.semantic.clamp(max=num_classes), num_classes + 1)[..., :num_classes]
+        return Outputs(
+            one_hot.permute(0, 3, 1, 2).float() * 10.0,
+            torch.logit(self.center, eps=1e-4),
+            self.offset,
+            self.complexity,
+            self.complexity_map,
+            self.complexity.new_ones(len(self.complexity), 1),
+        )
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Both directions, with their settings.
+
+    Attributes:
+        labels: the label space.
+        stride: pixels per cell of the heads' maps.
+        complexity_stride: pixels per cell of the complexity map.
+        sigma: standard deviation of a peak of the center heatmap, in cells.
+        small_area: things of fewer pixels than this are small; 0 means none is.
+        small_weight: weight of the pixels of small things in the semantic loss (3 in Panoptic-DeepLab).
+        window: side of the window of the complexity map, in its cells, odd.
+        peak_window: a peak is the largest value of the window of this side around it, in cells, odd.
+        peak_threshold: the least value of a peak, in 0..1.
+        max_things: the most things that are looked for in an image.
+        stuff_area: stuff of fewer pixels than this in the decoded image becomes void; 0 keeps all.
+    """
+
+    labels: LabelSpace
+    stride: int
+    complexity_stride: int = 16
+    sigma: float = 2.0
+    small_area: int = 0
+    small_weight: float = 3.0
+    window: int = 5
+    peak_window: int = 3
+    peak_threshold: float = 0.1
+    max_things: int = 200
+    stuff_area: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("window", "peak_window"):
+            if getattr(self, name) < 1 or getattr(self, name) % 2 == 0:
+                raise ValueError(f"codec.{name}: expected an odd number of cells, got {getattr(self, name)}")
+        if self.sigma <= 0:
+            raise ValueError(f"codec.sigma: expected a positive number of cells, got {self.sigma}")
+        if self.max_things < 1:
+            raise ValueError(f"codec.max_things: expected at least 1, got {self.max_things}")
+
+    @torch.no_grad()
+    def encode(self, segments: Segments) -> Targets:
+        """Targets of a batch; its height and width are rounded up to whole cells, which are void."""
+        with torch.autocast(segments.ids.device.type, enabled=False):
+            small = self._subsample(segments)
+            things = things_of(segments, self.labels.is_thing)
+            centers = (centers_of(segments) + 0.5) / self.stride - 0.5
+            on_thing = small.per_pixel(things.float(), 0.0)
+            semantic = small.semantic()
+            is_small = things & (segments.areas() < self.small_area)
+            offset = torch.stack([small.per_pixel(centers[..., axis], 0.0) for axis in (0, 1)], dim=1)
+            offset = (offset - _grid(small.size, offset.device)) * on_thing[:, None]
+            return Targets(
+                semantic=semantic,
+                semantic_weight=1.0 + (self.small_weight - 1.0) * small.per_pixel(is_small.float(), 0.0),
+                center=_heatmap(centers, things, small.size, self.sigma),
+                center_weight=1.0 - small.per_pixel(segments.crowd.float(), 1.0),
+                offset=offset,
+                offset_weight=on_thing,
+                complexity=image_complexity(segments, self.labels.is_thing),
+                complexity_map=local_complexity(
+                    segments, self.labels.is_thing, cell=self.complexity_stride, window=self.window
+                ),
+            )
+
+    def _subsample(self, segments: Segments) -> Segments:
+        """The map at the heads' stride: of each cell the pixel at its middle."""
+        height, width = segments.size
+        padded = F.pad(segments.ids, (0, -width % self.stride, 0, -height % self.stride))
+        first = self.stride // 2
+        return Segments(
+            padded[:, first :: self.stride, first :: self.stride].contiguous(), segments.classes, segments.crowd
+        )
+
+    @torch.no_grad()
+    def decode(self, outputs: Outputs, size: tuple[int, int] | None = None) -> Segments:
+        """Segments of a batch, with scores: things first, by falling height of their peak, then stuff by class.
+
+        A thing's class is the majority vote of its pixels over the thing classes, its score the height of its peak times
+        the mean probability of its pixels' classes; the score of stuff is that mean alone. Pixels of a thing class in an
+        image without a peak become void.
+
+        Args:
+            outputs: of a network, or :meth:`Targets.as_outputs`.
+            size: height and width of the result in pixels, at most the size of the maps times the stride, which it
+                is by default; what lies beyond is cut off.
+        """
+        with torch.autocast(outputs.semantic.device.type, enabled=False):
+            height, width = (side * self.stride for side in outputs.semantic.shape[-2:])
+            rows, columns = size or (height, width)
+            logits = _enlarge(outputs.semantic.float(), self.stride)[..., :rows, :columns]
+            top, classes = logits.max(1)
+            confidence = (top - logits.logsumexp(1)).exp()
+            peaks, heights = _peaks(
+                outputs.center.float().sigmoid(), self.peak_window, self.peak_threshold, self.max_things
+            )
+            centers = (peaks + 0.5) * self.stride - 0.5
+            offset = _enlarge(outputs.offset.float(), self.stride)[..., :rows, :columns] * self.stride
+            votes = offset + _grid((rows, columns), offset.device)
+            is_thing = torch.tensor(self.labels.is_thing, device=logits.device)
+            on_thing = is_thing[classes] & (heights > 0).any(1)[:, None, None]
+            things = torch.where(on_thing, _nearest(votes, centers, heights > 0) + 1, 0)
+            return self._merge(classes, confidence, things, heights, is_thing)
+
+    def _merge(
+        self,
+        classes: Int64[Tensor, "B H W"],
+        confidence: Float[Tensor, "B H W"],
+        things: Int64[Tensor, "B H W"],
+        heights: Float[Tensor, "B K"],
+        is_thing: Bool[Tensor, " C"],
+    ) -> Segments:
+        """One table of K things and C stuff classes, then without the rows that have no (or too few) pixels."""
+        batch, count = heights.shape
+        num_classes = len(is_thing)
+        votes = confidence.new_zeros(batch, (count + 1) * num_classes, dtype=torch.int64)
+        votes.scatter_add_(1, (things * num_classes + classes).flatten(1), torch.ones_like(things).flatten(1))
+        thing_classes = votes.unflatten(1, (count + 1, num_classes))[:, 1:].argmax(2)  # only thing pixels voted
+
+        stuff = torch.arange(num_classes, device=classes.device).expand(batch, -1)
+        ids = torch.where(is_thing[classes], things, count + 1 + classes)
+        table_classes = torch.cat([thing_classes, stuff], dim=1)
+        areas = ids.new_zeros(batch, count + num_classes + 1)
+        areas.scatter_add_(1, ids.flatten(1), torch.ones_like(ids).flatten(1))
+        sums = confidence.new_zeros(areas.shape).scatter_add_(1, ids.flatten(1), confidence.flatten(1))
+        scores = (sums / areas.clamp(min=1))[:, 1:] * torch.cat([heights, torch.ones_like(stuff).float()], dim=1)
+
+        least = torch.ones_like(areas[0, 1:])
+        least[count:] = max(self.stuff_area, 1)
+        kept = areas[:, 1:] >= least
+        renumbered = F.pad(kept.cumsum(1) * kept, (1, 0))
+        order = torch.argsort((~kept).int(), dim=1, stable=True)[:, : max(int(kept.sum(1).max()), 1)]
+        present = kept.gather(1, order)
+        return Segments(
+            renumbered.gather(1, ids.flatten(1)).view_as(ids).int(),
+            torch.where(present, table_classes.gather(1, order), -1),
+            torch.zeros_like(present),
+            torch.where(present, scores.gather(1, order).clamp(max=1.0), 0.0),
+        )
+
+
+def _grid(size: tuple[int, int], device: torch.device) -> Float[Tensor, "2 h w"]:
+    """Row and column of each cell."""
+    rows = torch.arange(size[0], device=device, dtype=torch.float32)
+    columns = torch.arange(size[1], device=device, dtype=torch.float32)
+    return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+
+
+def _enlarge(maps: Float[Tensor, "B C h w"], stride: int) -> Float[Tensor, "B C H W"]:
+    """Maps at the stride of the image."""
+    return maps if stride == 1 else F.interpolate(maps, scale_factor=stride, mode="bilinear", align_corners=False)
+
+
+def _heatmap(
+    centers: Float[Tensor, "B N 2"], things: Bool[Tensor, "B N"], size: tuple[int, int], sigma: float
+) -> Float[Tensor, "B h w"]:
+    """The largest of one Gaussian peak per thing, at the cell nearest to its center, cut off at three sigma.
+
+    A Gaussian is separable and so is the maximum: two passes over the map, whatever the number of things.
+    """
+    height, width = size
+    limit = torch.tensor([height - 1, width - 1], device=centers.device)
+    cell = centers.round().long().clamp(min=0).minimum(limit)
+    index = torch.where(things, cell[..., 0] * width + cell[..., 1], height * width)
+    heat = centers.new_zeros(len(centers), height * width + 1)
+    heat = heat.scatter(1, index, 1.0)[:, :-1].unflatten(1, (height, width))
+    radius = math.ceil(3 * sigma)
+    weights = [math.exp(-(d**2) / (2 * sigma**2)) for d in range(-radius, radius + 1)]
+    for dim, padding in ((1, (0, 0, radius, radius)), (2, (radius, radius, 0, 0))):
+        padded = F.pad(heat, padding)
+        length = heat.shape[dim]
+        heat = heat.clone()
+        for shift, weight in enumerate(weights):
+            heat = torch.maximum(heat, padded.narrow(dim, shift, length) * weight)
+    return heat
+
+
+def _peaks(
+    heat: Float[Tensor, "B h w"], window: int, threshold: float, most: int
+) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
+    """Cells (row, column) and heights of the highest local maxima, falling; height 0 marks padding.
+
+    Of equal neighbors the first in reading order is the peak: max-pooling reports the first of equals.
+    """
+    flat = heat.flatten(1)
+    _, winner = F.max_pool2d(heat[:, None], window, 1, window // 2, return_indices=True)
+    own = torch.arange(flat.shape[1], device=heat.device)
+    is_peak = (winner.flatten(1) == own) & (flat >= threshold)
+    heights, index = torch.where(is_peak, flat, 0.0).topk(min(most, flat.shape[1]), dim=1)
+    count = max(int((heights > 0).sum(1).max()), 1)  # later stages cost by K, so take no more than there are
+    heights, index = heights[:, :count], index[:, :count]
+    return torch.stack([index // heat.shape[2], index % heat.shape[2]], dim=-1).float(), heights
+
+
+def _nearest(
+    votes: Float[Tensor, "B 2 H W"], centers: Float[Tensor, "B K 2"], valid: Bool[Tensor, "B K"], chunk: int = 16
+) -> Int64[Tensor, "B H W"]:
+    """The center nearest to where each pixel points; of equals the first. Centers are taken a chunk at a time, so that
+    memory does not grow with their number."""
+    far = torch.where(valid[..., None], centers, torch.inf)
+    best = votes.new_full((votes.shape[0], *votes.shape[2:]), torch.inf)
+    nearest = torch.zeros_like(best, dtype=torch.int64)
+    for start in range(0, centers.shape[1], chunk):
+        some = far[:, start : start + chunk, :, None, None]
+        distance = (votes[:, None, 0] - some[:, :, 0]) ** 2 + (votes[:, None, 1] - some[:, :, 1]) ** 2
+        least, index = distance.min(1)
+        closer = least < best
+        best = torch.where(closer, least, best)
+        nearest = torch.where(closer, index + start, nearest)
+    return nearest

@@ -1,0 +1,87 @@
+"""How complex a scene is: two numbers, defined from segments.
+
+*Object density* is ``log(1 + n)`` for ``n`` things; *scale variance* is the variance of the natural logarithm of their
+areas (population variance, 0 below two things). Crowd regions and stuff are left out. Both do not change with the
+resolution of the image, as long as no thing vanishes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from panoptic.segments import Segments
+
+COMPLEXITY_NAMES = ("object_density", "scale_variance")
+"""What the two channels of a complexity tensor are, in order."""
+
+
+def things_of(segments: Segments, is_thing: Sequence[bool]) -> Bool[Tensor, "*batch N"]:
+    """Which segments are things that can be counted: of a thing class, not crowd, with at least one pixel."""
+    table = torch.tensor([*is_thing, False], device=segments.classes.device)  # class -1, padding, reads the last entry
+    return table[segments.classes] & ~segments.crowd & (segments.areas() > 0)
+
+
+def centers_of(segments: Segments) -> Float[Tensor, "B N 2"]:
+    """Center of mass (y, x) of each segment of a batch, in pixels; the center of the first pixel is (0, 0).
+
+    The sums are integers, so the result is exact to the last division on any device. Segments without a pixel are at 0.
+    """
+    height, width = segments.size
+    ids = segments.ids.flatten(1).long()
+    device = ids.device
+    rows = torch.arange(height, device=device).view(1, -1, 1).expand(len(ids), height, width).flatten(1)
+    columns = torch.arange(width, device=device).view(1, 1, -1).expand(len(ids), height, width).flatten(1)
+    sums = ids.new_zeros(3, len(ids), segments.classes.shape[1] + 1)
+    for total, values in zip(sums, (rows, columns, torch.ones_like(ids)), strict=True):
+        total.scatter_add_(1, ids, values)
+    y, x, area = sums[..., 1:].double()
+    return (torch.stack([y, x], dim=-1) / area.clamp(min=1).unsqueeze(-1)).float()
+
+
+def image_complexity(segments: Segments, is_thing: Sequence[bool]) -> Float[Tensor, "B 2"]:
+    """Object density and scale variance of each image of a batch.
+
+    Args:
+        segments: a batch.
+        is_thing: whether each class is a thing.
+    """
+    things = things_of(segments, is_thing)
+    count = things.sum(1).float()
+    log_area = torch.where(things, segments.areas().clamp(min=1).double().log(), 0.0)
+    mean = log_area.sum(1, keepdim=True) / count.clamp(min=1).unsqueeze(1)
+    variance = torch.where(things, (log_area - mean) ** 2, 0.0).sum(1) / count.clamp(min=1)
+    return torch.stack([count.log1p(), variance.float()], dim=1)
+
+
+def local_complexity(
+    segments: Segments, is_thing: Sequence[bool], *, cell: int, window: int
+) -> Float[Tensor, "B 2 h w"]:
+    """The same two numbers over a window around each cell of a grid.
+
+    A thing belongs to the cell that its center of mass lies in.
+
+    Args:
+        segments: a batch.
+        is_thing: whether each class is a thing.
+        cell: side of a cell in pixels; the grid has ``ceil(H / cell)`` by ``ceil(W / cell)`` cells.
+        window: side of the window in cells, odd. Cells outside the image hold nothing.
+    """
+    height, width = (-(-side // cell) for side in segments.size)
+    things = things_of(segments, is_thing)
+    position = (centers_of(segments) / cell).long()
+    index = position[..., 0] * width + position[..., 1]
+    log_area = segments.areas().clamp(min=1).float().log()
+    # Around the image's own mean, so that the difference of squares below keeps its digits.
+    mean = (log_area * things).sum(1, keepdim=True) / things.sum(1, keepdim=True).clamp(min=1)
+    moments = torch.stack([torch.ones_like(log_area), log_area - mean, (log_area - mean) ** 2], dim=1) * things[:, None]
+    grid = moments.new_zeros(len(index), 3, height * width)
+    grid.scatter_add_(2, index[:, None].expand(-1, 3, -1), moments)
+    sums = F.avg_pool2d(grid.unflatten(2, (height, width)), window, 1, window // 2, divisor_override=1)
+    count = sums[:, 0].round()
+    variance = sums[:, 2] / count.clamp(min=1) - (sums[:, 1] / count.clamp(min=1)) ** 2
+    return torch.stack([count.log1p(), torch.where(count >= 2, variance.clamp(min=0), 0.0)], dim=1)
