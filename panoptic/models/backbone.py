@@ -1,0 +1,121 @@
+"""The backbone: any timm model that gives features at four strides."""
+
+from __future__ import annotations
+
+import socket
+import urllib.error
+import urllib.request
+import warnings
+from pathlib import Path
+
+import timm
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from panoptic.errors import InputError
+
+PROBE_SECONDS = 4.0
+"""How long the model hub may take to answer before it counts as out of reach."""
+
+
+class Backbone(nn.Module):
+    """A timm model's last four feature levels, fine to coarse.
+
+    Args:
+        name: of the timm model, e.g. ``resnet50``.
+        weights: ``random``; ``imagenet`` (or an error); ``auto`` (ImageNet if the hub answers within seconds, else a
+            warning and random weights); or the path of a file with the model's state dict.
+
+    Attributes:
+        channels: of each level.
+        strides: of each level, in pixels per cell.
+        weights_used: what the weights came to be: ``random``, ``imagenet`` or the file's path.
+
+    Raises:
+        InputError: if timm knows no such model, it has no four levels, or its weights cannot be had.
+    """
+
+    def __init__(self, name: str = "resnet50", weights: str = "auto") -> None:
+        super().__init__()
+        self.weights_used = _choose_weights(name, weights)
+        levels = {"features_only": True, "out_indices": (-4, -3, -2, -1)}
+        try:
+            self.body = timm.create_model(name, pretrained=self.weights_used == "imagenet", **levels)
+        except RuntimeError as error:
+            raise InputError(f"model.backbone.name: expected a timm model with feature levels, got {name!r}: {error}") from None
+        self.channels: list[int] = self.body.feature_info.channels()
+        self.strides: list[int] = self.body.feature_info.reduction()
+        if len(self.channels) != 4:
+            raise InputError(f"model.backbone.name: expected a model with four feature levels, got {name!r}")
+        if self.weights_used not in ("random", "imagenet"):
+            self._load(Path(self.weights_used))
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
+        return self.body(images)
+
+    def _load(self, path: Path) -> None:
+        """Takes every weight that the body has from the file; the file may hold more, such as a classifier."""
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise InputError(f"{path}: expected a file of weights (a state dict), which it is not: {error}") from None
+        state = state.get("state_dict", state) if isinstance(state, dict) else {}
+        lacking = [key for key in self.body.state_dict() if key not in state and "num_batches_tracked" not in key]
+        if lacking:
+            raise InputError(f"{path}: expected weights for {lacking[0]!r} ({len(lacking)} are lacking), which it has not")
+        try:
+            self.body.load_state_dict({key: state[key] for key in self.body.state_dict() if key in state}, strict=False)
+        except RuntimeError as error:
+            raise InputError(f"{path}: expected weights of this backbone's shapes: {error}") from None
+
+
+def _choose_weights(name: str, weights: str) -> str:
+    if name not in timm.list_models(name) and name.split(".")[0] not in timm.list_models():
+        raise InputError(f"model.backbone.name: expected a model that timm knows, got {name!r}")
+    if weights == "random":
+        return weights
+    if weights not in ("auto", "imagenet"):
+        if not Path(weights).is_file():
+            raise InputError(f"model.backbone.weights: expected auto, imagenet, random or a file, got {weights!r}")
+        return weights
+    trouble = _out_of_reach(name)
+    if trouble is None:
+        return "imagenet"
+    if weights == "imagenet":
+        raise InputError(
+            f"model.backbone.weights=imagenet: expected to get {name}'s weights from the model hub, {trouble}; "
+            "use random, or the path of a file with the weights"
+        )
+    warnings.warn(
+        f"model.backbone.weights=auto: ImageNet weights of {name} cannot be had ({trouble}); training starts from RANDOM "
+        "weights, which needs many more epochs",
+        stacklevel=2,
+    )
+    return "random"
+
+
+def _out_of_reach(name: str) -> str | None:
+    """Why the model's ImageNet weights cannot be had within seconds, or ``None`` if they can.
+
+    timm itself retries for most of a minute before it gives up.
+    """
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    config = timm.models.get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id:
+        return "which has none for it"
+    for file in ("model.safetensors", "pytorch_model.bin"):
+        if isinstance(huggingface_hub.try_to_load_from_cache(config.hf_hub_id, file), str):
+            return None
+    if constants.HF_HUB_OFFLINE:
+        return "which is switched off (HF_HUB_OFFLINE)"
+    try:
+        request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+        urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
+    except urllib.error.HTTPError:
+        return None  # it answers, if not to this question
+    except (OSError, socket.timeout) as error:
+        return f"which does not answer ({getattr(error, 'reason', error)})"
+    return None

@@ -1,0 +1,35 @@
+"""The feature pyramid (Lin et al. 2017): coarse levels, rich in meaning, flow down into fine ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from panoptic.models.layers import conv_norm_act
+
+NUM_LEVELS = 3
+"""Levels that come out: P2, P3 and P4. The coarsest input, C5, enters through the top-down path."""
+
+
+class FPN(nn.Module):
+    """From the backbone's four levels to three of equal width, fine to coarse.
+
+    Args:
+        in_channels: of each of the backbone's levels, fine to coarse.
+        channels: of every level that comes out.
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int = 128) -> None:
+        super().__init__()
+        self.channels = channels
+        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)
+        self.output = nn.ModuleList(conv_norm_act(channels, channels) for _ in range(NUM_LEVELS))
+
+    def forward(self, features: Sequence[Float[Tensor, "B _ _ _"]]) -> list[Float[Tensor, "B C _ _"]]:
+        levels = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
+        for fine in range(len(levels) - 2, -1, -1):
+            levels[fine] = levels[fine] + F.interpolate(levels[fine + 1], size=levels[fine].shape[-2:], mode="nearest")
+        return [output(level) for output, level in zip(self.output, levels[:NUM_LEVELS], strict=True)]
