@@ -1,0 +1,97 @@
+"""The losses as pure functions. All reduce to a scalar that is 0, with gradient 0, where nothing counts."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from panoptic.segments import VOID
+
+
+def semantic_boundary(semantic: Int64[Tensor, "B H W"]) -> Bool[Tensor, "B H W"]:
+    """Where the gradient magnitude of the label map is not zero.
+
+    The gradient is the central difference in each direction, so that the pixels on both sides of an edge are boundary.
+    A label is a name, not a quantity: all that counts of a difference is whether there is one. The image's border is no
+    boundary, the edge of void is.
+    """
+    vertical = F.pad(semantic[:, 2:] != semantic[:, :-2], (0, 0, 1, 1))
+    horizontal = F.pad(semantic[:, :, 2:] != semantic[:, :, :-2], (1, 1, 0, 0))
+    # At the border a one-sided difference, as numpy.gradient has it.
+    for edge, inner in ((0, 1), (-1, -2)):
+        if semantic.shape[1] > 1:
+            vertical[:, edge] = semantic[:, edge] != semantic[:, inner]
+        if semantic.shape[2] > 1:
+            horizontal[:, :, edge] = semantic[:, :, edge] != semantic[:, :, inner]
+    return vertical | horizontal
+
+
+def semantic_loss(
+    logits: Float[Tensor, "B C H W"],
+    semantic: Int64[Tensor, "B H W"],
+    weight: Float[Tensor, "B H W"],
+    *,
+    boundary_weight: float = 2.0,
+    hard_pixels: float = 1.0,
+) -> Float[Tensor, ""]:
+    """Boundary-aware cross-entropy, averaged over the pixels that are not void.
+
+    With weights, the mean is weighted: a weight says how much a pixel counts against the others, and does not scale the
+    loss as a whole.
+
+    Args:
+        logits: of each class.
+        semantic: class, or void.
+        weight: of each pixel beside its boundary weight.
+        boundary_weight: how much more a pixel on a boundary between classes counts than one that is not.
+        hard_pixels: share, in (0, 1], of the pixels of the batch that count: those with the highest weighted loss
+            (hard-pixel mining, Yang et al. 2019); 1 takes all.
+    """
+    weight = weight * torch.where(semantic_boundary(semantic), boundary_weight, 1.0) * (semantic != VOID)
+    loss = F.cross_entropy(logits.float(), semantic, ignore_index=VOID, reduction="none") * weight
+    if hard_pixels < 1.0:
+        loss, hardest = loss.flatten().topk(max(int(hard_pixels * loss.numel()), 1))
+        weight = weight.flatten()[hardest]
+    return _ratio(loss.sum(), weight.sum())
+
+
+def center_loss(
+    logits: Float[Tensor, "B H W"], heatmap: Float[Tensor, "B H W"], weight: Float[Tensor, "B H W"]
+) -> Float[Tensor, ""]:
+    """Penalty-reduced focal loss of the center heatmap, a mean over things.
+
+    Places near a center are hardly punished for being high; the exponents are those of CornerNet (Law and Deng 2018) and
+    CenterNet (Zhou et al. 2019), α = 2 and β = 4. An image without things still teaches that there is no center.
+    """
+    logits = logits.float()
+    probability = logits.sigmoid()
+    is_center = heatmap >= 1.0
+    at_center = -F.logsigmoid(logits) * (1 - probability) ** 2
+    elsewhere = -F.logsigmoid(-logits) * probability**2 * (1 - heatmap) ** 4
+    total = (torch.where(is_center, at_center, elsewhere) * weight).sum()
+    return total / (is_center * weight).sum().clamp(min=1)
+
+
+def offset_loss(
+    offset: Float[Tensor, "B 2 H W"], target: Float[Tensor, "B 2 H W"], weight: Float[Tensor, "B H W"]
+) -> Float[Tensor, ""]:
+    """Mean absolute error of the offsets over the pixels of things, in cells, both directions added."""
+    error = (offset.float() - target).abs().sum(1)
+    return _ratio((error * weight).sum(), weight.sum())
+
+
+def complexity_loss(
+    image: Float[Tensor, "B 2"],
+    image_target: Float[Tensor, "B 2"],
+    places: Float[Tensor, "B 2 h w"],
+    places_target: Float[Tensor, "B 2 h w"],
+) -> Float[Tensor, ""]:
+    """Smooth absolute error of both complexity numbers, of the image and per place, added."""
+    return F.smooth_l1_loss(image.float(), image_target) + F.smooth_l1_loss(places.float(), places_target)
+
+
+def _ratio(total: Float[Tensor, ""], weight: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """``total / weight``, and 0 where the weight is 0, without waiting for the device."""
+    return total / torch.where(weight > 0, weight, 1.0)
