@@ -1,0 +1,1 @@
+"""Data sets and everything between a file and a batch."""

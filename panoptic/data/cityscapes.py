@@ -1,0 +1,127 @@
+"""Cityscapes, as its archives unzip (Cordts et al. 2016, https://www.cityscapes-dataset.com).
+
+``leftImg8bit/<split>/<city>/*_leftImg8bit.png`` holds the images and ``gtFine/<split>/<city>/*_gtFine_instanceIds.png``
+the truth: a pixel is ``labelId * 1000 + number`` on things told apart and ``labelId`` elsewhere, on things too, where
+that means a group that was not told apart. The labels that the benchmark does not evaluate become void.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from panoptic.data.images import read_image, read_stored
+from panoptic.data.sample import Sample
+from panoptic.errors import InputError
+from panoptic.labels import CITYSCAPES
+from panoptic.segments import Segments
+
+_IMAGE = "_leftImg8bit.png"
+_TRUTH = "_gtFine_instanceIds.png"
+
+
+class CityscapesSource:
+    """One split of Cityscapes, with the 19 classes that are evaluated.
+
+    The truth of ``test`` is withheld: its archive holds placeholders in which nothing is labeled. In that split, a
+    truth that is missing or all void reads as ``None``; elsewhere a missing file is an error, and an all-void one an
+    image without segments.
+
+    Args:
+        split: ``train``, ``val`` or ``test``.
+        root: the folder that holds ``leftImg8bit`` and ``gtFine``.
+
+    Raises:
+        InputError: if the root, the split or an annotation is missing.
+    """
+
+    def __init__(self, split: str, *, root: str | os.PathLike | None):
+        self.labels = CITYSCAPES
+        self.withheld = split == "test"
+        if root is None:
+            raise InputError(f"data.root: expected a folder, got none. {_LAYOUT}")
+        images = Path(root).expanduser() / "leftImg8bit" / split
+        if not images.is_dir():
+            raise InputError(f"{images}: expected a folder, got a path that is not there. {_LAYOUT}")
+        self.images = sorted(p for p in images.glob(f"*/*{_IMAGE}") if not p.name.startswith("."))
+        if not self.images:
+            raise InputError(f"{images}: expected images named <city>/*{_IMAGE}, got none. {_LAYOUT}")
+        truths = Path(root).expanduser() / "gtFine" / split
+        self.truths = [truths / p.parent.name / f"{_stem(p)}{_TRUTH}" for p in self.images]
+        there = {os.path.join(folder, name) for folder, _, names in os.walk(truths) for name in names}
+        missing = [p for p in self.truths if str(p) not in there]
+        if missing and not self.withheld:
+            raise InputError(
+                f"{missing[0]}: expected the annotation of {self.images[self.truths.index(missing[0])].name}, got a "
+                f"path that is not there ({len(missing)} of {len(self.images)} are missing). {_LAYOUT}"
+            )
+        self._there = [str(p) in there for p in self.truths]
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.images)
+
+    def read(self, index: int, strength: float = 1.0) -> Sample:
+        """The image at ``index``; ``strength`` is of no effect.
+
+        Raises:
+            InputError: if a file cannot be read, or the sizes of image and annotation differ.
+        """
+        image = read_image(self.images[index])
+        segments = self.read_segments(index)
+        if segments is not None and tuple(segments.size) != image.shape[:2]:
+            raise InputError(
+                f"{self.truths[index]}: expected the height and width of its image, {image.shape[:2]}, "
+                f"got {tuple(segments.size)}"
+            )
+        return Sample(image, segments, _stem(self.images[index]))
+
+    def read_segments(self, index: int) -> Segments | None:
+        """The truth of the image at ``index`` alone.
+
+        Raises:
+            InputError: if the annotation cannot be read.
+        """
+        if not self._there[index]:
+            return None
+        # "I" holds 16 bits in 32, as older releases of Pillow read them.
+        stored = read_stored(self.truths[index], ("I;16", "I;16B", "I", "L"), "a PNG with one channel of 16 bits")
+        segments = segments_from_instance_ids(stored)
+        return None if self.withheld and not len(segments.classes) else segments
+
+
+def segments_from_instance_ids(stored: np.ndarray) -> Segments:
+    """Segments from the numbers of an ``instanceIds`` file ``[H W]``, in ascending order of those numbers.
+
+    Each thing told apart is a segment; what a thing class has without a number is one crowd; each stuff class is one
+    segment. Labels that are not evaluated are void, among them the license plate: its -1 is stored as 65535.
+    """
+    # 16 bits hold any number there is, so a table over all of them beats sorting the pixels by far.
+    stored = stored.astype(np.uint16)
+    present = np.flatnonzero(np.bincount(stored.ravel(), minlength=1 << 16))
+    label = np.where(present < 1000, present, present // 1000)
+    classes = np.array([CITYSCAPES.class_of_id.get(int(i), -1) for i in label], dtype=np.int64)
+    present, label, classes = (column[classes >= 0] for column in (present, label, classes))
+    is_thing = np.array(CITYSCAPES.is_thing)[classes]
+    keys, first, row = np.unique(np.where(is_thing, present, label), return_index=True, return_inverse=True)
+    ids = np.zeros(1 << 16, dtype=np.int32)
+    ids[present] = row + 1
+    return Segments(
+        torch.from_numpy(ids[stored]),
+        torch.from_numpy(classes[first]),
+        torch.from_numpy(is_thing[first] & (keys < 1000)),
+    )
+
+
+def _stem(image: Path) -> str:
+    return image.name.removesuffix(_IMAGE)
+
+
+_LAYOUT = (
+    "data=cityscapes expects the archives leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip unzipped in "
+    f"data.root: leftImg8bit/<split>/<city>/*{_IMAGE} and gtFine/<split>/<city>/*{_TRUTH}. "
+    "data=synthetic needs no files"
+)

@@ -1,0 +1,265 @@
+"""The JSON file of a data set in COCO panoptic format: where it is, and what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from panoptic.errors import InputError
+from panoptic.labels import LabelSpace
+
+_JSON = (  # where the JSON file of a split is looked for below the root, in this order
+    "annotations/panoptic_{split}2017.json",
+    "annotations/panoptic_{split}.json",
+    "panoptic_{split}2017.json",
+    "panoptic_{split}.json",
+    "{split}/panoptic.json",
+)
+_ONLY_JSON = "panoptic.json"  # serves every split, where no split has a file of its own
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """What ``images`` says, in its order: distinct ids, file names, and heights and widths where they are given."""
+
+    ids: list[int | str]
+    file_names: list[str]
+    sizes: list[tuple[int | None, int | None]]
+
+    @classmethod
+    def parse(cls, content: dict[str, Any], path: Path) -> ImageList:
+        """Reads ``images``.
+
+        Raises:
+            InputError: if there is none, one lacks its id or file name, or two share an id.
+        """
+        where = f"{path}: images"
+        entries = _get(content, "images", (list,), str(path))
+        ids = [_get(entry, "id", (int, str), where) for entry in entries]
+        doubled = _doubled(ids)
+        if not ids or doubled:
+            raise InputError(f"{where}: expected distinct ids, got {f'twice {some(doubled)}' if doubled else 'none'}")
+        sizes = [tuple(_get(e, side, (int, type(None)), where) for side in ("height", "width")) for e in entries]
+        return cls(ids, [_get(entry, "file_name", (str,), where) for entry in entries], sizes)
+
+
+@dataclass(frozen=True)
+class SegmentTable:
+    """What ``annotations`` says, in the order of the images.
+
+    Flat arrays, since data-loading workers share them: millions of small dicts would be copied by reference counting.
+
+    Attributes:
+        file_names: the PNG of each image.
+        starts: the first row of each image, and the number of all rows.
+        ids: the number of each segment in its PNG.
+        classes: the class of each segment.
+        crowd: whether it is a crowd; never true for stuff, whatever the file says.
+        scores: its score; NaN where there is none.
+    """
+
+    file_names: list[str]
+    starts: np.ndarray
+    ids: np.ndarray
+    classes: np.ndarray
+    crowd: np.ndarray
+    scores: np.ndarray
+
+    @classmethod
+    def parse(cls, content: dict[str, Any], path: Path, labels: LabelSpace, image_ids: list[int | str]) -> SegmentTable:
+        """Reads ``annotations``.
+
+        Raises:
+            InputError: if it is not exactly one for each image, or one is invalid.
+        """
+        where = f"{path}: annotations"
+        entries = _get(content, "annotations", (list,), str(path))
+        of_image = {_get(entry, "image_id", (int, str), where): entry for entry in entries}
+        if len(of_image) < len(entries):
+            doubled = _doubled(entry["image_id"] for entry in entries)
+            raise InputError(f"{where}: expected one for each of 'images', got more for {some(doubled)}")
+        known = set(image_ids)
+        strange = [image_id for image_id in of_image if image_id not in known]
+        if strange:
+            raise InputError(f"{where}: expected an image_id that is in 'images', got {some(strange)}")
+        bare = [image_id for image_id in image_ids if image_id not in of_image]
+        if bare:
+            raise InputError(f"{where}: expected one for each of 'images', got none for {some(bare)}")
+        ordered = [of_image[image_id] for image_id in image_ids]
+        tables = [_read_rows(entry, f"{where}: image_id {entry['image_id']!r}", labels) for entry in ordered]
+        rows = [row for table in tables for row in table]
+        ids, classes, crowd, scores = zip(*rows, strict=True) if rows else ((), (), (), ())
+        return cls(
+            [_get(entry, "file_name", (str,), where) for entry in ordered],
+            np.cumsum([0, *(len(table) for table in tables)]),
+            np.array(ids, dtype=np.int64),
+            np.array(classes, dtype=np.int64),
+            np.array(crowd, dtype=bool),
+            np.array(scores, dtype=np.float32),
+        )
+
+    def rows(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Copies of the ids, classes, crowd and scores of one image."""
+        rows = slice(self.starts[index], self.starts[index + 1])
+        return self.ids[rows].copy(), self.classes[rows].copy(), self.crowd[rows].copy(), self.scores[rows].copy()
+
+
+def _read_rows(annotation: dict[str, Any], where: str, labels: LabelSpace) -> list[tuple[int, int, bool, float]]:
+    """Id, class, crowd and score of each segment of an image."""
+    rows = []
+    for info in _get(annotation, "segments_info", (list,), where):
+        segment = _get(info, "id", (int,), where)
+        if not 0 < segment < 1 << 24:
+            raise InputError(f"{where}: expected segment ids of 1 to {(1 << 24) - 1}, got {segment}")
+        category = _get(info, "category_id", (int,), where)
+        c = labels.class_of_id.get(category)
+        if c is None:
+            raise InputError(f"{where}: segment {segment}: expected a category_id of 'categories', got {category}")
+        crowd = bool(_get(info, "iscrowd", (int, bool), where, 0)) and labels.is_thing[c]
+        rows.append((segment, c, crowd, float(_get(info, "score", (int, float), where, float("nan")))))
+    doubled = _doubled(row[0] for row in rows)
+    if doubled:
+        raise InputError(f"{where}: expected distinct segment ids, got twice {some(doubled)}")
+    return rows
+
+
+def find_json(split: str, root: str | os.PathLike | None, given: str | os.PathLike | None) -> Path | None:
+    """The JSON file of a split; ``None`` if it is the test split that has none.
+
+    Raises:
+        InputError: if the root is not there, or no file is where one may be.
+    """
+    base = Path(root).expanduser() if root is not None else Path()
+    if root is not None:
+        demand_folder(base, "with a data set in COCO panoptic format")
+    elif given is None:
+        raise InputError(
+            "data.root: expected the folder of a data set in COCO panoptic format (or data.panoptic_json), got none. "
+            "data=synthetic needs no files"
+        )
+    if given is not None:
+        return base / Path(given).expanduser()
+    found = _existing(base, split)
+    only = base / _ONLY_JSON
+    if found is None and only.is_file() and not any(_existing(base, other) for other in ("train", "val", "test")):
+        return only
+    if found is None and split != "test":
+        looked = ", ".join([*(pattern.format(split=split) for pattern in _JSON), _ONLY_JSON])
+        raise InputError(f"{base}: expected the JSON file of split {split!r} ({looked}), got none of them")
+    return found
+
+
+def find_image_dir(
+    split: str, root: str | os.PathLike | None, given: str | os.PathLike | None, panoptic_json: Path | None
+) -> Path | None:
+    """The folder of a split's images; ``None`` if neither it nor the root is given.
+
+    Raises:
+        InputError: if it is not there, or no folder is where one may be.
+    """
+    base = Path(root).expanduser() if root is not None else Path()
+    if given is not None:
+        folder = base / Path(given).expanduser()
+        demand_folder(folder, "with images")
+        return folder
+    if root is None:
+        return None
+    tags = [f"{split}2017", split]
+    if panoptic_json is not None and panoptic_json.stem.startswith("panoptic_"):
+        tags.insert(0, panoptic_json.stem.removeprefix("panoptic_"))
+    # A split's own folder may hold images/ beside its JSON file, so that comes before the folder itself.
+    names = [f"{split}/images", *tags, *(f"images/{tag}" for tag in tags), "images"]
+    found = next((base / name for name in names if (base / name).is_dir()), None)
+    if found is None:
+        looked = ", ".join(dict.fromkeys(names))
+        raise InputError(f"{base}: expected a folder with the images of split {split!r} ({looked}), got none of them")
+    return found
+
+
+def labels_of_any_split(root: Path) -> LabelSpace:
+    """The label space of a data set, for a split without a JSON file.
+
+    Raises:
+        InputError: if neither ``val`` nor ``train`` has one.
+    """
+    found = _existing(root, "val") or _existing(root, "train")
+    if found is None:
+        raise InputError(f"{root}: expected a JSON file of some split, for its categories, got none")
+    return read_labels(load(found), found)
+
+
+def read_labels(content: dict[str, Any], path: Path) -> LabelSpace:
+    """The label space in ``categories``.
+
+    Raises:
+        InputError: if it is missing or invalid.
+    """
+    categories = _get(content, "categories", (list,), str(path))
+    try:
+        return LabelSpace.from_dicts(categories)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: categories: {error}") from error
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The content of the file.
+
+    Raises:
+        InputError: if it is missing, or not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: expected a JSON file, got none that can be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: expected JSON, got text that is not: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected an object with images, annotations and categories, got {_short(content)}")
+    return content
+
+
+def demand_folder(path: Path, what: str) -> None:
+    """Raises an InputError if the folder is not there."""
+    if not path.is_dir():
+        raise InputError(f"{path}: expected a folder {what}, got a path that is not there")
+
+
+def some(values: Iterable) -> str:
+    """A few of the values, for an error."""
+    values = list(values)
+    rest = f" and {len(values) - 5} more" if len(values) > 5 else ""
+    return ", ".join(repr(value) for value in values[:5]) + rest
+
+
+def _existing(root: Path, split: str) -> Path | None:
+    candidates = (root / pattern.format(split=split) for pattern in _JSON)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _get(entry: Any, key: str, kinds: tuple[type, ...], where: str, default: Any = None) -> Any:
+    """The value of a key, which must be of one of these kinds."""
+    value = entry.get(key, default) if isinstance(entry, dict) else None
+    # Python's True is an int, JSON's true is no number.
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        words = " or ".join(_WORDS[kind] for kind in kinds if kind in _WORDS)
+        raise InputError(f"{where}: expected {key!r} to be {words}, got {_short(entry)}")
+    return value
+
+
+_WORDS = {int: "a whole number", float: "a number", str: "text", list: "a list", bool: "true or false"}
+
+
+def _doubled(values: Iterable) -> list:
+    seen: set = set()
+    return [value for value in values if value in seen or seen.add(value)]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."

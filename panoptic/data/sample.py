@@ -1,0 +1,44 @@
+"""What a data set gives: one image with its segments, read by its index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import UInt8
+
+from panoptic.labels import LabelSpace
+from panoptic.segments import Segments
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a data set.
+
+    Attributes:
+        image: plain RGB in 0..255.
+        segments: its truth, of the same height and width; ``None`` where the data set withholds it.
+        name: unique within its split, without folder or suffix where that is enough; output files are named after it.
+    """
+
+    image: UInt8[np.ndarray, "H W 3"]
+    segments: Segments | None
+    name: str
+
+
+class Source(Protocol):
+    """One split of a data set."""
+
+    labels: LabelSpace
+
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
+
+    def read(self, index: int, strength: float = 1.0) -> Sample:
+        """The image at ``index``: the same at every call with the same arguments.
+
+        ``strength`` in 0..1 is the position in the curriculum: sources that can make easier images do so below 1.
+        """
+        ...
