@@ -1,0 +1,76 @@
+"""How far color and position alone go on the synthetic street scenes: a classifier of single pixels.
+
+The scenes are to be learned by shape and texture, so this has to stay low: under 0.40 mean IoU over the ten most
+frequent classes. Run from the root of the repository: ``python -m benchmarks.pixel_baseline``.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import cv2
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+
+from panoptic.data.synthetic import GENERATOR_VERSION, SyntheticSource
+from panoptic.labels import CITYSCAPES
+from panoptic.segments import VOID
+
+MOST_FREQUENT = 10
+
+
+def pixels(source: SyntheticSource, per_scene: int) -> tuple[np.ndarray, np.ndarray]:
+    """Red, green, blue, x, y and the class of labeled pixels drawn at random from all scenes of a split."""
+    rng = np.random.default_rng(0)
+    features, classes = [], []
+    for index in range(len(source)):
+        sample = source.read(index)
+        flat = rng.choice(source.height * source.width, per_scene, replace=False)
+        y, x = np.divmod(flat, source.width)
+        truth = sample.segments.semantic().numpy().ravel()[flat]
+        rows = np.column_stack([sample.image[y, x], x / source.width, y / source.height])
+        features.append(rows[truth != VOID])
+        classes.append(truth[truth != VOID])
+    return np.concatenate(features).astype(np.float32), np.concatenate(classes)
+
+
+def ious(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """Intersection over union of each class; NaN for those in neither."""
+    count = CITYSCAPES.num_classes
+    confusion = np.bincount(truth * count + predicted, minlength=count * count).reshape(count, count)
+    common = np.diag(confusion)
+    union = confusion.sum(axis=0) + confusion.sum(axis=1) - common
+    return np.where(union > 0, common / np.maximum(union, 1), np.nan)
+
+
+def main() -> None:
+    """Trains the classifiers and prints their scores."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0, help="of the scenes")
+    parser.add_argument("--train", type=int, default=50, help="number of training scenes")
+    parser.add_argument("--test", type=int, default=20, help="number of test scenes")
+    parser.add_argument("--pixels", type=int, default=4000, help="per scene")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    train = pixels(SyntheticSource("train", seed=arguments.seed, size=arguments.train), arguments.pixels)
+    test = pixels(SyntheticSource("test", seed=arguments.seed, size=arguments.test), arguments.pixels)
+    share = np.bincount(test[1], minlength=CITYSCAPES.num_classes) / len(test[1])
+    order = np.argsort(-share, kind="stable")
+    classifiers = {
+        "boosting": HistGradientBoostingClassifier(max_iter=60, random_state=0),
+        "forest": RandomForestClassifier(60, min_samples_leaf=5, random_state=0, max_samples=0.5),
+    }
+    scores = {}
+    for name, classifier in classifiers.items():
+        scores[name] = ious(test[1], classifier.fit(*train).predict(test[0]))
+    print(f"generator {GENERATOR_VERSION}, seed {arguments.seed}: {arguments.train} + {arguments.test} scenes")
+    print(f"{'class':<15}{'share':>8}" + "".join(f"{name:>10}" for name in scores))
+    for c in order:
+        print(f"{CITYSCAPES.names[c]:<15}{share[c]:>8.3f}" + "".join(f"{iou[c]:>10.3f}" for iou in scores.values()))
+    for count in (MOST_FREQUENT, CITYSCAPES.num_classes):
+        means = "".join(f"{np.nanmean(iou[order[:count]]):>10.3f}" for iou in scores.values())
+        print(f"{f'mean of {count}':<23}{means}")
+
+
+if __name__ == "__main__":
+    main()

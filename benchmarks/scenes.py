@@ -1,0 +1,70 @@
+"""How long a synthetic street scene takes on one thread, and what the scenes hold.
+
+Run from the root of the repository: ``python -m benchmarks.scenes``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import cv2
+import numpy as np
+import torch
+
+from panoptic.data.synthetic import GENERATOR_VERSION, render_scene
+from panoptic.labels import CITYSCAPES
+
+
+def main() -> None:
+    """Renders scenes and prints their statistics."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0, help="of the scenes")
+    parser.add_argument("--scenes", type=int, default=300, help="how many")
+    parser.add_argument("--height", type=int, default=512, help="in pixels; the width is twice as much")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+    things = torch.tensor(CITYSCAPES.is_thing)
+    seconds, counts, variances, with_crowd, smallest = [], [], [], 0, []
+    occurs, pixels, void = np.zeros(len(CITYSCAPES)), np.zeros(len(CITYSCAPES)), 0
+    size = arguments.height, 2 * arguments.height
+    for index in range(-3, arguments.scenes):  # the first fill the caches of noise tiles
+        start = time.process_time()
+        _, segments = render_scene(arguments.seed, "train", max(index, 0), height=size[0], width=size[1])
+        if index < 0:
+            continue
+        seconds.append(time.process_time() - start)
+        areas = segments.areas()
+        single = things[segments.classes] & ~segments.crowd
+        sizes = areas[single].numpy()
+        counts.append(len(sizes))
+        smallest.append(sizes.min() if len(sizes) else np.inf)
+        variances.append(np.log(sizes).var() if len(sizes) > 1 else 0.0)
+        occurs[segments.classes.unique().numpy()] += 1
+        np.add.at(pixels, segments.classes.numpy(), areas.numpy())
+        void += int((segments.ids == 0).sum())
+        with_crowd += bool(segments.crowd.any())
+
+    scenes, milliseconds = arguments.scenes, np.array(seconds) * 1000
+    density, total = np.log1p(counts), pixels.sum() + void
+    print(f"generator {GENERATOR_VERSION}, seed {arguments.seed}: {scenes} scenes of {size[0]} x {size[1]}")
+    print(f"CPU ms per scene: median {np.median(milliseconds):.1f}, 90 % under {np.percentile(milliseconds, 90):.1f}")
+    quartiles = ", ".join(f"{q:g}" for q in np.percentile(counts, (0, 10, 25, 50, 75, 90, 100)))
+    print(f"things per scene (0, 10, 25, 50, 75, 90, 100 %): {quartiles}")
+    print(
+        f"60 things and more: {np.mean(density > np.log(60.5)):.1%} of scenes; none or one: {np.mean(density < 1):.1%}"
+    )
+    quartiles = ", ".join(f"{q:.2f}" for q in np.percentile(variances, (0, 10, 25, 50, 75, 90, 100)))
+    print(f"scale variance (0, 10, 25, 50, 75, 90, 100 %): {quartiles}")
+    print(f"correlation of object density and scale variance: {np.corrcoef(density, variances)[0, 1]:.3f}")
+    print(f"smallest thing: {min(smallest):.0f} pixels; crowds: {with_crowd / scenes:.1%} of scenes")
+    print(f"void: {void / total:.2%} of pixels")
+    print(f"{'class':<15}{'scenes':>8}{'pixels':>8}")
+    for c, name in enumerate(CITYSCAPES.names):
+        print(f"{name:<15}{occurs[c] / scenes:>8.1%}{pixels[c] / total:>8.2%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What lines the street of a synthetic scene: houses, woods, walls, fences and hedges."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from panoptic.data import scene_colors as colors
+from panoptic.data import scene_facades as facades
+from panoptic.data import scene_plants as plants
+from panoptic.data.scene_marks import Item
+from panoptic.data.scene_street import BACKDROP, BARRIER, CLASS, SKYLINE, Street
+from panoptic.data.scene_view import View
+
+
+def skyline(rng: np.random.Generator, view: View, street: Street, green: colors.Rgb) -> list[Item]:
+    """What closes the view: woods or houses along parts of the horizon."""
+    items, x = [], -0.1
+    while x < 2.1:
+        width, depth, u = 0.4 + 1.5 * rng.random(), street.end * (1.0 + 0.5 * rng.random()), rng.random()
+        if u < 0.45:
+            marks = plants.skyline(rng, view, depth, green, x, x + width)
+            items.append(Item(CLASS["vegetation"], SKYLINE + depth, marks))
+        elif u < 0.8:
+            marks = facades.far_houses(rng, view, depth, x, min(x + width, 2.1))
+            items.append(Item(CLASS["building"], SKYLINE + depth, marks))
+        x += width
+    return items
+
+
+def backdrop(rng: np.random.Generator, view: View, street: Street, green: colors.Rgb) -> list[Item]:
+    """Houses and trees on both sides, and walls, fences and hedges before them."""
+    items: list[Item] = []
+    for side, edge in ((-1.0, street.left), (1.0, street.right)):
+        houses, woods = rng.random(), 0.25 + 0.75 * rng.random()
+        z = -25.0 - 10 * rng.random()
+        while z < street.end:
+            length = 7 + 18 * rng.random()
+            middle = view.depth(edge, z + length / 2)
+            u, setback = rng.random(), edge + side * (0.0 if rng.random() < 0.5 else 5 * rng.random())
+            if u < houses:
+                deep = side * (7 + 8 * rng.random())
+                marks = facades.building(rng, view, setback, deep, z, z + length * 0.97)
+                items.append(Item(CLASS["building"], BACKDROP + middle, marks))
+            elif u < houses + (1 - houses) * woods:
+                items += _woods(rng, view, setback + side, z, z + length, green)
+            z += length
+        items += _barriers(rng, view, edge, street.end, green)
+    return items
+
+
+def _woods(rng: np.random.Generator, view: View, x: float, z0: float, z1: float, green: colors.Rgb) -> list[Item]:
+    """A dense row of trees or a loose one."""
+    if rng.random() < 0.5:
+        marks = plants.hedge(rng, view, (x, z0), (x, z1), 3 + 6 * rng.random(), green)
+        return [Item(CLASS["vegetation"], BACKDROP + view.depth(x, (z0 + z1) / 2), marks)]
+    items = []
+    for z in np.arange(z0, z1, 3 + 4 * rng.random()):
+        depth = view.depth(x, z)
+        if depth > 2.5:
+            items.append(Item(CLASS["vegetation"], BACKDROP + depth, plants.tree(rng, view, x, z, green)))
+    return items
+
+
+def _barriers(rng: np.random.Generator, view: View, x: float, end: float, green: colors.Rgb) -> list[Item]:
+    """Walls, fences and hedges along one side."""
+    items: list[Item] = []
+    if rng.random() < 0.35:
+        return items
+    z = -15.0 - 5 * rng.random()
+    while z < end:
+        length, u = 8 + 25 * rng.random(), rng.random()
+        start, stop = (x, z), (x, z + length)
+        depth = BARRIER + view.depth(x, z + length / 2)
+        if u < 0.3:
+            items.append(Item(CLASS["wall"], depth, facades.wall(rng, view, start, stop)))
+        elif u < 0.62:
+            items.append(Item(CLASS["fence"], depth, facades.fence(rng, view, start, stop)))
+        elif u < 0.72:
+            marks = plants.hedge(rng, view, start, stop, 0.8 + rng.random(), green)
+            items.append(Item(CLASS["vegetation"], depth, marks))
+        z += length
+    return items

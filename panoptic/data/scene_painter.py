@@ -1,0 +1,154 @@
+"""Paints the items of a synthetic scene: labels at any size, and an image that agrees with them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from panoptic.data import scene_textures as textures
+from panoptic.data.scene_colors import Film
+from panoptic.data.scene_marks import CANVAS_WIDTH, Fill, Item, Lines, Shade, Sky, Textured
+
+_SHIFT = 4  # fractional bits of pixel coordinates: whole numbers, so that rounding is ours and not OpenCV's
+_FIRST_THING = 32
+
+
+def label_of(item: Item) -> int:
+    """Value of an item in the label map: 0 void, then stuff by class, then things by number."""
+    return _FIRST_THING - 1 + item.thing if item.thing else item.class_ + 1
+
+
+class Surface:
+    """A label map and, unless ``labels_only``, an image beside it; drawing clips to both."""
+
+    def __init__(self, height: int, width: int, labels_only: bool = False) -> None:
+        self.labels = np.zeros((height, width), np.uint8)
+        self.image = None if labels_only else np.zeros((height, width, 3), np.uint8)
+        self.height, self.width = height, width
+        self._scale = np.array((width / CANVAS_WIDTH, height)) * (1 << _SHIFT)
+        self._half = (1 << _SHIFT) / 2  # pixel centers are at halves
+
+    def paint(self, item: Item) -> None:
+        """Draws one item over what is there."""
+        label = label_of(item)
+        for mark in item.marks:
+            if isinstance(mark, Fill):
+                self._fill(mark, label)
+            elif isinstance(mark, Textured):
+                self._textured(mark, label)
+            elif isinstance(mark, Sky):
+                self._sky(mark, label)
+            elif self.image is not None:
+                if isinstance(mark, Lines):
+                    self._lines(mark)
+                else:
+                    self._shade(mark)
+
+    def pixels(self, polygons) -> list[Int[np.ndarray, "K 2"]]:
+        """Canvas polygons in fixed-point pixel coordinates."""
+        if isinstance(polygons, np.ndarray):
+            return list(self._fixed(polygons))
+        if len(polygons) == 1:
+            return [self._fixed(polygons[0])]
+        fixed = self._fixed(np.concatenate(polygons))
+        return np.split(fixed, np.cumsum([len(p) for p in polygons[:-1]]))
+
+    def _fixed(self, points: np.ndarray) -> np.ndarray:
+        scaled = points * self._scale
+        scaled -= self._half
+        return np.rint(scaled, out=scaled).astype(np.int32)
+
+    def _window(self, corners: np.ndarray) -> tuple[slice, slice] | None:
+        """The pixels that polygons of fixed-point ``corners`` can touch, as rows and columns."""
+        left, top = (corners.min(axis=0) >> _SHIFT) - 1
+        right, bottom = (corners.max(axis=0) >> _SHIFT) + 3
+        left, top, right, bottom = max(left, 0), max(top, 0), min(right, self.width), min(bottom, self.height)
+        return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
+
+    def _fill(self, mark: Fill, label: int) -> None:
+        if len(mark.polygons) == 0 or (self.image is None and not mark.labeled):
+            return
+        pixels = self.pixels(mark.polygons)
+        if mark.labeled:
+            cv2.fillPoly(self.labels, pixels, label, cv2.LINE_8, _SHIFT)
+        if self.image is not None and mark.color is not None:
+            cv2.fillPoly(self.image, pixels, mark.color, cv2.LINE_8, _SHIFT)
+
+    def _lines(self, mark: Lines) -> None:
+        if len(mark.segments):
+            width = max(1, round(mark.width * self.height))
+            cv2.polylines(self.image, self.pixels(mark.segments), False, mark.color, width, cv2.LINE_8, _SHIFT)
+
+    def _textured(self, mark: Textured, label: int) -> None:
+        pixels = self._fixed(mark.polygon)
+        cv2.fillPoly(self.labels, [pixels], label, cv2.LINE_8, _SHIFT)
+        window = self._window(pixels)
+        if self.image is None or window is None:
+            return
+        mask = self._mask([pixels], window)
+        for top, bottom, period in self._bands(mark, window[0].start, window[0].stop):
+            # Where a coarser band begins, its darkest spots reach up into the finer one, so that no seam is seen.
+            lap = min(3 * period, top - window[0].start)
+            rows = slice(top - lap - window[0].start, bottom - window[0].start)
+            noise = textures.crop(textures.tile(mark.tile, period), *mask.shape, mark.offset)[rows]
+            part = mask[rows]
+            if lap:
+                ramp = (np.arange(lap) * 255 // lap)[:, None]
+                part = np.concatenate([part[:lap] * (noise[:lap] < ramp), part[lap:]])
+            target = self.image[top - lap : bottom, window[1]]
+            cv2.copyTo(cv2.applyColorMap(noise, mark.palette[:, None]), part, target)
+
+    def _mask(self, pixels: list[np.ndarray], window: tuple[slice, slice]) -> UInt8[np.ndarray, "h w"]:
+        mask = np.zeros((window[0].stop - window[0].start, window[1].stop - window[1].start), np.uint8)
+        offset = (-window[1].start, -window[0].start)
+        shift = np.array(offset, np.int32) << _SHIFT
+        cv2.fillPoly(mask, [p + shift for p in pixels], 255, cv2.LINE_8, _SHIFT)
+        return mask
+
+    def _bands(self, mark: Textured, top: int, bottom: int) -> list[tuple[int, int, int]]:
+        """Rows from, to and the tile's period there: one band, or on the ground one for each period."""
+        periods = textures.PERIODS
+        if mark.horizon is None:
+            wanted = mark.period * self.height
+            return [(top, bottom, min(periods, key=lambda p: abs(p - wanted)))]
+        bands, start = [], top
+        for i, period in enumerate(periods):
+            limit = mark.horizon + 1.5 * period / self.height / mark.period
+            stop = bottom if i == len(periods) - 1 else min(bottom, max(start, round(limit * self.height)))
+            if stop > start:
+                bands.append((start, stop, period))
+            start = stop
+        return bands
+
+    def _shade(self, mark: Shade) -> None:
+        pixels = self.pixels(mark.polygons)
+        window = self._window(np.concatenate(pixels)) if pixels else None
+        if window is not None:
+            target = self.image[window]
+            darker = cv2.LUT(target, _dimmer(round(mark.factor * 32)))
+            cv2.copyTo(darker, self._mask(pixels, window), target)
+
+    def _sky(self, mark: Sky, label: int) -> None:
+        rows = min(self.height, max(1, round((mark.horizon + 0.004) * self.height) + 1))
+        self.labels[:rows] = label
+        if self.image is None:
+            return
+        # Clouds are drawn from a tile of fixed size and enlarged: they look the same at every resolution.
+        clouds = textures.crop(textures.tile("cloud", 32), 256, 512, mark.offset)
+        clouds = cv2.resize(clouds, (self.width, self.height), interpolation=cv2.INTER_LINEAR_EXACT)[:rows]
+        strength = round(mark.clouds * 256)
+        clouds = ((np.arange(256) * strength) >> 9).astype(np.uint8)[clouds]
+        ramp = np.repeat((np.arange(rows) * 120 // rows).astype(np.uint8)[:, None], self.width, axis=1)
+        cv2.copyTo(cv2.applyColorMap(cv2.add(ramp, clouds), mark.palette[:, None]), None, self.image[:rows])
+
+    def develop(self, film: Film) -> UInt8[np.ndarray, "H W 3"]:
+        """The image as a camera would take it: slightly soft, exposed, with noise."""
+        soft = cv2.GaussianBlur(self.image, (3, 3), 0.5 if self.height < 256 else 0.8)  # on bytes: exact everywhere
+        exposed = cv2.LUT(soft, film.curve[None])
+        more, less = (textures.crop(t, self.height, self.width, film.offset) for t in textures.film_grain(film.grain))
+        return cv2.subtract(cv2.add(exposed, more), less)
+
+
+def _dimmer(factor: int) -> UInt8[np.ndarray, " 256"]:
+    return (np.arange(256) * factor // 32).astype(np.uint8)

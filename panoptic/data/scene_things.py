@@ -1,0 +1,226 @@
+"""Things of a synthetic scene: what they are, how large they look and where they stand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from panoptic.data import scene_people as people
+from panoptic.data import scene_vehicles as vehicles
+from panoptic.data.scene_marks import Item, Mark
+from panoptic.data.scene_solids import Pose
+from panoptic.data.scene_street import CLASS, Street
+from panoptic.data.scene_view import View
+
+Spot = tuple[float, float]  # x, z
+
+_TRIES = 20
+_CHECKED = 4
+_OVERLAP = 0.5
+_MOST = 150  # candidates for things: the label map holds bytes
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of thing.
+
+    Attributes:
+        weight: how often it is drawn.
+        size: side of a square as large as it usually looks, in meters.
+        shape: width of what it covers, by that size; the height is as much smaller.
+        radius: half of the room that it takes on the ground, in meters.
+        likes: how readily it stands on road, sidewalk and terrain.
+    """
+
+    weight: float
+    size: float
+    shape: float
+    radius: float
+    likes: dict[str, float]
+
+
+_FOOT = {"road": 0.4, "sidewalk": 1.0, "terrain": 0.6}
+_WHEEL = {"road": 1.0, "sidewalk": 0.6, "terrain": 0.4}
+_MOTOR = {"road": 1.0, "sidewalk": 0.15, "terrain": 0.2}
+_RAIL = {"road": 0.6, "sidewalk": 0.2, "terrain": 1.0}
+KINDS = {
+    "person": Kind(0.30, 0.8, 0.6, 0.3, _FOOT),
+    "car": Kind(0.32, 1.9, 1.3, 1.9, _MOTOR),
+    "cyclist": Kind(0.07, 1.2, 0.85, 0.7, _WHEEL),
+    "motorcyclist": Kind(0.06, 1.3, 0.9, 0.8, _WHEEL),
+    "bicycle": Kind(0.07, 0.95, 1.3, 0.6, _WHEEL),
+    "motorcycle": Kind(0.06, 1.1, 1.4, 0.8, _WHEEL),
+    "truck": Kind(0.06, 3.6, 1.2, 3.5, _MOTOR),
+    "bus": Kind(0.05, 4.0, 1.3, 4.0, _MOTOR),
+    "train": Kind(0.045, 5.0, 1.4, 5.0, _RAIL),
+}
+_CROWDS = ("person", "person", "person", "bicycle", "car", "cyclist")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the things of one scene look: the logarithm of their size is uniform between these bounds.
+
+    Drawn without regard to how many things there are, so that scale variance doesn't follow density.
+    """
+
+    low: float
+    high: float
+
+    def draw(self, rng: np.random.Generator, position: int) -> float:
+        """Side of a square as large as the thing at this position in the scene looks, in image heights.
+
+        The variance of a few draws is less than that of many: the first ones are set apart to make up for it.
+        """
+        share = rng.random()
+        if position < 4:
+            share = 0.5 + (0.36 if position % 2 else -0.36) + 0.1 * (share - 0.5)
+        return math.exp(self.low + (self.high - self.low) * share)
+
+
+def draw_sizes(rng: np.random.Generator) -> Sizes:
+    """All far, all near, all alike, or mixed."""
+    least, most = math.log(0.033), math.log(0.45)
+    half = 0.5 * (most - least) * rng.random()
+    center = least + half + (most - least - 2 * half) * rng.random() ** 1.3
+    return Sizes(center - half, center + half)
+
+
+def draw_count(rng: np.random.Generator) -> int:
+    """Number of things wanted: mostly log-uniform, up to more than fit on a street; now and then none or one."""
+    u, few = rng.random(2)
+    if few < 0.05:
+        return int(u * 2)
+    return round(2 * 95.0**u)
+
+
+class Places:
+    """Finds room on the street: remembers what stands where."""
+
+    def __init__(self, view: View, street: Street) -> None:
+        self.view, self.street, self.count = view, street, 0
+        # Of what stands there: x, z, radius; and roughly what it covers of the canvas: left, top, right, bottom, depth.
+        self.taken, self.boxes = np.zeros((256, 3)), np.zeros((256, 5))
+
+    def find(self, rng: np.random.Generator, kinds: list[Kind], sizes: list[float]) -> Iterator[Spot | None]:
+        """Places where things of these kinds look this large, one after the other; ``None`` if there is no room."""
+        view, street, draws = self.view, self.street, rng.random((3, len(kinds), _TRIES))
+        radius, size, shape = (np.array([getattr(k, n) for k in kinds])[:, None] for n in ("radius", "size", "shape"))
+        nearest = np.maximum(view.focal * view.height / (1.1 - view.horizon), 1.2 + radius)
+        depth = np.maximum(view.focal * size / np.array(sizes)[:, None] * (0.95 + 0.1 * draws[2]), nearest)
+        right = (2.1 * draws[0] - 1.05) * depth / view.focal
+        x, z = view.world(right, depth)
+        likes = np.array([[kind.likes[strip.kind] for strip in street.strips] for kind in kinds])
+        margin = np.minimum(radius, 1.2)
+        inside = (x > street.left + margin) & (x < street.right - margin) & (z < 1.1 * street.end)
+        score = np.take_along_axis(likes, street.kind(x), axis=1) * draws[1] * inside
+        scale = view.focal / depth
+        center, half, foot = 1 + right * scale, 0.5 * size * shape * scale, view.horizon + view.height * scale
+        boxes = np.stack([center - half, foot - size / shape * scale, center + half, foot, depth], axis=-1)
+        for i, order in enumerate(np.argsort(-score, axis=1, kind="stable")):
+            for j in order[:_CHECKED]:
+                if score[i, j] > 0 and self._take((x[i, j], z[i, j], radius[i, 0]), boxes[i, j]):
+                    yield float(x[i, j]), float(z[i, j])
+                    break
+            else:
+                yield None
+
+    def _take(self, spot: tuple[float, float, float], box: np.ndarray) -> bool:
+        """Takes a place if it is free and its thing would neither hide too much of another nor be hidden."""
+        taken, boxes = self.taken[: self.count], self.boxes[: self.count]
+        near = (taken[:, 0] - spot[0]) ** 2 + (taken[:, 1] - spot[1]) ** 2 < (0.75 * (taken[:, 2] + spot[2])) ** 2
+        if self.count == len(self.taken) or near.any():
+            return False
+        sides = np.minimum(boxes[:, 2:4], box[2:4]) - np.maximum(boxes[:, :2], box[:2])
+        common = np.maximum(sides[:, 0], 0) * np.maximum(sides[:, 1], 0)
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        hidden = np.where(boxes[:, 4] < box[4], (box[2] - box[0]) * (box[3] - box[1]), areas)
+        if (common > _OVERLAP * hidden).any():
+            return False
+        self.taken[self.count], self.boxes[self.count] = spot, box
+        self.count += 1
+        return True
+
+
+def _heading(rng: np.random.Generator, x: float, street: Street) -> float:
+    """Traffic keeps to its side; some vehicles cross or are parked across."""
+    u, road = rng.random(), next(strip for strip in street.strips if strip.kind == "road")
+    heading = 0.0 if x > (road.x0 + road.x1) / 2 else math.pi
+    if u < 0.3:
+        heading = (0.0, math.pi, math.pi / 2, -math.pi / 2)[int(rng.integers(4))]
+    return heading + 0.12 * (rng.random() - 0.5)
+
+
+def _facing(rng: np.random.Generator) -> float:
+    side = 1.0 if rng.random() < 0.5 else -1.0
+    return side * (0.55 + 0.45 * rng.random() ** 0.5)
+
+
+def dress(
+    rng: np.random.Generator, view: View, street: Street, kind: str, x: float, z: float
+) -> list[tuple[str, list[Mark]]]:
+    """How a thing looks at a place: class names with marks, the vehicle before its rider."""
+    if kind in ("car", "truck", "bus", "train"):
+        pose = Pose(view, x, z, _heading(rng, x, street))
+        draw = {"car": vehicles.car, "truck": vehicles.truck, "bus": vehicles.bus, "train": vehicles.train}[kind]
+        return [(kind, draw(rng, pose))]
+    if kind == "person":
+        return [("person", people.person(rng, view, x, z))]
+    figure = people.Figure(view, x, z, _facing(rng))
+    if kind in ("bicycle", "cyclist"):
+        parts = [("bicycle", people.bicycle(rng, figure))]
+    else:
+        parts = [("motorcycle", people.motorcycle(rng, figure))]
+    if kind in ("cyclist", "motorcyclist"):
+        parts.append(("rider", people.rider(rng, figure, kind == "motorcyclist")))
+    return parts
+
+
+def candidates(rng: np.random.Generator, view: View, street: Street, places: Places, count: int) -> list[Item]:
+    """More things than wanted: some will be hidden or too small. They are numbered from 1 in random order."""
+    names = list(KINDS)
+    weights = np.array([kind.weight for kind in KINDS.values()]) * (0.15 + rng.random(len(names)) ** 2)
+    if count < 5:  # a rider is as large as what he sits on: a few such pairs would leave no variance
+        weights[[names.index("cyclist"), names.index("motorcyclist")]] *= 0.25
+    limits = np.cumsum(weights / weights.sum())
+    sizes, tries = draw_sizes(rng), 2 * count + 8
+    drawn = [names[min(int(i), len(names) - 1)] for i in np.searchsorted(limits, rng.random(tries))]
+    wanted = [sizes.draw(rng, position) for position in range(tries)]
+    items: list[Item] = []
+    pairs = 0
+    for name, place in zip(drawn, places.find(rng, [KINDS[name] for name in drawn], wanted), strict=True):
+        if place is None:
+            continue
+        depth = view.depth(*place)
+        parts = dress(rng, view, street, name, *place)
+        pairs += len(parts) > 1
+        for i, (class_, marks) in enumerate(parts):
+            pair = pairs if len(parts) > 1 else 0
+            items.append(Item(CLASS[class_], depth - 1e-3 * i, marks, len(items) + 1, False, pair))
+        if len(items) >= min(_MOST, count + count // 5 + 3):
+            break
+    return items
+
+
+def crowd(rng: np.random.Generator, view: View, street: Street, places: Places, number: int) -> list[Item]:
+    """A band of overlapping things of one class that nobody could tell apart: one segment with this number."""
+    name = _CROWDS[int(rng.integers(len(_CROWDS)))]
+    kind, size, members = KINDS[name], 0.06 + 0.12 * rng.random(), int(rng.integers(7, 18))
+    place = next(places.find(rng, [kind], [size]))
+    if place is None:
+        return []
+    items, (x, z) = [], place
+    step = 0.9 * kind.radius if name != "person" else 0.42
+    right, depth = view.camera(np.array((x, 0.0, z)))[[0, 2]]
+    for i in range(members):
+        side = right + (i - members / 2) * step * (0.7 + 0.6 * rng.random())
+        back = depth + kind.radius * 2 * rng.random()
+        for class_, marks in dress(rng, view, street, name, *view.world(side, back)):
+            items.append(Item(CLASS[class_], back - 1e-3 * len(items), marks, number, True))
+    # A crowd is of one class: riders are labeled with the vehicles that they sit on.
+    for item in items:
+        item.class_ = items[0].class_
+    return items
