@@ -1,0 +1,6 @@
+"""Metrics: pure functions on segments, and one thin torchmetrics class for each."""
+
+from panoptic.metrics.boundary_f1 import BoundaryF1
+from panoptic.metrics.panoptic_quality import PanopticQuality
+
+__all__ = ["BoundaryF1", "PanopticQuality"]
