@@ -27,15 +27,16 @@ def main() -> None:
     torch.set_num_threads(1)
 
     things = torch.tensor(CITYSCAPES.is_thing)
-    seconds, counts, variances, with_crowd, smallest = [], [], [], 0, []
+    counts, variances, with_crowd, smallest = [], [], 0, []
     occurs, pixels, void = np.zeros(len(CITYSCAPES)), np.zeros(len(CITYSCAPES)), 0
     size = arguments.height, 2 * arguments.height
-    for index in range(-3, arguments.scenes):  # the first fill the caches of noise tiles
-        start = time.process_time()
-        _, segments = render_scene(arguments.seed, "train", max(index, 0), height=size[0], width=size[1])
-        if index < 0:
-            continue
-        seconds.append(time.process_time() - start)
+    timed = {(128, 256): [], size: []}
+    for index in range(arguments.scenes):
+        for (height, width), seconds in timed.items():
+            for _ in range(2 if index < 3 else 1):  # the first scenes fill the caches of constants
+                start = time.process_time()
+                _, segments = render_scene(arguments.seed, "train", index, height=height, width=width)
+            seconds.append(time.process_time() - start)
         areas = segments.areas()
         single = things[segments.classes] & ~segments.crowd
         sizes = areas[single].numpy()
@@ -47,10 +48,11 @@ def main() -> None:
         void += int((segments.ids == 0).sum())
         with_crowd += bool(segments.crowd.any())
 
-    scenes, milliseconds = arguments.scenes, np.array(seconds) * 1000
-    density, total = np.log1p(counts), pixels.sum() + void
+    scenes, density, total = arguments.scenes, np.log1p(counts), pixels.sum() + void
     print(f"generator {GENERATOR_VERSION}, seed {arguments.seed}: {scenes} scenes of {size[0]} x {size[1]}")
-    print(f"CPU ms per scene: median {np.median(milliseconds):.1f}, 90 % under {np.percentile(milliseconds, 90):.1f}")
+    for (height, width), seconds in timed.items():
+        mean, median, most = 1000 * np.array((np.mean(seconds), np.median(seconds), np.percentile(seconds, 90)))
+        print(f"CPU ms per scene of {height} x {width}: mean {mean:.1f}, median {median:.1f}, 90 % under {most:.1f}")
     quartiles = ", ".join(f"{q:g}" for q in np.percentile(counts, (0, 10, 25, 50, 75, 90, 100)))
     print(f"things per scene (0, 10, 25, 50, 75, 90, 100 %): {quartiles}")
     print(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from panoptic.data import scene_colors as colors
 from panoptic.data import scene_facades as facades
 from panoptic.data import scene_plants as plants
+from panoptic.data.scene_cover import Cover
 from panoptic.data.scene_marks import Item
 from panoptic.data.scene_street import BACKDROP, BARRIER, CLASS, SKYLINE, Street
 from panoptic.data.scene_view import View
@@ -30,33 +33,60 @@ def skyline(rng: np.random.Generator, view: View, street: Street, green: colors.
 def backdrop(rng: np.random.Generator, view: View, street: Street, green: colors.Rgb) -> list[Item]:
     """Houses and trees on both sides, and walls, fences and hedges before them."""
     items: list[Item] = []
+    plots: list[Plot] = []
     for side, edge in ((-1.0, street.left), (1.0, street.right)):
-        houses, woods = rng.random(), 0.25 + 0.75 * rng.random()
-        z = -25.0 - 10 * rng.random()
-        while z < street.end:
-            length = 7 + 18 * rng.random()
-            middle = view.depth(edge, z + length / 2)
-            u, setback = rng.random(), edge + side * (0.0 if rng.random() < 0.5 else 5 * rng.random())
-            if u < houses:
-                deep = side * (7 + 8 * rng.random())
-                marks = facades.building(rng, view, setback, deep, z, z + length * 0.97)
-                items.append(Item(CLASS["building"], BACKDROP + middle, marks))
-            elif u < houses + (1 - houses) * woods:
-                items += _woods(rng, view, setback + side, z, z + length, green)
-            z += length
+        plots += _plots(rng, view, side, edge, street.end)
         items += _barriers(rng, view, edge, street.end, green)
+    cover = Cover(view)
+    for plot in sorted(plots):  # from near to far
+        if plot.built:
+            marks = facades.building(rng, view, cover, plot.x, plot.deep, plot.z0, plot.z1)
+            items.append(Item(CLASS["building"], BACKDROP + plot.depth, marks))
+        else:
+            items += _woods(rng, view, cover, plot.x, plot.z0, plot.z1, green)
     return items
 
 
-def _woods(rng: np.random.Generator, view: View, x: float, z0: float, z1: float, green: colors.Rgb) -> list[Item]:
+class Plot(NamedTuple):
+    """A piece of land beside the street, ``depth`` ahead: along ``x`` from ``z0`` to ``z1``, with a house or woods."""
+
+    depth: float
+    x: float
+    z0: float
+    z1: float
+    built: bool
+    deep: float
+
+
+def _plots(rng: np.random.Generator, view: View, side: float, edge: float, end: float) -> list[Plot]:
+    houses, woods = rng.random(), 0.25 + 0.75 * rng.random()
+    z, plots = -25.0 - 10 * rng.random(), []
+    while z < end:
+        length, u, far, setback, deep = rng.random(5).tolist()
+        length = 7 + 18 * length
+        depth, x = view.depth(edge, z + length / 2), edge + side * (0.0 if far < 0.5 else 5 * setback)
+        if u < houses:
+            plots.append(Plot(depth, x, z, z + length * 0.97, True, side * (7 + 8 * deep)))
+        elif u < houses + (1 - houses) * woods:
+            plots.append(Plot(depth, x + side, z, z + length, False, 0.0))
+        z += length
+    return plots
+
+
+def _woods(
+    rng: np.random.Generator, view: View, cover: Cover, x: float, z0: float, z1: float, green: colors.Rgb
+) -> list[Item]:
     """A dense row of trees or a loose one."""
     if rng.random() < 0.5:
-        marks = plants.hedge(rng, view, (x, z0), (x, z1), 3 + 6 * rng.random(), green)
+        height = 3 + 6 * rng.random()
+        if not cover.shows((x, z0), (x, z1), 1.2 * height):
+            return []
+        marks = plants.hedge(rng, view, (x, z0), (x, z1), height, green)
         return [Item(CLASS["vegetation"], BACKDROP + view.depth(x, (z0 + z1) / 2), marks)]
     items = []
-    for z in np.arange(z0, z1, 3 + 4 * rng.random()):
+    for z in np.arange(z0, z1, 3 + 4 * rng.random()).tolist():
         depth = view.depth(x, z)
-        if depth > 2.5:
+        if depth > 2.5 and cover.shows_at(x, z, 4.5, plants.TALLEST):
             items.append(Item(CLASS["vegetation"], BACKDROP + depth, plants.tree(rng, view, x, z, green)))
     return items
 
@@ -64,14 +94,14 @@ def _woods(rng: np.random.Generator, view: View, x: float, z0: float, z1: float,
 def _barriers(rng: np.random.Generator, view: View, x: float, end: float, green: colors.Rgb) -> list[Item]:
     """Walls, fences and hedges along one side."""
     items: list[Item] = []
-    if rng.random() < 0.35:
+    if rng.random() < 0.25:
         return items
     z = -15.0 - 5 * rng.random()
     while z < end:
         length, u = 8 + 25 * rng.random(), rng.random()
         start, stop = (x, z), (x, z + length)
         depth = BARRIER + view.depth(x, z + length / 2)
-        if u < 0.3:
+        if u < 0.25:
             items.append(Item(CLASS["wall"], depth, facades.wall(rng, view, start, stop)))
         elif u < 0.62:
             items.append(Item(CLASS["fence"], depth, facades.fence(rng, view, start, stop)))

@@ -1,51 +1,69 @@
 """Colors of synthetic scenes.
 
-The palettes of the classes overlap on purpose: a network that trains here has to look at shape and texture.
+Each class has its usual colors, as on real streets, and the palettes overlap widely: a network that trains here has
+to look at shape and texture.
 """
 
 from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 Rgb = tuple[float, float, float]
 # Ranges of hue, saturation and value, each drawn equally often unless repeated.
 Range = tuple[float, float, float, float, float, float]
 
 _GRAY = (0.0, 1.0, 0.0, 0.1, 0.25, 0.75)
-_DARK = (0.0, 1.0, 0.0, 0.25, 0.12, 0.35)
-_PALE = (0.0, 1.0, 0.0, 0.15, 0.7, 0.95)
+_ASPHALT = (0.5, 0.75, 0.0, 0.12, 0.28, 0.5)
+_DARK = (0.0, 1.0, 0.0, 0.25, 0.1, 0.3)
+_PALE = (0.0, 1.0, 0.0, 0.12, 0.75, 0.97)
+_STONE = (0.06, 0.13, 0.08, 0.25, 0.6, 0.88)
 _EARTH = (0.04, 0.12, 0.15, 0.5, 0.3, 0.75)
+_BRICK = (0.98, 1.06, 0.3, 0.6, 0.35, 0.7)
+_WOOD = (0.05, 0.11, 0.4, 0.7, 0.3, 0.65)
 _BLUISH = (0.54, 0.66, 0.1, 0.45, 0.4, 0.9)
-_GREEN = (0.2, 0.4, 0.25, 0.6, 0.25, 0.65)
+_LEAF = (0.22, 0.4, 0.3, 0.65, 0.22, 0.55)
+_LAWN = (0.17, 0.3, 0.35, 0.65, 0.48, 0.78)
 _STRAW = (0.1, 0.18, 0.2, 0.5, 0.45, 0.8)
 _AUTUMN = (0.02, 0.12, 0.4, 0.8, 0.35, 0.75)
 _ROSE = (0.93, 1.03, 0.1, 0.45, 0.4, 0.85)
 _ANY = (0.0, 1.0, 0.05, 0.5, 0.25, 0.85)
-_VIVID = (0.0, 1.0, 0.55, 0.9, 0.45, 0.9)
+_VIVID = (0.0, 1.0, 0.65, 0.95, 0.5, 0.95)
 
 RANGES: dict[str, tuple[Range, ...]] = {
-    "road": (_GRAY, _GRAY, _GRAY, _DARK, _DARK, _EARTH, _BLUISH),
-    "sidewalk": (_GRAY, _GRAY, _DARK, _EARTH, _PALE, _ROSE, _BLUISH),
-    "building": (_ANY, _ANY, _GRAY, _PALE, _EARTH, _BLUISH, _ROSE, _STRAW, _DARK, _GREEN),
-    "wall": (_ANY, _GRAY, _PALE, _EARTH, _BLUISH, _ROSE, _DARK, _GREEN),
-    "fence": (_ANY, _GRAY, _PALE, _EARTH, _DARK, _GREEN),
-    "vegetation": (_GREEN, _GREEN, _GREEN, _GREEN, _GREEN, _STRAW, _AUTUMN, _DARK, _GRAY),
-    "terrain": (_GREEN, _GREEN, _GREEN, _STRAW, _STRAW, _EARTH, _EARTH, _GRAY),
+    "road": (_ASPHALT, _ASPHALT, _ASPHALT, _ASPHALT, _ASPHALT, _GRAY, _DARK, _EARTH),
+    "sidewalk": (_STONE, _STONE, _STONE, _STONE, _STONE, _STONE, _GRAY, _ROSE),
+    "building": (_ANY, _STONE, _GRAY, _EARTH, _EARTH, _EARTH, _ROSE, _ROSE, _ROSE, _BRICK),
+    "wall": (_BRICK, _BRICK, _BRICK, _GRAY, _GRAY, _STONE, _EARTH, _ANY),
+    "fence": (_WOOD, _WOOD, _WOOD, _PALE, _DARK, _LEAF, _ANY),
+    "vegetation": (_LEAF, _LEAF, _LEAF, _LEAF, _LEAF, _LEAF, _LEAF, _LEAF, _LEAF, _AUTUMN),
+    "terrain": (_LAWN, _LAWN, _LAWN, _LAWN, _LAWN, _STRAW, _STRAW, _EARTH, _LEAF),
     "pole": (_GRAY, _GRAY, _DARK, _PALE, _ANY),
-    "roof": (_AUTUMN, _GRAY, _DARK, _EARTH),
+    "roof": (_AUTUMN, _BRICK, _GRAY, _DARK, _EARTH),
     "paint": (_VIVID, _GRAY, _PALE, _PALE, _DARK, _BLUISH, _ANY),
+    "car": (_VIVID, _VIVID, _PALE, _PALE, _DARK, _DARK, _BLUISH, _GRAY),
+    "bus": (_VIVID, _VIVID, _VIVID, _PALE),
+    "train": (_VIVID, _PALE, _PALE, _GRAY),
+    "load": (_PALE, _PALE, _VIVID, _GRAY, _BLUISH, _EARTH),
+    "frame": (_VIVID, _VIVID, _DARK, _PALE),
+    "trousers": (_DARK, _DARK, _BLUISH, _GRAY, _EARTH),
     "cloth": (_ANY, _VIVID, _DARK, _DARK, _GRAY, _PALE, _BLUISH),
-    "sign": (_VIVID, _VIVID, _PALE),
-    "glass": (_DARK, _DARK, _BLUISH, _GRAY, _PALE),
+    "sign": (_VIVID, _VIVID, _VIVID, _PALE),
+    "glass": (_DARK, _DARK, _DARK, _BLUISH, _GRAY, _PALE),
 }
+_CLEAR, _CLOUDY = (0.55, 0.63, 0.3, 0.65, 0.6, 0.95), (0.5, 0.62, 0.0, 0.12, 0.6, 0.9)
 SKIES: tuple[tuple[Range, Range], ...] = (  # zenith, horizon
-    ((0.55, 0.63, 0.3, 0.7, 0.5, 0.95), (0.5, 0.62, 0.05, 0.3, 0.75, 1.0)),
-    ((0.55, 0.63, 0.3, 0.7, 0.5, 0.95), (0.08, 0.14, 0.05, 0.3, 0.8, 1.0)),
-    ((0.0, 1.0, 0.0, 0.08, 0.45, 0.85), (0.0, 1.0, 0.0, 0.08, 0.6, 0.95)),
+    (_CLEAR, (0.5, 0.62, 0.05, 0.3, 0.75, 1.0)),
+    (_CLEAR, (0.5, 0.62, 0.05, 0.3, 0.75, 1.0)),
+    (_CLEAR, (0.5, 0.62, 0.05, 0.3, 0.75, 1.0)),
+    (_CLEAR, (0.08, 0.14, 0.05, 0.3, 0.8, 1.0)),
+    (_CLEAR, (0.5, 0.62, 0.05, 0.3, 0.75, 1.0)),
+    (_CLOUDY, (0.0, 1.0, 0.0, 0.06, 0.75, 0.97)),
+    (_CLOUDY, (0.0, 1.0, 0.0, 0.06, 0.75, 0.97)),
     ((0.58, 0.75, 0.2, 0.5, 0.3, 0.6), (0.02, 0.1, 0.3, 0.65, 0.7, 1.0)),
     ((0.6, 0.72, 0.2, 0.5, 0.15, 0.35), (0.55, 0.95, 0.1, 0.35, 0.3, 0.6)),
 )
@@ -53,8 +71,15 @@ SKIES: tuple[tuple[Range, Range], ...] = (  # zenith, horizon
 
 def from_range(rng: np.random.Generator, bounds: Range) -> Rgb:
     """A color from ranges of hue, saturation and value."""
-    u = rng.random(3)
-    hue, saturation, value = (bounds[2 * i] + u[i] * (bounds[2 * i + 1] - bounds[2 * i]) for i in range(3))
+    return _between(bounds, *rng.random(3).tolist())
+
+
+def _between(bounds: Range, u: float, v: float, w: float) -> Rgb:
+    hue, saturation, value = (
+        bounds[0] + u * (bounds[1] - bounds[0]),
+        bounds[2] + v * (bounds[3] - bounds[2]),
+        bounds[4] + w * (bounds[5] - bounds[4]),
+    )
     red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
     return red * 255, green * 255, blue * 255
 
@@ -62,12 +87,13 @@ def from_range(rng: np.random.Generator, bounds: Range) -> Rgb:
 def draw(rng: np.random.Generator, name: str) -> Rgb:
     """A color for a class or part named in :data:`RANGES`."""
     ranges = RANGES[name]
-    return from_range(rng, ranges[int(rng.integers(len(ranges)))])
+    which, *u = rng.random(4).tolist()
+    return _between(ranges[int(which * len(ranges))], *u)
 
 
 def vary(rng: np.random.Generator, color: Rgb, amount: float) -> Rgb:
     """A color like this one: each channel and the brightness up to ``amount`` (of 255) away."""
-    red, green, blue, all_ = (rng.random(4) * 2 - 1) * amount
+    red, green, blue, all_ = ((2 * u - 1) * amount for u in rng.random(4).tolist())
     return _clip(color[0] + red * 0.4 + all_), _clip(color[1] + green * 0.4 + all_), _clip(color[2] + blue * 0.4 + all_)
 
 
@@ -84,9 +110,19 @@ def contrast(color: Rgb, amount: float) -> Rgb:
 
 def palette(*anchors: tuple[int, Rgb]) -> UInt8[np.ndarray, "256 3"]:
     """A color per tile value, straight between anchors (value, color) in ascending order."""
-    positions = [position for position, _ in anchors]
-    channels = [np.interp(np.arange(256), positions, [color[i] for _, color in anchors]) for i in range(3)]
-    return np.clip(np.rint(np.stack(channels, axis=-1)), 0, 255).astype(np.uint8)
+    weights = _weights(tuple(position for position, _ in anchors))
+    mixed = weights @ np.array([color for _, color in anchors], np.int32)
+    mixed += 128
+    mixed >>= 8
+    return mixed.astype(np.uint8)
+
+
+@cache
+def _weights(positions: tuple[int, ...]) -> Int[np.ndarray, "256 K"]:
+    """Share of each anchor in each tile value, in 256ths that sum to 256."""
+    shares = [np.interp(np.arange(256), positions, one) for one in np.eye(len(positions))]
+    below = np.rint(256 * np.cumsum([np.zeros(256), *shares], axis=0)).astype(np.int32)
+    return np.ascontiguousarray(np.diff(below, axis=0).T)
 
 
 def _clip(value: float) -> float:
@@ -110,9 +146,9 @@ class Film:
 
 def film(rng: np.random.Generator) -> Film:
     """Exposure, contrast, white balance and noise of one scene."""
-    gain, gamma = 0.75 + 0.45 * rng.random(), 0.8 + 0.45 * rng.random()
+    gain, gamma = 0.85 + 0.3 * rng.random(), 0.85 + 0.3 * rng.random()
     lift = 25 * rng.random()
-    balance = 1 + 0.14 * (rng.random(3) - 0.5)
+    balance = 1 + 0.1 * (rng.random(3) - 0.5)
     values = (np.arange(256) / 255)[:, None] ** gamma * gain * balance
     curve = np.clip(np.rint(lift + values * (255 - lift)), 0, 255).astype(np.uint8)
     return Film(curve, int(rng.integers(4)), (float(rng.random()), float(rng.random())))

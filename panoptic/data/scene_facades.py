@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from jaxtyping import Float
 
 from panoptic.data import scene_colors as colors
-from panoptic.data.scene_marks import FINEST, Fill, Mark, Textured
-from panoptic.data.scene_view import NEAR, View, thin
+from panoptic.data.scene_cover import Cover
+from panoptic.data.scene_marks import CANVAS_WIDTH, FINEST, Fill, Mark, Textured
+from panoptic.data.scene_view import NEAR, View
 
 Corner = tuple[float, float]
 
@@ -20,40 +23,72 @@ class Face:
 
     def __init__(self, view: View, start: Corner, end: Corner, height: float) -> None:
         self.view, self.height = view, height
-        self.start, self.step = np.array(start), np.array(end) - np.array(start)
-        self.length = float(np.hypot(*self.step))
-        depths = [view.depth(*start), view.depth(*end)]
-        self.depth = max(sum(depths) / 2, NEAR)
-        self.nearest = max(min(depths), 1.5)
+        along, across = end[1] - start[1], end[0] - start[0]
+        self.length = math.hypot(along, across)
+        self.start, stop = view.locate(*start), view.locate(*end)
+        self.step = stop[0] - self.start[0], stop[1] - self.start[1]
+        self.depth = max((self.start[1] + stop[1]) / 2, NEAR)
+        self.nearest = max(min(self.start[1], stop[1]), 1.5)
         # Surfaces that look left and those that look right are lit differently, which makes corners visible.
-        turned = self.step[0] * np.cos(view.yaw) - self.step[1] * np.sin(view.yaw)
-        self.light = view.light[0] if abs(turned) > 0.7 * self.length else view.light[1]
+        self.light = view.light[0] if abs(self.step[0]) > 0.7 * self.length else view.light[1]
+        self._ends = self._clip()
 
-    def world(self, s: Float[np.ndarray, " *n"], up: float) -> Float[np.ndarray, "*n 3"]:
-        """World coordinates of points of the face, all at one height."""
-        world = np.empty((*np.shape(s), 3))
-        world[..., 0], world[..., 1], world[..., 2] = (
-            self.start[0] + s * self.step[0],
-            up,
-            self.start[1] + s * self.step[1],
-        )
-        return world
+    def _clip(self) -> tuple[float, float, float, float] | None:
+        """Place on the canvas and scale of both ends, as far as they are in front of the camera."""
+        (right, depth), (rise, far) = self.start, self.step
+        if max(depth, depth + far) <= NEAR:
+            return None
+        seen = []
+        for s in (0.0, 1.0):
+            if depth + s * far < NEAR:
+                s = (NEAR - depth) / far
+            scale = self.view.focal / max(depth + s * far, NEAR)
+            seen += [1 + (right + s * rise) * scale, scale]
+        x, _, x_, _ = seen
+        return tuple(seen) if min(x, x_) < CANVAS_WIDTH and max(x, x_) > 0 else None
 
-    def rect(self, s0, s1, low, high) -> Float[np.ndarray, "N 4 3"]:
-        """Rectangles of the face in world coordinates, from broadcastable bounds."""
-        shape = np.broadcast_shapes(*map(np.shape, (s0, s1, low, high)))
-        world = np.empty((*shape, 4, 3))
-        for corners, s in (((0, 3), s0), ((1, 2), s1)):
-            for corner in corners:
-                world[..., corner, 0] = self.start[0] + s * self.step[0]
-                world[..., corner, 2] = self.start[1] + s * self.step[1]
-        for corner, up in enumerate((low, low, high, high)):
-            world[..., corner, 1] = up
-        return world.reshape(-1, 4, 3)
+    def bands(self, low, high) -> Float[np.ndarray, "M 4 2"]:
+        """Stripes along all of the face, from ``low`` to ``high`` meters above the ground, on the canvas."""
+        low, high = np.atleast_1d(low), np.atleast_1d(high)
+        if self._ends is None:
+            return np.empty((0, 4, 2))
+        x, scale, x_, scale_ = self._ends
+        flat, view = np.empty((len(low), 4, 2)), self.view
+        flat[:, :, 0] = x, x_, x_, x
+        flat[:, :, 1] = np.stack([low, low, high, high], axis=-1)
+        flat[:, :, 1] = view.horizon + (view.height - flat[:, :, 1]) * (scale, scale_, scale_, scale)
+        return flat
 
-    def outline(self) -> Float[np.ndarray, "K 2"] | None:
-        """The face on the canvas."""
-        return self.view.polygon(self.rect(0.0, 1.0, 0.0, self.height)[0])
+    def outline(self) -> Float[np.ndarray, "4 2"] | None:
+        """The face on the canvas; ``None`` if it isn't there."""
+        if self._ends is None:
+            return None
+        x, scale, x_, scale_ = self._ends
+        horizon, down, up = self.view.horizon, self.view.height, self.view.height - self.height
+        top, top_ = horizon + up * scale, horizon + up * scale_
+        if min(top, top_) >= 1 or max(horizon + down * scale, horizon + down * scale_) <= 0:
+            return None
+        return np.array(((x, horizon + down * scale), (x_, horizon + down * scale_), (x_, top_), (x, top)))
+
+    def grid(self, s0, s1, low, high) -> Float[np.ndarray, "N 4 2"]:
+        """Rectangles from ``s0`` to ``s1`` ``[n]`` and ``low`` to ``high`` ``[m]`` on the canvas, if they are on it."""
+        view, (right, depth), (rise, far) = self.view, self.start, self.step
+        s = np.stack([s0, s1])
+        depths = depth + far * s
+        scale = view.focal / np.maximum(depths, NEAR)
+        x = 1 + (right + rise * s) * scale
+        seen = (depths.min(axis=0) >= NEAR) & (x.max(axis=0) > 0) & (x.min(axis=0) < CANVAS_WIDTH)
+        x, scale = x[:, seen], scale[:, seen]
+        if not x.size:
+            return np.empty((0, 4, 2))
+        low, high = low[view.horizon + (view.height - low) * scale.min() > 0], high[: len(low)]
+        down, up = view.height - low[:, None], view.height - high[: len(low), None]
+        flat = np.empty((len(low), x.shape[1], 4, 2))
+        flat[..., 0] = x[[0, 1, 1, 0]].T
+        flat[..., 0, 1], flat[..., 1, 1] = down * scale[0], down * scale[1]
+        flat[..., 2, 1], flat[..., 3, 1] = up * scale[1], up * scale[0]
+        flat[..., 1] += view.horizon
+        return flat.reshape(-1, 4, 2)
 
     def color(self, color: colors.Rgb, light: float = 1.0) -> tuple[int, int, int]:
         """A color as seen on this face."""
@@ -62,11 +97,18 @@ class Face:
     def marks_along(self, spacing: float, finest: float = FINEST) -> Float[np.ndarray, " N"]:
         """Positions ``s`` about ``spacing`` meters apart, fewer where they would be too dense to be seen."""
         count = max(int(self.length / spacing), 1)
-        s = np.linspace(0.0, 1.0, count + 1)
-        seen = self.view.camera(self.world(s, 0.0))
-        s, seen = s[seen[:, 2] >= NEAR], seen[seen[:, 2] >= NEAR]
-        kept = s[thin(self.view.flatten(seen), finest)] if len(s) else s
-        return kept
+        s = np.arange(count + 1) / count
+        depths = self.start[1] + self.step[1] * s
+        if min(self.start[1], self.start[1] + self.step[1]) < NEAR:
+            s, depths = s[depths >= NEAR], depths[depths >= NEAR]
+        if not len(s):
+            return s
+        x = (self.start[0] + self.step[0] * s) * (self.view.focal / finest) / depths
+        buckets = np.abs(x - x[0]).astype(np.int64)
+        kept = np.empty(len(s), bool)
+        kept[0] = True
+        np.greater(buckets[1:], buckets[:-1], out=kept[1:])
+        return s[kept]
 
 
 def textured(rng: np.random.Generator, face: Face, color: colors.Rgb, spread: float, tile: str) -> Textured | None:
@@ -90,34 +132,32 @@ def building_face(rng: np.random.Generator, face: Face, style: dict) -> list[Mar
     storeys = max(int(face.height / storey), 1)
     storey = face.height / storeys
     edges = face.marks_along(style["bay"], 1.2 * FINEST)
+    up = np.arange(storeys) * storey
     if style["ledge"]:
-        up = (np.arange(storeys) * storey)[:, None]
-        ledges = face.view.quads(face.rect(0.0, 1.0, up - 0.05 * storey, up + 0.05 * storey))
-        marks.append(Fill(ledges, face.color(style["trim"])))
+        marks.append(Fill(face.bands(up - 0.05 * storey, up + 0.05 * storey), face.color(style["trim"])))
     if len(edges) >= 2:
-        left, gap = style["margin"], np.diff(edges)[None, :]
-        s0, s1 = edges[None, :-1] + left * gap, edges[None, 1:] - left * gap
-        up = (np.arange(storeys) * storey)[:, None]
+        left, gap = style["margin"], edges[1:] - edges[:-1]
+        s0, s1 = edges[:-1] + left * gap, edges[1:] - left * gap
         low, high = up + style["sill"] * storey, up + style["lintel"] * storey
         if style["frame"]:
             border, rim = 0.09 * gap, 0.07 * storey
-            frames = face.rect(s0 - border, s1 + border, low - rim, high + rim)
-            marks.append(Fill(face.view.quads(frames), face.color(style["trim"])))
-        panes = face.rect(s0, s1, low, high)
-        lit = rng.random(len(panes)) < style["lit"]
-        marks.append(Fill(face.view.quads(panes[~lit]), face.color(style["glass"])))
-        if lit.any():
-            marks.append(Fill(face.view.quads(panes[lit]), face.view.tint(style["lamp"], face.depth)))
+            marks.append(Fill(face.grid(s0 - border, s1 + border, low - rim, high + rim), face.color(style["trim"])))
+        panes = face.grid(s0, s1, low, high)
+        marks.append(Fill(panes, face.color(style["glass"])))
+        if style["lit"]:
+            lit = rng.random(len(panes)) < style["lit"]
+            marks.append(Fill(panes[lit], face.view.tint(style["lamp"], face.depth)))
         if style["cross"]:
             middle = (s0 + s1) / 2
-            bars = face.rect(middle - 0.03 * gap, middle + 0.03 * gap, low, high)
-            marks.append(Fill(face.view.quads(bars), face.color(style["trim"])))
+            marks.append(
+                Fill(face.grid(middle - 0.03 * gap, middle + 0.03 * gap, low, high), face.color(style["trim"]))
+            )
     return marks
 
 
 def building_style(rng: np.random.Generator) -> dict:
     """What the sides of one building have in common."""
-    u = rng.random(12)
+    u = rng.random(12).tolist()
     color = colors.draw(rng, "building")
     glass = colors.draw(rng, "glass")
     if abs(sum(glass) - sum(color)) < 150:  # windows are what makes a building: never lose them
@@ -141,25 +181,34 @@ def building_style(rng: np.random.Generator) -> dict:
     }
 
 
-def building(rng: np.random.Generator, view: View, x: float, deep: float, z0: float, z1: float) -> list[Mark]:
+def building(
+    rng: np.random.Generator, view: View, cover: Cover, x: float, deep: float, z0: float, z1: float
+) -> list[Mark]:
     """A house with its front at ``x`` from ``z0`` to ``z1``, reaching ``deep`` meters away from the street.
 
-    ``deep`` is negative for a house on the left.
+    ``deep`` is negative for a house on the left. What nearer houses hide is left out.
     """
     height = 3.0 + 4.0 * rng.random() if rng.random() < 0.3 else 6.0 + 16.0 * rng.random() ** 1.5
-    style = building_style(rng)
     marks: list[Mark] = []
     end = z0 if z0 > 0 else z1 if z1 < 0 else None
-    if rng.random() < 0.5:
-        marks += _roof(rng, view, x, deep, z0, z1, height, end)
-    if end is not None:
+    ridge = height + 1.5 + 2.5 * rng.random()
+    if rng.random() < 0.5 and cover.shows((x + deep, z0), (x, z1), ridge):
+        marks += _roof(rng, view, x, deep, z0, z1, height, ridge, end)
+    front = cover.add((x, z0), (x, z1), height)
+    aside = end is not None and cover.add((x, end), (x + deep, end), height)
+    if not front and not aside:
+        return marks
+    style = building_style(rng)
+    if aside:
         marks += building_face(rng, Face(view, (x, end), (x + deep, end), height), style)
-    return marks + building_face(rng, Face(view, (x, z0), (x, z1), height), style)
+    return marks + building_face(rng, Face(view, (x, z0), (x, z1), height), style) if front else marks
 
 
-def _roof(rng, view: View, x: float, deep: float, z0: float, z1: float, height: float, end) -> list[Mark]:
+def _roof(
+    rng: np.random.Generator, view: View, x: float, deep: float, z0: float, z1: float, height: float, ridge: float, end
+) -> list[Mark]:
     """A gabled roof with its ridge along the street."""
-    ridge, x_ridge = height + 1.5 + 2.5 * rng.random(), x + deep / 2
+    x_ridge = x + deep / 2
     depth = view.depth(x_ridge, (z0 + z1) / 2)
     color = colors.draw(rng, "roof")
     slope = np.array([(x, height, z0), (x, height, z1), (x_ridge, ridge, z1), (x_ridge, ridge, z0)])
@@ -183,23 +232,20 @@ def wall(rng: np.random.Generator, view: View, start: Corner, end: Corner) -> li
     course = face.height / courses
     up = np.arange(courses) * course
     ground = face.marks_along(2.2 * course, 1.8 * FINEST)
-    joints = [face.rect(0.0, 1.0, up - 0.09 * course, up + 0.09 * course)]
-    if len(ground) >= 2:
-        half = 0.07 * np.diff(ground)
-        for parity in (0, 1):  # each course is shifted by half a brick against the one below
-            s = ground[:-1] + (0.5 * np.diff(ground) if parity else 0.0)
-            joints.append(face.rect(s - half, s + half, up[parity::2, None], up[parity::2, None] + course))
-    # Long joints leave the canvas on the near side, so they are clipped, not left out.
-    long = [p for p in map(view.polygon, joints[0]) if p is not None]
     tint = face.color(colors.contrast(color, amount))
-    marks: list[Mark] = [base, Fill(long, tint)] + [Fill(view.quads(j), tint) for j in joints[1:]]
-    top = view.polygon(face.rect(-0.0, 1.0, face.height - 0.12 * course, face.height + 0.35 * course)[0])
-    return marks if top is None else [*marks, Fill([top], face.color(color, 1.25), True)]
+    marks: list[Mark] = [base, Fill(face.bands(up - 0.09 * course, up + 0.09 * course), tint)]
+    if len(ground) >= 2:
+        gap = ground[1:] - ground[:-1]
+        for parity in (0, 1):  # each course is shifted by half a brick against the one below
+            s, low = ground[:-1] + 0.5 * parity * gap, up[parity::2]
+            marks.append(Fill(face.grid(s - 0.07 * gap, s + 0.07 * gap, low, low + course), tint))
+    top = face.bands(face.height - 0.12 * course, face.height + 0.35 * course)
+    return [*marks, Fill(top, face.color(color, 1.25), True)]
 
 
 def fence(rng: np.random.Generator, view: View, start: Corner, end: Corner) -> list[Mark]:
     """A fence: see-through bars, or boards of two tones, between two rails."""
-    face = Face(view, start, end, 0.9 + 1.3 * rng.random())
+    face = Face(view, start, end, 1.2 + 1.3 * rng.random())
     outline = face.outline()
     if outline is None:
         return []
@@ -209,11 +255,11 @@ def fence(rng: np.random.Generator, view: View, start: Corner, end: Corner) -> l
     s = face.marks_along(0.18 + 0.3 * rng.random(), 1.15 * FINEST)
     width = 0.5 if solid else 0.36
     if len(s) >= 2:
-        slats = face.rect(s[:-1], s[:-1] + width * np.diff(s), 0.0, face.height * (1.0 if solid else 1.06))
-        marks.append(Fill(view.quads(slats), face.color(color)))
+        top = face.height * (1.0 if solid else 1.06)
+        slats = face.grid(s[:-1], s[:-1] + width * (s[1:] - s[:-1]), np.zeros(1), np.array((top,)))
+        marks.append(Fill(slats, face.color(color)))
     rails = np.array((0.12, 0.82)) * face.height
-    seen = [p for p in map(view.polygon, face.rect(0.0, 1.0, rails, rails + 0.09 * face.height)) if p is not None]
-    marks.append(Fill(seen, face.color(color, 0.85)))
+    marks.append(Fill(face.bands(rails, rails + 0.09 * face.height), face.color(color, 0.85)))
     return marks
 
 

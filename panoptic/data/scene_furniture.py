@@ -15,9 +15,9 @@ def post(rng: np.random.Generator, view: View, x: float, z: float) -> list[Item]
     """A lamp post, a sign post or traffic lights, at a position on the ground: pole first, then what it carries."""
     figure = Figure(view, x, z, 1.0 if rng.random() < 0.5 else -1.0)
     color, wide, u = colors.draw(rng, "pole"), 0.14 + 0.16 * rng.random(), rng.random()
-    if u < 0.35:
+    if u < 0.25:
         return [Item(CLASS["pole"], figure.depth, _lamp_post(rng, figure, color, wide))]
-    tall = (2.5 + 1.5 * rng.random()) if u < 0.7 else (3.2 + 1.6 * rng.random())
+    tall = (2.5 + 1.5 * rng.random()) if u < 0.6 else (3.2 + 1.6 * rng.random())
     if rng.random() < 0.2:
         tall += 3.0
     pole = Item(CLASS["pole"], figure.depth, [_shaft(figure, color, wide, tall)])
@@ -25,8 +25,8 @@ def post(rng: np.random.Generator, view: View, x: float, z: float) -> list[Item]
     if tall > 4.5 and rng.random() < 0.6:  # hung over the street
         reach = at = 1.5 + 2 * rng.random()
         pole.marks.append(figure.fill(color, bar((0, tall - 0.1), (reach, tall - 0.1), 0.7 * wide)))
-    carried = _signs if u < 0.7 else _lights
-    class_ = CLASS["traffic sign" if u < 0.7 else "traffic light"]
+    carried = _signs if u < 0.6 else _lights
+    class_ = CLASS["traffic sign" if u < 0.6 else "traffic light"]
     return [pole, Item(class_, figure.depth - 1e-3, carried(rng, figure, at, tall))]
 
 
@@ -46,13 +46,13 @@ def _lamp_post(rng: np.random.Generator, figure: Figure, color: colors.Rgb, wide
 def _lights(rng: np.random.Generator, figure: Figure, at: float, tall: float) -> list[Mark]:
     """A box with three lamps, one of them lit."""
     frame = colors.mix((22, 24, 24), (70, 74, 60), rng.random() ** 2)
-    if rng.random() < 0.2:
+    if rng.random() < 0.1:
         frame = colors.draw(rng, "paint")
-    height = 1.0 + 0.7 * rng.random()
+    height = 1.2 + 0.9 * rng.random()
     wide, low = 0.42 * height, tall - 0.9 * height
     dim = colors.mix((15, 15, 15), frame, 0.3)
     lamps = [ellipse(at, low + height * share, 0.27 * wide, 0.135 * height) for share in (0.82, 0.5, 0.18)]
-    lit = int(rng.integers(3))
+    lit = int(3 * rng.random())
     glow = ((255, 60, 45), (255, 195, 50), (60, 250, 150))
     marks: list[Mark] = [figure.fill(frame, box(at - wide / 2, low, at + wide / 2, low + height))]
     for i, lamp in enumerate(lamps):
@@ -67,7 +67,7 @@ def _signs(rng: np.random.Generator, figure: Figure, at: float, tall: float) -> 
     y = tall
     for _ in range(1 + int(rng.random() < 0.35)):
         size = 0.42 + 0.3 * rng.random()
-        kind = int(rng.integers(6))
+        kind = int(6 * rng.random())
         face = colors.draw(rng, "sign")
         rim = (245, 245, 240) if sum(face) < 480 else colors.from_range(rng, (0.0, 1.0, 0.6, 0.95, 0.4, 0.85))
         shape = np.asarray(_PLATES[kind]) * size + (at, y - size)

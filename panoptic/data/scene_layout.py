@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from panoptic.data import scene_backdrop as backdrop
@@ -17,7 +18,7 @@ from panoptic.data.scene_marks import Fill, Item, blob, box
 from panoptic.data.scene_painter import Surface, label_of
 from panoptic.data.scene_view import View
 
-_JUDGED_AT = (256, 512)  # height and width of the label map by which things are kept or left out
+_JUDGED_AT = (128, 256)  # height and width of the label map by which things are kept or left out
 _SMALLEST = 0.0003  # visible share of the image: 157 pixels at 512 x 1024, some of them lost when painted
 _HIDDEN = 0.3  # share of a thing that must be visible
 _CROWDS = 0.17  # share of scenes that are to have a crowd; some find no room
@@ -39,7 +40,7 @@ class Layout:
 
 def draw_view(rng: np.random.Generator) -> View:
     """Along the street mostly, else askew or right across it."""
-    u = rng.random(10)
+    u = rng.random(10).tolist()
     yaw = 0.5 * (u[1] - 0.5) if u[0] < 0.5 else 0.25 + 0.75 * u[1] if u[0] < 0.78 else 1.0 + 0.7 * u[1]
     if u[2] < 0.5:
         yaw = -yaw
@@ -84,7 +85,7 @@ def _clutter(rng, view: View, street: streets.Street, places: things.Places, gre
     beside = {"road": 0.02, "sidewalk": 1.0, "terrain": 1.0}
     items: list[Item] = []
     posts, trees = int(rng.integers(1, 9)), int(rng.integers(7)) if rng.random() < 0.6 else 0
-    sizes = [0.035 + 0.2 * u**1.5 for u in rng.random(posts + trees)]
+    sizes = [0.045 + 0.25 * u**1.5 for u in rng.random(posts + trees)]
     kinds = [things.Kind(0, 1.0, 0.3, 0.4, beside)] * (posts + trees)
     for i, place in enumerate(places.find(rng, kinds, sizes)):
         since = (rng.random() - 0.3) / 0.7
@@ -127,8 +128,8 @@ def _settle(items: list[Item], count: int, strength: float) -> tuple[Item, ...]:
         if item.depth < _ON_STREET:
             surface.paint(item)
             if item.thing:
-                whole[item.thing] += int(np.count_nonzero(surface.labels == label_of(item)))
-    visible = np.bincount(surface.labels.ravel(), minlength=256)
+                whole[item.thing] += cv2.countNonZero(cv2.compare(surface.labels, label_of(item), cv2.CMP_EQ))
+    visible = cv2.calcHist([surface.labels], [0], None, [256], [0, 256]).ravel().tolist()
     numbered = {item.thing: item for item in items if item.thing}
     smallest = _SMALLEST * surface.labels.size
     lost = set()

@@ -6,6 +6,7 @@ All coordinates are canvas units: x in 0..2 from left to right, y in 0..1 from t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -23,22 +24,13 @@ class Fill:
 
     Attributes:
         polygons: each ``[K 2]``, or one array ``[N K 2]``; those of one mark don't overlap.
-        color: red, green, blue; ``None`` draws labels only, as between the spokes of a wheel.
+        color: red, green, blue; ``None`` draws labels only, as between the bars of a fence.
         labeled: whether the polygons belong to the outline of the item; details inside it need not.
     """
 
     polygons: Polygons | Float[np.ndarray, "N K 2"]
     color: Color | None
     labeled: bool = False
-
-
-@dataclass(slots=True)
-class Lines:
-    """Unlabeled straight lines of one color; ``width`` in canvas units, at least one pixel wide when painted."""
-
-    segments: Float[np.ndarray, "N 2 2"]
-    color: Color
-    width: float
 
 
 @dataclass(slots=True)
@@ -80,7 +72,21 @@ class Sky:
     offset: tuple[float, float]
 
 
-Mark = Fill | Lines | Textured | Shade | Sky
+Piece = tuple[int, int, int, Color | None, bool, float]
+"""A run of points, from and to, as polygons of so many corners each, or as lines if they have a width in canvas units
+(the last element). A color of ``None`` draws labels only, as between the spokes of a wheel; of what isn't labeled, only
+the image is drawn. Plain, since there are hundreds in a scene."""
+
+
+@dataclass(slots=True)
+class Pieces:
+    """Many polygons and lines over each other, their points in one array: a thing is turned into pixels at once."""
+
+    points: Float[np.ndarray, "P 2"]
+    pieces: list[Piece]
+
+
+Mark = Fill | Textured | Shade | Sky | Pieces
 
 
 @dataclass(slots=True)
@@ -106,13 +112,15 @@ class Item:
     since: float = 0.0
 
 
-_angles = np.arange(16) * (2 * np.pi / 16)
-_CIRCLE = np.stack([np.cos(_angles), np.sin(_angles)], axis=-1)
+@cache
+def _circle(points: int) -> Float[np.ndarray, "K 2"]:
+    angles = np.arange(points) * (2 * np.pi / points)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=-1)
 
 
 def ellipse(x: float, y: float, rx: float, ry: float) -> Float[np.ndarray, "16 2"]:
     """An ellipse as a polygon."""
-    return _CIRCLE * (rx, ry) + (x, y)
+    return _circle(16) * (rx, ry) + (x, y)
 
 
 def box(x0: float, y0: float, x1: float, y1: float) -> Float[np.ndarray, "4 2"]:
@@ -138,6 +146,7 @@ def bar(a: tuple[float, float], b: tuple[float, float], width: float, tip: float
 
 def blob(rng: np.random.Generator, x: float, y: float, rx: float, ry: float, ragged: float, points: int) -> np.ndarray:
     """An ellipse with a ragged edge; ``ragged`` in 0..1 is the share by which its radius varies."""
-    angles = np.arange(points) * (2 * np.pi / points)
-    bumps = 1 + ragged * (rng.random(points) - 0.7)
-    return np.stack([x + rx * bumps * np.cos(angles), y + ry * bumps * np.sin(angles)], axis=-1)
+    shape = _circle(points) * (1 + ragged * (rng.random(points) - 0.7))[:, None]
+    shape *= (rx, ry)
+    shape += (x, y)
+    return shape

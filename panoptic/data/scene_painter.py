@@ -8,7 +8,7 @@ from jaxtyping import Int, UInt8
 
 from panoptic.data import scene_textures as textures
 from panoptic.data.scene_colors import Film
-from panoptic.data.scene_marks import CANVAS_WIDTH, Fill, Item, Lines, Shade, Sky, Textured
+from panoptic.data.scene_marks import CANVAS_WIDTH, Fill, Item, Pieces, Shade, Sky, Textured
 
 _SHIFT = 4  # fractional bits of pixel coordinates: whole numbers, so that rounding is ours and not OpenCV's
 _FIRST_THING = 32
@@ -35,15 +35,14 @@ class Surface:
         for mark in item.marks:
             if isinstance(mark, Fill):
                 self._fill(mark, label)
+            elif isinstance(mark, Pieces):
+                self._pieces(mark, label)
             elif isinstance(mark, Textured):
                 self._textured(mark, label)
             elif isinstance(mark, Sky):
                 self._sky(mark, label)
             elif self.image is not None:
-                if isinstance(mark, Lines):
-                    self._lines(mark)
-                else:
-                    self._shade(mark)
+                self._shade(mark)
 
     def pixels(self, polygons) -> list[Int[np.ndarray, "K 2"]]:
         """Canvas polygons in fixed-point pixel coordinates."""
@@ -61,9 +60,9 @@ class Surface:
 
     def _window(self, corners: np.ndarray) -> tuple[slice, slice] | None:
         """The pixels that polygons of fixed-point ``corners`` can touch, as rows and columns."""
-        left, top = (corners.min(axis=0) >> _SHIFT) - 1
-        right, bottom = (corners.max(axis=0) >> _SHIFT) + 3
-        left, top, right, bottom = max(left, 0), max(top, 0), min(right, self.width), min(bottom, self.height)
+        x, y, width, height = cv2.boundingRect(corners)
+        left, top = max((x >> _SHIFT) - 1, 0), max((y >> _SHIFT) - 1, 0)
+        right, bottom = min((x + width >> _SHIFT) + 3, self.width), min((y + height >> _SHIFT) + 3, self.height)
         return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
 
     def _fill(self, mark: Fill, label: int) -> None:
@@ -75,10 +74,21 @@ class Surface:
         if self.image is not None and mark.color is not None:
             cv2.fillPoly(self.image, pixels, mark.color, cv2.LINE_8, _SHIFT)
 
-    def _lines(self, mark: Lines) -> None:
-        if len(mark.segments):
-            width = max(1, round(mark.width * self.height))
-            cv2.polylines(self.image, self.pixels(mark.segments), False, mark.color, width, cv2.LINE_8, _SHIFT)
+    def _pieces(self, mark: Pieces, label: int) -> None:
+        pixels, labels, image = self._fixed(mark.points), self.labels, self.image
+        for start, stop, corners, color, labeled, width in mark.pieces:
+            if image is None and not labeled:
+                continue
+            part = [pixels[i : i + corners] for i in range(start, stop, corners)]
+            if labeled:
+                cv2.fillPoly(labels, part, label, cv2.LINE_8, _SHIFT)
+            if image is None or color is None:
+                continue
+            if width:
+                thick = max(1, round(width * self.height))
+                cv2.polylines(image, part, False, color, thick, cv2.LINE_8, _SHIFT)
+            else:
+                cv2.fillPoly(image, part, color, cv2.LINE_8, _SHIFT)
 
     def _textured(self, mark: Textured, label: int) -> None:
         pixels = self._fixed(mark.polygon)

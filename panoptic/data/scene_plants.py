@@ -9,6 +9,8 @@ from panoptic.data import scene_colors as colors
 from panoptic.data.scene_marks import Fill, Mark, Textured, bar, blob
 from panoptic.data.scene_view import View
 
+TALLEST = 11.0  # meters
+
 
 def leaves(
     rng: np.random.Generator, view: View, polygon: Float[np.ndarray, "K 2"], color: colors.Rgb, depth: float
@@ -25,7 +27,7 @@ def tree(rng: np.random.Generator, view: View, x: float, z: float, color: colors
     """A tree at a position on the ground: round, tall or a fir."""
     depth = view.depth(x, z)
     scale, foot = view.scale(depth), view.foot(depth)
-    center = 1 + view.camera(np.array((x, 0.0, z)))[0] * scale
+    center = 1 + view.locate(x, z)[0] * scale
     height, trunk = 4 + 7 * rng.random(), 1.2 + 1.8 * rng.random()
     color = colors.vary(rng, color, 25)
     top, width = foot - height * scale, (0.22 + 0.22 * rng.random()) * height * scale
@@ -39,8 +41,8 @@ def tree(rng: np.random.Generator, view: View, x: float, z: float, color: colors
         return [*marks, leaves(rng, view, _fir(rng, center, top, low, width * 0.8), color, depth)]
     middle, half = (top + low) / 2, (low - top) / 2
     marks.append(leaves(rng, view, blob(rng, center, middle, width, half, 0.3, 44), color, depth))
-    for _ in range(2):  # smaller clumps in front, in a tone of their own
-        dx, dy = (rng.random(2) - 0.5) * (1.3 * width, 1.1 * half)
+    for _ in range(2 if width > 0.07 else 0):  # smaller clumps in front, in a tone of their own
+        dx, dy = (rng.random() - 0.5) * 1.3 * width, (rng.random() - 0.5) * 1.1 * half
         clump = blob(rng, center + dx, middle + dy, 0.5 * width, 0.45 * half, 0.35, 28)
         marks.append(leaves(rng, view, clump, colors.vary(rng, color, 35), depth))
     return marks
@@ -84,7 +86,7 @@ def bush(rng: np.random.Generator, view: View, x: float, z: float, color: colors
     """A bush at a position on the ground."""
     depth = view.depth(x, z)
     scale, foot = view.scale(depth), view.foot(depth)
-    center = 1 + view.camera(np.array((x, 0.0, z)))[0] * scale
+    center = 1 + view.locate(x, z)[0] * scale
     size = (0.5 + 0.8 * rng.random()) * scale
     shape = blob(rng, center, foot - 0.8 * size, size * (0.8 + 0.6 * rng.random()), size, 0.3, 20)
     return [leaves(rng, view, shape, colors.vary(rng, color, 30), depth)]

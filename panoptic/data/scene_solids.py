@@ -1,18 +1,35 @@
-"""Solids of synthetic scenes: a profile drawn out to a width, placed on the street and seen in perspective."""
+"""Solids of synthetic scenes: profiles drawn out to a width, placed on the street and seen in perspective."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from panoptic.data import scene_colors as colors
-from panoptic.data.scene_marks import Fill, Mark, Shade
+from panoptic.data.scene_colors import Rgb
+from panoptic.data.scene_marks import Mark, Shade, ellipse
+from panoptic.data.scene_stencils import Cutter, Stencil
 from panoptic.data.scene_view import View
 
-Profile = list[tuple[float, float]]
+Profile = tuple[tuple[float, float], ...]
+_CLOSEST = 0.3  # points nearer than this, in meters, are moved out to it
+
+
+class Aspect(NamedTuple):
+    """What of a vehicle can be seen.
+
+    Attributes:
+        side: -1 or 1 for its left or right side, 0 for neither.
+        end: 1 for the front, -1 for the rear, 0 for neither.
+        near: 1 if its front half is nearer, else -1.
+    """
+
+    side: int
+    end: int
+    near: int
 
 
 @dataclass(frozen=True)
@@ -20,7 +37,7 @@ class Body:
     """A solid: its profile drawn out sideways.
 
     Attributes:
-        profile: shares of length and height.
+        profile: shares of length and height, from the rear over the roof to the front.
         rear, length, width, height: meters; ``rear`` is where it begins along the vehicle.
         base: meters above the ground where it begins.
     """
@@ -33,120 +50,110 @@ class Body:
     base: float = 0.0
 
 
-class Pose:
-    """Where a vehicle stands and where it looks: turns its coordinates (along, across, up) into marks."""
+class Carver(Cutter):
+    """Cuts the stencil of a vehicle as seen in one aspect; its points are (along, across, up) in meters."""
 
-    def __init__(self, view: View, x: float, z: float, heading: float) -> None:
-        self.view, self.x, self.z = view, x, z
-        sin, cos = math.sin(heading), math.cos(heading)
-        self.depth = view.depth(x, z)
-        self.right = float(view.camera(np.array((x, 0.0, z)))[0])
-        # Steps along and across the vehicle, as steps to the right and forward of the camera.
-        self.along = math.sin(heading - view.yaw), math.cos(heading - view.yaw)
-        self.across = self.along[1], -self.along[0]
-        self.ahead = -x * sin - z * cos  # where the camera is, in the vehicle's coordinates
-        self.beside = -x * cos + z * sin
+    def __init__(self, aspect: Aspect) -> None:
+        super().__init__()
+        self.aspect = aspect
 
-    def flat(self, along, across, up) -> Float[np.ndarray, "*n 2"]:
-        """The canvas position of points of the vehicle."""
-        forward = np.maximum(self.depth + self.along[1] * along + self.across[1] * across, 0.3)
-        scale = self.view.focal / forward
-        x = 1 + (self.right + self.along[0] * along + self.across[0] * across) * scale
-        y = self.view.horizon + (self.view.height - up) * scale
-        flat = np.empty((*np.broadcast_shapes(x.shape, y.shape), 2))
-        flat[..., 0], flat[..., 1] = x, y
-        return flat
-
-    def color(self, color: colors.Rgb, light: float = 1.0):
-        """A color as seen from here."""
-        return self.view.tint(color, self.depth, light)
-
-    def side(self, body: Body) -> float | None:
-        """The side of a body that can be seen, as its place across; ``None`` if neither can."""
-        if abs(self.beside) <= body.width / 2:
-            return None
-        return math.copysign(body.width / 2, self.beside)
-
-    def solid(self, body: Body, paint: colors.Rgb, glass: colors.Rgb, panes: tuple[int, ...]) -> list[Mark]:
-        """A body: those of its panels that face the camera, ``panes`` of glass, then its visible side."""
+    def solid(self, body: Body, paint: Rgb | str, glass: Rgb | str = "glass", panes: tuple[int, ...] = ()) -> None:
+        """A body: its panels from rear to front, ``panes`` of glass, then its visible side."""
         shape = np.array(body.profile) * (body.length, body.height) + (body.rear, body.base)
-        flat = self.flat(shape[:, :1], np.array([[-0.5, 0.5]]) * body.width, shape[:, 1:])
-        marks: list[Mark] = []
-        for i in range(len(shape) - 1):
-            panel = np.array((flat[i, 0], flat[i + 1, 0], flat[i + 1, 1], flat[i, 1]))
-            if _area(panel) <= 0:
-                continue
-            steep = abs(shape[i + 1, 1] - shape[i, 1]) / max(np.hypot(*(shape[i + 1] - shape[i])), 1e-6)
-            light = 1.12 - 0.3 * steep
-            marks.append(Fill([panel], self.color(paint, light), True))
+        half = body.width / 2
+        for i, ((a, low), (b, high)) in enumerate(zip(shape[:-1].tolist(), shape[1:].tolist(), strict=True)):
+            panel = np.array(((a, -half, low), (b, -half, high), (b, half, high), (a, half, low)))
+            light = 1.12 - 0.3 * abs(high - low) / max(math.hypot(b - a, high - low), 1e-6)
+            self.fill(paint, panel, light=light, culled=True)
             if i in panes:
                 center = panel.mean(axis=0)
-                marks.append(Fill([center + (panel - center) * 0.82], self.color(glass)))
-        side = self.side(body)
-        if side is not None:
-            marks.append(Fill([flat[:, 0 if side < 0 else 1]], self.color(paint, 0.92), True))
-        return marks
+                self.fill(glass, center + (panel - center) * 0.84, labeled=False, culled=True)
+        if self.aspect.side:
+            across = np.full((len(shape), 1), self.aspect.side * half)
+            self.fill(paint, np.hstack([shape[:, :1], across, shape[:, 1:]]), light=0.92)
 
-    def on_side(self, body: Body, rects: np.ndarray, color: colors.Rgb) -> list[Mark]:
-        """Rectangles ``[N 4]`` (along, up, along, up; shares of the body) on its visible side."""
-        side = self.side(body)
-        if side is None:
-            return []
-        a, b, c, d = np.asarray(rects, float).T
-        along = body.rear + np.stack([a, c, c, a], axis=-1) * body.length
-        return [
-            Fill(self.flat(along, side, body.base + np.stack([b, b, d, d], axis=-1) * body.height), self.color(color))
-        ]
+    def on_side(self, body: Body, polygons, color: Rgb | str) -> None:
+        """Polygons ``[N K 2]`` (along, up; shares of the body) on its visible side."""
+        if self.aspect.side:
+            flat = np.asarray(polygons, float)
+            across = np.full(flat.shape[:2], self.aspect.side * body.width / 2)
+            along, up = body.rear + flat[..., 0] * body.length, body.base + flat[..., 1] * body.height
+            self.details(color, np.stack([along, across, up], axis=-1))
 
-    def on_end(
-        self, body: Body, rects: np.ndarray, front: colors.Rgb, rear: colors.Rgb, lean: float = 0.0
-    ) -> list[Mark]:
+    def on_end(self, body: Body, rects, front: Rgb | str | None, rear: Rgb | str | None) -> None:
         """Rectangles ``[N 4]`` (across -1..1, up, across, up) on the front or the rear, whichever can be seen."""
-        at_front = self.ahead > body.rear + body.length
-        if not at_front and self.ahead > body.rear:
-            return []
-        a, b, c, d = np.asarray(rects, float).T
-        across, up = np.stack([a, c, c, a], axis=-1) * body.width / 2, np.stack([b, b, d, d], axis=-1)
-        along = body.rear + body.length * (1 - lean if at_front else 0)
-        flat = self.flat(along, across, body.base + up * body.height)
-        return [Fill(flat, self.color(front if at_front else rear))]
+        color = front if self.aspect.end > 0 else rear
+        if self.aspect.end and color is not None:
+            flat = quads(rects)
+            along = np.full(flat.shape[:2], body.rear + body.length * (self.aspect.end > 0))
+            across, up = flat[..., 0] * body.width / 2, body.base + flat[..., 1] * body.height
+            self.details(color, np.stack([along, across, up], axis=-1))
 
-    def wheels(self, body: Body, places: tuple[float, ...], radius: float) -> list[Mark]:
+    def wheels(self, body: Body, places: tuple[float, ...], radius: float) -> None:
         """Wheels on the visible side at ``places`` (shares of the length), and tires under the near end."""
-        marks: list[Mark] = []
-        at = body.rear + body.length * (places[-1] if self.ahead > body.rear + body.length / 2 else places[0])
-        tires = np.array([(-1.0, -0.74), (0.74, 1.0)]) * body.width / 2
-        across = tires[:, [0, 1, 1, 0]]
-        up = np.array([0.0, 0.0, radius * 1.3, radius * 1.3])
-        marks.append(Fill(self.flat(at, across, up), self.color((28, 28, 30)), True))
-        side = self.side(body)
-        if side is not None:
-            angles = np.arange(10) * (2 * np.pi / 10)
-            circle = np.stack([np.cos(angles), np.sin(angles)]) * radius
-            centers = body.rear + body.length * np.array(places)
-            for share, color in ((1.0, (25, 25, 28)), (0.5, (165, 165, 170))):
-                flat = self.flat(centers[:, None] + share * circle[0], side, radius + share * circle[1])
-                marks.append(Fill(flat, self.color(color), share == 1.0))
-        return marks
+        at, half = body.rear + body.length * places[-1 if self.aspect.near > 0 else 0], body.width / 2
+        for left, right in ((-half, -0.74 * half), (0.74 * half, half)):
+            up = 1.3 * radius
+            self.fill((28, 28, 30), [(at, left, 0), (at, right, 0), (at, right, up), (at, left, up)])
+        if self.aspect.side:
+            for place in places:
+                for share, color in ((1.0, (25, 25, 28)), (0.5, (165, 165, 170))):
+                    circle = ellipse(body.rear + body.length * place, radius, radius * share, radius * share)
+                    across = np.full((len(circle), 1), self.aspect.side * half)
+                    self.fill(color, np.hstack([circle[:, :1], across, circle[:, 1:]]), labeled=share == 1.0)
+
+    def skirt(self, body: Body) -> None:
+        """The dark underside between the wheels, where it can be seen."""
+        up, half = body.height * body.profile[0][1] * 1.15, 0.48 * body.width
+        rear, front = body.rear + 0.04 * body.length, body.rear + 0.96 * body.length
+        if self.aspect.end:
+            x = front if self.aspect.end > 0 else rear
+            self.fill((30, 30, 32), [(x, -half, 0.05), (x, half, 0.05), (x, half, up), (x, -half, up)])
+        if self.aspect.side:
+            y = self.aspect.side * half
+            self.fill((30, 30, 32), [(rear, y, 0.05), (front, y, 0.05), (front, y, up), (rear, y, up)])
+
+
+def quads(rects) -> Float[np.ndarray, "N 4 2"]:
+    """Corners of rectangles (x, y, x, y)."""
+    return np.asarray(rects, float)[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
+
+
+class Pose:
+    """Where a vehicle stands and where it looks: turns stencils in its coordinates into marks."""
+
+    def __init__(self, view: View, x: float, z: float, heading: float) -> None:
+        self.view = view
+        self.right, self.depth = view.locate(x, z)
+        # Steps along and across the vehicle, as steps to the right and forward of the camera.
+        self.along = math.sin(heading - view.yaw), math.cos(heading - view.yaw)
+        # Where the camera is, in the vehicle's coordinates.
+        sin, cos = math.sin(heading), math.cos(heading)
+        self.ahead, self.beside = -x * sin - z * cos, -x * cos + z * sin
+
+    def aspect(self, rear: float, length: float, width: float) -> Aspect:
+        """What can be seen from the camera of a vehicle of this size."""
+        side = 0 if abs(self.beside) <= width / 2 else 1 if self.beside > 0 else -1
+        end = 1 if self.ahead > rear + length else -1 if self.ahead < rear else 0
+        return Aspect(side, end, 1 if self.ahead > rear + length / 2 else -1)
+
+    def copy(self, stencil: Stencil, stretch: tuple[float, float, float], palette: dict[str, Rgb]) -> Mark:
+        """A stencil, stretched along, across and upwards, where the vehicle stands."""
+        return stencil.copy(self._flat(stencil.points * stretch), self.view, self.depth, palette)
 
     def shadow(self, length: float, width: float) -> Mark:
         """The shadow on the ground below."""
-        along = np.array((-0.53, 0.53, 0.53, -0.53)) * length
-        across = np.array((-0.6, -0.6, 0.6, 0.6)) * width
-        return Shade([self.flat(along, across, 0.0)], 0.45)
+        half, wide = 0.53 * length, 0.6 * width
+        return Shade(
+            [self._flat(np.array(((-half, -wide, 0), (half, -wide, 0), (half, wide, 0), (-half, wide, 0))))], 0.45
+        )
 
-    def skirt(self, body: Body) -> Mark:
-        """The dark underside between the wheels."""
-        up = body.height * body.profile[0][1] * 1.15
-        along = body.rear + np.array((0.04, 0.96)) * body.length
-        flat = self.flat(along[[0, 0, 1, 1]], np.array((-0.48, 0.48, 0.48, -0.48)) * body.width, 0.05)
-        top = self.flat(along[[0, 0, 1, 1]], np.array((-0.48, 0.48, 0.48, -0.48)) * body.width, up)
-        quads = np.stack([np.stack([flat[i - 1], flat[i], top[i], top[i - 1]]) for i in range(4)])
-        return Fill(list(quads), self.color((30, 30, 32)), True)
-
-
-def _area(polygon: Float[np.ndarray, "K 2"]) -> float:
-    """Signed area: positive for panels that face the camera."""
-    a, b = polygon[1] - polygon[0], polygon[2] - polygon[0]
-    c = polygon[3] - polygon[0]
-    return float(a[0] * b[1] - a[1] * b[0] + b[0] * c[1] - b[1] * c[0])
+    def _flat(self, points: Float[np.ndarray, "P 3"]) -> Float[np.ndarray, "P 2"]:
+        """The canvas position of points of the vehicle."""
+        x, z = self.along
+        seen = points[:, :2] @ np.array(((x, z), (z, -x)))
+        scale = self.view.focal / np.maximum(seen[:, 1] + self.depth, _CLOSEST)
+        flat = np.empty((len(points), 2))
+        flat[:, 0] = 1 + (self.right + seen[:, 0]) * scale
+        flat[:, 1] = self.view.horizon + (self.view.height - points[:, 2]) * scale
+        return flat

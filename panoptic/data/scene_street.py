@@ -72,14 +72,14 @@ def plan_street(rng: np.random.Generator) -> Street:
     outer = ["terrain" if rng.random() < 0.7 else "sidewalk" for _ in range(2)]
     middle = (*left, Strip("road", near, near + road), *right)
     strips = (Strip(outer[0], -_WIDE, x), *middle, Strip(outer[1], y, _WIDE))
-    return Street(strips, min(x, -1.5), max(y, 1.5), 80 + 120 * rng.random())
+    return Street(strips, min(x, -1.5), max(y, 1.5), 60 + 70 * rng.random())
 
 
 def _plan_side(rng: np.random.Generator) -> list[tuple[str, float]]:
     """Strips of one side from the road outwards."""
-    u = rng.random(5)
+    u = rng.random(5).tolist()
     walk, verge = ("sidewalk", 1.5 + 4 * u[1]), ("terrain", 1.2 + 5 * u[2])
-    side = [[walk], [verge, walk], [walk, verge], [verge]][int(np.searchsorted((0.4, 0.6, 0.8), u[0]))]
+    side = [[walk], [verge, walk], [walk, verge], [verge]][(u[0] > 0.4) + (u[0] > 0.6) + (u[0] > 0.8)]
     if u[3] < 0.35:  # a wide open side: a square or a field
         side.append(("terrain" if u[4] < 0.55 else "sidewalk" if u[4] < 0.8 else "road", 6 + 25 * rng.random() ** 2))
     return side
@@ -87,7 +87,7 @@ def _plan_side(rng: np.random.Generator) -> list[tuple[str, float]]:
 
 def sky(rng: np.random.Generator, view: View) -> Item:
     """The sky: a smooth gradient with clouds or without."""
-    zenith, horizon = colors.SKIES[int(rng.integers(len(colors.SKIES)))]
+    zenith, horizon = colors.SKIES[int(rng.random() * len(colors.SKIES))]
     high, low = colors.from_range(rng, zenith), colors.from_range(rng, horizon)
     cloud = colors.mix(low, (255, 255, 255) if rng.random() < 0.7 else (90, 90, 100), 0.6)
     ramp = colors.palette((0, high), (120, low), (255, cloud))
@@ -125,10 +125,11 @@ def _soil(rng: np.random.Generator, view: View, kind: str, color: colors.Rgb, ou
 
 def _flat(x0, x1, z0, z1) -> np.ndarray:
     """Rectangles on the ground in world coordinates, from broadcastable bounds."""
-    x0, x1, z0, z1 = (a.ravel() for a in np.broadcast_arrays(x0, x1, z0, z1))
-    zero = np.zeros(len(x0))
-    corners = [np.stack([x, zero, z], axis=-1) for x, z in ((x0, z0), (x1, z0), (x1, z1), (x0, z1))]
-    return np.stack(corners, axis=1)
+    (count,) = np.broadcast_shapes(*map(np.shape, (x0, x1, z0, z1))) or (1,)
+    world = np.zeros((count, 4, 3))
+    for corner, (x, z) in enumerate(((x0, z0), (x1, z0), (x1, z1), (x0, z1))):
+        world[:, corner, 0], world[:, corner, 2] = x, z
+    return world
 
 
 def _lanes(rng: np.random.Generator, view: View, strip: Strip, color: colors.Rgb) -> list[Mark]:

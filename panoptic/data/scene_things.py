@@ -17,10 +17,12 @@ from panoptic.data.scene_view import View
 
 Spot = tuple[float, float]  # x, z
 
-_TRIES = 20
-_CHECKED = 4
-_OVERLAP = 0.5
-_MOST = 150  # candidates for things: the label map holds bytes
+_TRIES = 16
+_CHECKED = 3
+_OVERLAP = 0.38
+_PATIENCE = 30  # a street where so many in a row find no room is full
+_MANY = 50  # from so many on, things have room only if they are small and far
+_MOST = 160  # candidates for things: the label map holds bytes
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Kind:
         shape: width of what it covers, by that size; the height is as much smaller.
         radius: half of the room that it takes on the ground, in meters.
         likes: how readily it stands on road, sidewalk and terrain.
+        near: how much larger it looks than others: what is big in the world is so in the image.
     """
 
     weight: float
@@ -40,6 +43,7 @@ class Kind:
     shape: float
     radius: float
     likes: dict[str, float]
+    near: float = 1.0
 
 
 _FOOT = {"road": 0.4, "sidewalk": 1.0, "terrain": 0.6}
@@ -49,13 +53,13 @@ _RAIL = {"road": 0.6, "sidewalk": 0.2, "terrain": 1.0}
 KINDS = {
     "person": Kind(0.30, 0.8, 0.6, 0.3, _FOOT),
     "car": Kind(0.32, 1.9, 1.3, 1.9, _MOTOR),
-    "cyclist": Kind(0.07, 1.2, 0.85, 0.7, _WHEEL),
-    "motorcyclist": Kind(0.06, 1.3, 0.9, 0.8, _WHEEL),
-    "bicycle": Kind(0.07, 0.95, 1.3, 0.6, _WHEEL),
+    "cyclist": Kind(0.09, 1.2, 0.85, 0.7, _WHEEL, 1.25),
+    "motorcyclist": Kind(0.08, 1.3, 0.9, 0.8, _WHEEL, 1.25),
+    "bicycle": Kind(0.06, 0.95, 1.3, 0.6, _WHEEL),
     "motorcycle": Kind(0.06, 1.1, 1.4, 0.8, _WHEEL),
-    "truck": Kind(0.06, 3.6, 1.2, 3.5, _MOTOR),
-    "bus": Kind(0.05, 4.0, 1.3, 4.0, _MOTOR),
-    "train": Kind(0.045, 5.0, 1.4, 5.0, _RAIL),
+    "truck": Kind(0.18, 3.6, 1.2, 3.5, _MOTOR, 2.0),
+    "bus": Kind(0.19, 4.0, 1.3, 4.0, _MOTOR, 2.0),
+    "train": Kind(0.14, 5.0, 1.4, 5.0, _RAIL, 2.0),
 }
 _CROWDS = ("person", "person", "person", "bicycle", "car", "cyclist")
 
@@ -81,29 +85,32 @@ class Sizes:
         return math.exp(self.low + (self.high - self.low) * share)
 
 
-def draw_sizes(rng: np.random.Generator) -> Sizes:
-    """All far, all near, all alike, or mixed."""
-    least, most = math.log(0.033), math.log(0.45)
-    half = 0.5 * (most - least) * rng.random()
-    center = least + half + (most - least - 2 * half) * rng.random() ** 1.3
+def draw_sizes(rng: np.random.Generator, count: int) -> Sizes:
+    """All far, all near, all alike, or mixed; many things have room only where they are far."""
+    least, most = math.log(0.036), math.log(0.45)
+    half = 0.5 * (most - least) * rng.random() * (1.0 if count < _MANY else 0.5)
+    center = least + half + (most - least - 2 * half) * rng.random() ** (1.3 if count < _MANY else 8.0)
     return Sizes(center - half, center + half)
 
 
 def draw_count(rng: np.random.Generator) -> int:
-    """Number of things wanted: mostly log-uniform, up to more than fit on a street; now and then none or one."""
-    u, few = rng.random(2)
+    """Number of things wanted: mostly log-uniform, more than a street holds at most; now and then none, one or many."""
+    u, few = rng.random(2).tolist()
     if few < 0.05:
         return int(u * 2)
-    return round(2 * 95.0**u)
+    if few > 0.96:
+        return 90 + int(u * 40)
+    return round(2 * 55.0**u)
 
 
 class Places:
     """Finds room on the street: remembers what stands where."""
 
     def __init__(self, view: View, street: Street) -> None:
-        self.view, self.street, self.count = view, street, 0
-        # Of what stands there: x, z, radius; and roughly what it covers of the canvas: left, top, right, bottom, depth.
-        self.taken, self.boxes = np.zeros((256, 3)), np.zeros((256, 5))
+        self.view, self.street = view, street
+        # Of what stands there: x, z, radius; and roughly what it covers of the canvas: left, top, right, bottom, depth,
+        # area.
+        self.taken: list[tuple[float, ...]] = []
 
     def find(self, rng: np.random.Generator, kinds: list[Kind], sizes: list[float]) -> Iterator[Spot | None]:
         """Places where things of these kinds look this large, one after the other; ``None`` if there is no room."""
@@ -115,33 +122,36 @@ class Places:
         x, z = view.world(right, depth)
         likes = np.array([[kind.likes[strip.kind] for strip in street.strips] for kind in kinds])
         margin = np.minimum(radius, 1.2)
-        inside = (x > street.left + margin) & (x < street.right - margin) & (z < 1.1 * street.end)
+        inside = (x > street.left + margin) & (x < street.right - margin) & (z < 1.8 * street.end)
         score = np.take_along_axis(likes, street.kind(x), axis=1) * draws[1] * inside
         scale = view.focal / depth
         center, half, foot = 1 + right * scale, 0.5 * size * shape * scale, view.horizon + view.height * scale
-        boxes = np.stack([center - half, foot - size / shape * scale, center + half, foot, depth], axis=-1)
-        for i, order in enumerate(np.argsort(-score, axis=1, kind="stable")):
-            for j in order[:_CHECKED]:
-                if score[i, j] > 0 and self._take((x[i, j], z[i, j], radius[i, 0]), boxes[i, j]):
-                    yield float(x[i, j]), float(z[i, j])
+        best = np.argsort(-score, axis=1, kind="stable")[:, :_CHECKED]
+        tall = size / shape * scale
+        room = [x, z, radius + 0 * x, center - half, foot - tall, center + half, foot, depth, 2 * half * tall]
+        rooms = np.stack([np.take_along_axis(a, best, axis=1) for a in room], axis=-1).tolist()
+        fits = (np.take_along_axis(score, best, axis=1) > 0).tolist()
+        for candidates_, good in zip(rooms, fits, strict=True):
+            for spot, fit in zip(candidates_, good, strict=True):
+                if fit and self._take(spot):
+                    yield spot[0], spot[1]
                     break
             else:
                 yield None
 
-    def _take(self, spot: tuple[float, float, float], box: np.ndarray) -> bool:
+    def _take(self, spot: list[float]) -> bool:
         """Takes a place if it is free and its thing would neither hide too much of another nor be hidden."""
-        taken, boxes = self.taken[: self.count], self.boxes[: self.count]
-        near = (taken[:, 0] - spot[0]) ** 2 + (taken[:, 1] - spot[1]) ** 2 < (0.75 * (taken[:, 2] + spot[2])) ** 2
-        if self.count == len(self.taken) or near.any():
-            return False
-        sides = np.minimum(boxes[:, 2:4], box[2:4]) - np.maximum(boxes[:, :2], box[:2])
-        common = np.maximum(sides[:, 0], 0) * np.maximum(sides[:, 1], 0)
-        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        hidden = np.where(boxes[:, 4] < box[4], (box[2] - box[0]) * (box[3] - box[1]), areas)
-        if (common > _OVERLAP * hidden).any():
-            return False
-        self.taken[self.count], self.boxes[self.count] = spot, box
-        self.count += 1
+        x, z, radius, left, top, right, bottom, depth, area = spot
+        # Plain numbers: most places are refused by one of the first few things, which an array wouldn't know.
+        for x_, z_, radius_, left_, top_, right_, bottom_, depth_, area_ in self.taken:
+            dx, dz, least = x - x_, z - z_, 0.75 * (radius + radius_)
+            if dx * dx + dz * dz < least * least:
+                return False
+            if left < right_ and left_ < right and top < bottom_ and top_ < bottom:
+                common = (min(right, right_) - max(left, left_)) * (min(bottom, bottom_) - max(top, top_))
+                if common > _OVERLAP * (area if depth_ < depth else area_):
+                    return False
+        self.taken.append(tuple(spot))
         return True
 
 
@@ -185,22 +195,30 @@ def candidates(rng: np.random.Generator, view: View, street: Street, places: Pla
     weights = np.array([kind.weight for kind in KINDS.values()]) * (0.15 + rng.random(len(names)) ** 2)
     if count < 5:  # a rider is as large as what he sits on: a few such pairs would leave no variance
         weights[[names.index("cyclist"), names.index("motorcyclist")]] *= 0.25
+    if count >= _MANY:  # what is big would hide the many
+        weights[[names.index("truck"), names.index("bus"), names.index("train")]] *= 0.25
     limits = np.cumsum(weights / weights.sum())
-    sizes, tries = draw_sizes(rng), 2 * count + 8
+    sizes, tries = draw_sizes(rng, count), 2 * count + 8
     drawn = [names[min(int(i), len(names) - 1)] for i in np.searchsorted(limits, rng.random(tries))]
-    wanted = [sizes.draw(rng, position) for position in range(tries)]
+    wanted = [
+        sizes.draw(rng, position) * (KINDS[name].near if count < _MANY else 1.0) for position, name in enumerate(drawn)
+    ]
     items: list[Item] = []
-    pairs = 0
+    pairs = missed = 0
     for name, place in zip(drawn, places.find(rng, [KINDS[name] for name in drawn], wanted), strict=True):
         if place is None:
+            missed += 1
+            if missed == _PATIENCE:
+                break
             continue
+        missed = 0
         depth = view.depth(*place)
         parts = dress(rng, view, street, name, *place)
         pairs += len(parts) > 1
         for i, (class_, marks) in enumerate(parts):
             pair = pairs if len(parts) > 1 else 0
             items.append(Item(CLASS[class_], depth - 1e-3 * i, marks, len(items) + 1, False, pair))
-        if len(items) >= min(_MOST, count + count // 5 + 3):
+        if len(items) >= min(_MOST, count + count // 4 + 4):
             break
     return items
 
@@ -214,7 +232,7 @@ def crowd(rng: np.random.Generator, view: View, street: Street, places: Places, 
         return []
     items, (x, z) = [], place
     step = 0.9 * kind.radius if name != "person" else 0.42
-    right, depth = view.camera(np.array((x, 0.0, z)))[[0, 2]]
+    right, depth = view.locate(x, z)
     for i in range(members):
         side = right + (i - members / 2) * step * (0.7 + 0.6 * rng.random())
         back = depth + kind.radius * 2 * rng.random()

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from panoptic.data.scene_marks import Color
 
 NEAR = 0.4
+Numbers = float | Float[np.ndarray, "..."]
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,15 @@ class View:
         seen[..., 0], seen[..., 1], seen[..., 2] = x * cos - z * sin, world[..., 1], x * sin + z * cos
         return seen
 
-    def world(self, right: float, forward: float) -> tuple[float, float]:
-        """Ground position (x, z) of camera coordinates; also elementwise on arrays."""
+    def world(self, right: Numbers, forward: Numbers) -> tuple[Numbers, Numbers]:
+        """Ground position (x, z) of camera coordinates, one or many."""
         sin, cos = math.sin(self.yaw), math.cos(self.yaw)
         return right * cos + forward * sin, forward * cos - right * sin
+
+    def locate(self, x: float, z: float) -> tuple[float, float]:
+        """How far to the right and how far ahead of the camera a position on the ground is."""
+        sin, cos = math.sin(self.yaw), math.cos(self.yaw)
+        return x * cos - z * sin, x * sin + z * cos
 
     def depth(self, x: float, z: float) -> float:
         """Distance in front of the camera of a position on the ground."""
@@ -90,16 +96,17 @@ class View:
     def stripes(self, world: Float[np.ndarray, "N 4 3"]) -> Float[np.ndarray, "M 4 2"]:
         """Thin rectangles, their long sides (corners 0 to 1 and 2 to 3) clipped to what is in front of the camera."""
         seen = self.camera(world)
-        seen = seen[(seen[..., 2] >= NEAR).any(axis=1)].reshape(-1, 2, 2, 3)
-        start, end = seen[:, :, 0], seen[:, :, 1]
-        ahead = (start[..., 2] >= NEAR) | (end[..., 2] >= NEAR)
-        start, end = start[ahead.all(axis=1)], end[ahead.all(axis=1)]
-        rise = end[..., 2] - start[..., 2]
-        share = ((NEAR - start[..., 2]) / np.where(rise == 0, 1.0, rise))[..., None]
-        meet = start + share * (end - start)
-        ends = [np.where(side[..., 2:] < NEAR, meet, side) for side in (start, end)]
-        clipped = np.stack(ends, axis=2).reshape(-1, 4, 3)
-        clipped[..., 2] = np.maximum(clipped[..., 2], NEAR)
+        depths = seen[..., 2]
+        ahead = np.minimum(np.maximum(depths[:, 0], depths[:, 1]), np.maximum(depths[:, 2], depths[:, 3])) >= NEAR
+        seen = seen[ahead]
+        start, end = seen[:, 0::2], seen[:, 1::2]
+        way = end - start
+        rise = np.where(way[..., 2:] == 0, 1.0, way[..., 2:])
+        near = (NEAR - start[..., 2:]) / rise  # where along the way the camera's plane is crossed
+        clipped = np.empty_like(seen)
+        clipped[:, 0::2] = np.where(start[..., 2:] < NEAR, start + near * way, start)
+        clipped[:, 1::2] = np.where(end[..., 2:] < NEAR, start + near * way, end)
+        np.maximum(clipped[..., 2], NEAR, out=clipped[..., 2])
         return self.flatten(clipped)
 
     def quads(self, world: Float[np.ndarray, "N K 3"]) -> Float[np.ndarray, "M K 2"]:
@@ -119,11 +126,20 @@ class View:
 
     def tint(self, color: tuple[float, float, float], depth: float, light: float = 1.0) -> Color:
         """A color under some light, seen through the air."""
+        clear, air = self.air(depth)
+        return tint(color, light * clear, air)
+
+    def air(self, depth: float) -> tuple[float, tuple[float, float, float]]:
+        """Share of the light that gets through to a depth, and the light that the air adds."""
         clear = math.exp(-max(depth, 0.0) / self.clearness)
-        lost, light = 1 - clear, light * clear
-        (red, green, blue), haze = color, self.haze
-        red, green, blue = red * light + haze[0] * lost, green * light + haze[1] * lost, blue * light + haze[2] * lost
-        return min(255, int(red + 0.5)), min(255, int(green + 0.5)), min(255, int(blue + 0.5))
+        lost, (red, green, blue) = 1 - clear, self.haze
+        return clear, (red * lost + 0.5, green * lost + 0.5, blue * lost + 0.5)
+
+
+def tint(color: tuple[float, float, float], light: float, air: tuple[float, float, float]) -> Color:
+    """A color dimmed to ``light``, with the light of the air (halves for rounding included) added."""
+    red, green, blue = int(color[0] * light + air[0]), int(color[1] * light + air[1]), int(color[2] * light + air[2])
+    return red if red < 255 else 255, green if green < 255 else 255, blue if blue < 255 else 255
 
 
 def thin(points: Float[np.ndarray, "N 2"], spacing: float) -> Int[np.ndarray, " M"]:

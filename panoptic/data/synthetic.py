@@ -49,10 +49,10 @@ def render_scene(
         ValueError: if an argument is out of its range.
     """
     _check(split=split, height=height, width=width, strength=strength, seed=seed, index=index)
-    key = (GENERATOR_VERSION, seed, SPLITS.index(split), index)
+    key = np.random.SeedSequence((GENERATOR_VERSION, seed, SPLITS.index(split), index)).generate_state(2, np.uint64)
 
     def stream(name: str) -> np.random.Generator:
-        return np.random.Generator(np.random.Philox(np.random.SeedSequence((*key, _STREAMS.index(name)))))
+        return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, _STREAMS.index(name)]))
 
     layout = compose(stream, float(strength))
     surface = Surface(height, width)
