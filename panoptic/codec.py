@@ -19,8 +19,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from panoptic.complexity import centers_of, image_complexity, local_complexity, things_of
+from panoptic.errors import InputError, expect_at_least
 from panoptic.labels import LabelSpace
-from panoptic.segments import VOID, Segments
+from panoptic.segments import Segments
 
 
 class Outputs(NamedTuple):
@@ -69,7 +70,7 @@ class Targets(NamedTuple):
     def as_outputs(self, num_classes: int) -> Outputs:
         """The outputs of a network that is always right; decoding them gives the ceiling of any run.
 
-        A pixel without a class gets equal logits for all. ``alpha``, which has no truth, is left uniform over one level.
+        A pixel without a class gets equal logits for all. ``alpha``, which has no truth, is one level's.
         """
         one_hot = F.one_hot(self.semantic.clamp(max=num_classes), num_classes + 1)[..., :num_classes]
         return Outputs(
@@ -98,6 +99,9 @@ class Codec:
         peak_threshold: the least value of a peak, in 0..1.
         max_things: the most things that are looked for in an image.
         stuff_area: stuff of fewer pixels than this in the decoded image becomes void; 0 keeps all.
+
+    Raises:
+        InputError: naming the setting that is out of range.
     """
 
     labels: LabelSpace
@@ -113,13 +117,14 @@ class Codec:
     stuff_area: int = 0
 
     def __post_init__(self) -> None:
+        expect_at_least(1, codec__max_things=self.max_things)
+        expect_at_least(0, codec__small_area=self.small_area, codec__small_weight=self.small_weight)
+        expect_at_least(0, codec__stuff_area=self.stuff_area, codec__peak_threshold=self.peak_threshold)
         for name in ("window", "peak_window"):
             if getattr(self, name) < 1 or getattr(self, name) % 2 == 0:
-                raise ValueError(f"codec.{name}: expected an odd number of cells, got {getattr(self, name)}")
+                raise InputError(f"codec.{name}: expected an odd number of cells, got {getattr(self, name)}")
         if self.sigma <= 0:
-            raise ValueError(f"codec.sigma: expected a positive number of cells, got {self.sigma}")
-        if self.max_things < 1:
-            raise ValueError(f"codec.max_things: expected at least 1, got {self.max_things}")
+            raise InputError(f"codec.sigma: expected a positive number of cells, got {self.sigma}")
 
     @torch.no_grad()
     def encode(self, segments: Segments) -> Targets:
@@ -159,9 +164,9 @@ class Codec:
     def decode(self, outputs: Outputs, size: tuple[int, int] | None = None) -> Segments:
         """Segments of a batch, with scores: things first, by falling height of their peak, then stuff by class.
 
-        A thing's class is the majority vote of its pixels over the thing classes, its score the height of its peak times
-        the mean probability of its pixels' classes; the score of stuff is that mean alone. Pixels of a thing class in an
-        image without a peak become void.
+        A thing's class is the majority vote of its pixels over the thing classes, its score the height of its peak
+        times the mean probability of its pixels' classes; the score of stuff is that mean alone. Pixels of a thing class
+        in an image without a peak become void.
 
         Args:
             outputs: of a network, or :meth:`Targets.as_outputs`.

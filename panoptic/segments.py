@@ -84,7 +84,9 @@ class Segments:
 
     def _map(self, function) -> Segments:
         scores = None if self.scores is None else function(self.scores)
-        return replace(self, ids=function(self.ids), classes=function(self.classes), crowd=function(self.crowd), scores=scores)
+        return replace(
+            self, ids=function(self.ids), classes=function(self.classes), crowd=function(self.crowd), scores=scores
+        )
 
     @classmethod
     def stack(cls, items: Sequence[Segments]) -> Segments:

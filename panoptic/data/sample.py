@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -27,6 +27,7 @@ class Sample:
     name: str
 
 
+@runtime_checkable
 class Source(Protocol):
     """One split of a data set."""
 

@@ -17,8 +17,9 @@ def semantic_boundary(semantic: Int64[Tensor, "B H W"]) -> Bool[Tensor, "B H W"]
     A label is a name, not a quantity: all that counts of a difference is whether there is one. The image's border is no
     boundary, the edge of void is.
     """
-    vertical = F.pad(semantic[:, 2:] != semantic[:, :-2], (0, 0, 1, 1))
-    horizontal = F.pad(semantic[:, :, 2:] != semantic[:, :, :-2], (1, 1, 0, 0))
+    vertical, horizontal = (torch.zeros_like(semantic, dtype=torch.bool) for _ in range(2))
+    vertical[:, 1:-1] = semantic[:, 2:] != semantic[:, :-2]
+    horizontal[:, :, 1:-1] = semantic[:, :, 2:] != semantic[:, :, :-2]
     # At the border a one-sided difference, as numpy.gradient has it.
     for edge, inner in ((0, 1), (-1, -2)):
         if semantic.shape[1] > 1:
@@ -62,8 +63,8 @@ def center_loss(
 ) -> Float[Tensor, ""]:
     """Penalty-reduced focal loss of the center heatmap, a mean over things.
 
-    Places near a center are hardly punished for being high; the exponents are those of CornerNet (Law and Deng 2018) and
-    CenterNet (Zhou et al. 2019), α = 2 and β = 4. An image without things still teaches that there is no center.
+    Places near a center are hardly punished for being high; the exponents are those of CornerNet (Law and Deng 2018)
+    and CenterNet (Zhou et al. 2019), α = 2 and β = 4. An image without things still teaches that there is no center.
     """
     logits = logits.float()
     probability = logits.sigmoid()

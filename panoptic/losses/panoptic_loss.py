@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from panoptic.codec import Outputs, Targets
+from panoptic.errors import InputError, expect_at_least
 from panoptic.losses import functional
 
 
@@ -13,15 +14,14 @@ class SemanticLoss(nn.Module):
     """Boundary-aware cross-entropy; see :func:`~panoptic.losses.functional.semantic_loss`.
 
     Raises:
-        ValueError: if ``boundary_weight`` is negative or ``hard_pixels`` not in (0, 1].
+        InputError: if ``boundary_weight`` is negative or ``hard_pixels`` not in (0, 1].
     """
 
     def __init__(self, boundary_weight: float = 2.0, hard_pixels: float = 1.0) -> None:
         super().__init__()
-        if boundary_weight < 0:
-            raise ValueError(f"loss.boundary_weight: expected at least 0, got {boundary_weight}")
+        expect_at_least(0, loss__boundary_weight=boundary_weight)
         if not 0 < hard_pixels <= 1:
-            raise ValueError(f"loss.hard_pixels: expected a share in (0, 1], got {hard_pixels}")
+            raise InputError(f"loss.hard_pixels: expected a share in (0, 1], got {hard_pixels}")
         self.boundary_weight = boundary_weight
         self.hard_pixels = hard_pixels
 
@@ -80,6 +80,9 @@ class PanopticLoss(nn.Module):
         complexity: float = 0.1,
     ) -> None:
         super().__init__()
+        expect_at_least(
+            0, loss__semantic=semantic, loss__center=center, loss__offset=offset, loss__complexity=complexity
+        )
         self.losses = nn.ModuleDict(
             {
                 "semantic": SemanticLoss(boundary_weight, hard_pixels),

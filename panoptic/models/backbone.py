@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import urllib.error
 import urllib.request
 import warnings
@@ -42,8 +41,10 @@ class Backbone(nn.Module):
         levels = {"features_only": True, "out_indices": (-4, -3, -2, -1)}
         try:
             self.body = timm.create_model(name, pretrained=self.weights_used == "imagenet", **levels)
-        except RuntimeError as error:
-            raise InputError(f"model.backbone.name: expected a timm model with feature levels, got {name!r}: {error}") from None
+        except (RuntimeError, IndexError, AssertionError) as error:  # timm's for no levels, and for too few
+            raise InputError(
+                f"model.backbone.name: expected a timm model with feature levels, got {name!r}: {error}"
+            ) from None
         self.channels: list[int] = self.body.feature_info.channels()
         self.strides: list[int] = self.body.feature_info.reduction()
         if len(self.channels) != 4:
@@ -63,7 +64,9 @@ class Backbone(nn.Module):
         state = state.get("state_dict", state) if isinstance(state, dict) else {}
         lacking = [key for key in self.body.state_dict() if key not in state and "num_batches_tracked" not in key]
         if lacking:
-            raise InputError(f"{path}: expected weights for {lacking[0]!r} ({len(lacking)} are lacking), which it has not")
+            raise InputError(
+                f"{path}: expected weights for {lacking[0]!r} ({len(lacking)} are lacking), which it has not"
+            )
         try:
             self.body.load_state_dict({key: state[key] for key in self.body.state_dict() if key in state}, strict=False)
         except RuntimeError as error:
@@ -88,8 +91,8 @@ def _choose_weights(name: str, weights: str) -> str:
             "use random, or the path of a file with the weights"
         )
     warnings.warn(
-        f"model.backbone.weights=auto: ImageNet weights of {name} cannot be had ({trouble}); training starts from RANDOM "
-        "weights, which needs many more epochs",
+        f"model.backbone.weights=auto: ImageNet weights of {name} cannot be had ({trouble}); training starts from "
+        "RANDOM weights, which needs many more epochs",
         stacklevel=2,
     )
     return "random"
@@ -116,6 +119,6 @@ def _out_of_reach(name: str) -> str | None:
         urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
     except urllib.error.HTTPError:
         return None  # it answers, if not to this question
-    except (OSError, socket.timeout) as error:
+    except OSError as error:
         return f"which does not answer ({getattr(error, 'reason', error)})"
     return None

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from panoptic.errors import expect_at_least
 from panoptic.models.layers import conv_norm_act
 
 
@@ -41,6 +42,7 @@ class ComplexityEstimator(nn.Module):
 
     def __init__(self, in_channels: int, channels: int = 64) -> None:
         super().__init__()
+        expect_at_least(1, model__complexity__channels=channels)
         self.features = nn.Sequential(
             conv_norm_act(in_channels, channels, stride=2), conv_norm_act(channels, channels, stride=2)
         )

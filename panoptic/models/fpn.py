@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from panoptic.errors import expect_at_least
 from panoptic.models.layers import conv_norm_act
 
 NUM_LEVELS = 3
@@ -24,6 +25,7 @@ class FPN(nn.Module):
 
     def __init__(self, in_channels: Sequence[int], channels: int = 128) -> None:
         super().__init__()
+        expect_at_least(1, model__fpn__channels=channels)
         self.channels = channels
         self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)
         self.output = nn.ModuleList(conv_norm_act(channels, channels) for _ in range(NUM_LEVELS))

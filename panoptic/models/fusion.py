@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from panoptic.errors import expect_at_least
 from panoptic.models.complexity import ComplexityEstimate
 
 Levels = Sequence[Float[Tensor, "B C _ _"]]
@@ -55,6 +56,7 @@ class AdaptiveFusion(nn.Module):
 
     def __init__(self, channels: int, num_levels: int, hidden: int = 64) -> None:
         super().__init__()
+        expect_at_least(1, model__fusion__hidden=hidden)
         self.norm = nn.LayerNorm(num_levels * channels)
         self.hidden = nn.Linear(2 + num_levels * channels, hidden)
         self.logits = _near_uniform(nn.Linear(hidden, num_levels))
@@ -67,7 +69,7 @@ class AdaptiveFusion(nn.Module):
 
 
 class LocalFusion(nn.Module):
-    """Weights per place: the same MLP at every cell of the coarsest level, on the complexity map and the features there.
+    """Weights per place: the same MLP at every cell of the coarsest level, on what is found there.
 
     Args:
         channels: of each level.
@@ -77,6 +79,7 @@ class LocalFusion(nn.Module):
 
     def __init__(self, channels: int, num_levels: int, hidden: int = 64) -> None:
         super().__init__()
+        expect_at_least(1, model__fusion__hidden=hidden)
         self.norm = nn.LayerNorm(num_levels * channels)
         self.hidden = nn.Linear(2 + num_levels * channels, hidden)
         self.logits = _near_uniform(nn.Linear(hidden, num_levels))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from panoptic.errors import expect_at_least
 from panoptic.models.layers import SubpixelConv, conv_norm_act
 
 
@@ -31,6 +32,12 @@ class SemanticHead(nn.Module):
         self, in_channels: int, num_classes: int, channels: int = 128, depth: int = 2, upsample: int = 2
     ) -> None:
         super().__init__()
+        expect_at_least(
+            1,
+            model__semantic_head__channels=channels,
+            model__semantic_head__depth=depth,
+            model__semantic_head__upsample=upsample,
+        )
         self.upsample = upsample
         self.tower = _tower(in_channels, channels, depth)
         self.logits = SubpixelConv(channels, num_classes, upsample)
@@ -51,6 +58,12 @@ class InstanceHead(nn.Module):
 
     def __init__(self, in_channels: int, channels: int = 128, depth: int = 2, upsample: int = 2) -> None:
         super().__init__()
+        expect_at_least(
+            1,
+            model__instance_head__channels=channels,
+            model__instance_head__depth=depth,
+            model__instance_head__upsample=upsample,
+        )
         self.upsample = upsample
         self.tower = _tower(in_channels, channels, depth)
         # sigmoid(-4) is 0.02: most places are no center, and training should not begin with unlearning that.

@@ -24,8 +24,8 @@ def conv_norm_act(in_channels: int, out_channels: int, kernel: int = 3, stride: 
 class SubpixelConv(nn.Module):
     """A 1x1 convolution to ``factor**2`` predictions per cell, laid out as ``factor x factor`` finer cells.
 
-    The finer cells of one cell start out equal, so that an untrained head shows no checkerboard. Source: Shi et al. 2016
-    (sub-pixel convolution), Aitken et al. 2017 (the initialization).
+    The finer cells of one cell start out equal, so that an untrained head shows no checkerboard. Source: Shi et al.
+    2016 (sub-pixel convolution), Aitken et al. 2017 (the initialization).
     """
 
     def __init__(self, in_channels: int, out_channels: int, factor: int, *, bias: float = 0.0) -> None:

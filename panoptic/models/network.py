@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from panoptic.codec import Outputs
+from panoptic.errors import InputError
 from panoptic.models.fpn import NUM_LEVELS
 
 
@@ -36,7 +37,7 @@ class PanopticNetwork(nn.Module):
         complexity_stride: pixels per cell of the complexity map.
 
     Raises:
-        ValueError: if the two heads predict at different strides.
+        InputError: if the two heads predict at different strides, or at one that does not divide the finest level's.
     """
 
     mean: Tensor
@@ -70,12 +71,12 @@ class PanopticNetwork(nn.Module):
 
         finest = self.backbone.strides[0]
         if self.semantic_head.upsample != self.instance_head.upsample:
-            raise ValueError(
+            raise InputError(
                 "model: expected both heads to predict at one stride, got semantic_head.upsample="
                 f"{self.semantic_head.upsample} and instance_head.upsample={self.instance_head.upsample}"
             )
         if finest % self.semantic_head.upsample:
-            raise ValueError(
+            raise InputError(
                 f"model.semantic_head.upsample: expected a divisor of the finest stride, {finest}, "
                 f"got {self.semantic_head.upsample}"
             )
@@ -86,7 +87,7 @@ class PanopticNetwork(nn.Module):
         self.register_buffer("std", torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Outputs:
-        """Outputs for plain RGB in 0..255 of any size; maps cover the image, rounded up to whole cells of the stride."""
+        """Outputs for plain RGB in 0..255 of any size; maps cover the image, rounded up to whole cells."""
         features = self.backbone(self.normalize(images))  # C2..C5
         levels = self.fpn(features)  # P2, P3, P4: [B D _ _]
         complexity = self.complexity(levels[0])  # [B 2], [B 2 gh gw]

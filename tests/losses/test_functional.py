@@ -1,0 +1,296 @@
+"""The losses by hand, at the edges, and their gradients."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from panoptic.losses.functional import center_loss, complexity_loss, offset_loss, semantic_boundary, semantic_loss
+from panoptic.segments import VOID
+
+
+def boundary(rows) -> list[list[int]]:
+    return semantic_boundary(torch.tensor([rows]))[0].int().tolist()
+
+
+class TestBoundary:
+    def test_by_hand(self):
+        # The central difference sees both sides of an edge.
+        assert boundary([[0, 0, 0, 1, 1, 1]]) == [[0, 0, 1, 1, 0, 0]]
+        assert boundary([[5], [5], [2], [2]]) == [[0], [1], [1], [0]]
+        assert boundary([[0, 1, 1, 1]]) == [[1, 1, 0, 0]]
+        assert boundary([[1, 1, 1, 0]]) == [[0, 0, 1, 1]]
+        assert boundary([[3, 3, 3], [3, 3, 3]]) == [[0, 0, 0], [0, 0, 0]]
+        assert boundary([[7]]) == [[0]]
+
+    def test_edge_of_a_region_by_hand(self):
+        rows = [[0, 0, 0, 0, 0]] * 5
+        rows[1:4] = [[0, 1, 1, 1, 0]] * 3
+        # The middle of the square sees 1 on all sides, the corners of the image see 0.
+        assert boundary(rows) == [
+            [0, 1, 1, 1, 0],
+            [1, 1, 1, 1, 1],
+            [1, 1, 0, 1, 1],
+            [1, 1, 1, 1, 1],
+            [0, 1, 1, 1, 0],
+        ]
+
+    def test_the_edge_of_void_is_one(self):
+        assert boundary([[0, 0, 0, VOID, VOID, VOID]]) == [[0, 0, 1, 1, 0, 0]]
+
+    def test_a_name_is_not_a_quantity(self):
+        one, other = torch.tensor([[[0, 0, 1, 1, 2, 2]]]), torch.tensor([[[18, 18, 3, 3, 11, 11]]])
+        assert torch.equal(semantic_boundary(one), semantic_boundary(other))
+
+    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("size", [(9, 13), (2, 5), (17, 2)])
+    def test_is_the_gradient_magnitude_that_is_not_zero(self, seed, size):
+        """As numpy.gradient has it, in any of its directions."""
+        coarse = np.random.default_rng(seed).integers(0, 4, (size[0] // 2 + 1, size[1] // 2 + 1))
+        semantic = coarse.repeat(2, 0).repeat(2, 1)[: size[0], : size[1]]
+        vertical, horizontal = np.gradient(semantic.astype(float))
+        expected = torch.from_numpy(np.hypot(vertical, horizontal) != 0)
+        assert expected.any()
+        assert torch.equal(semantic_boundary(torch.from_numpy(semantic)[None])[0], expected)
+
+    def test_flips_and_turns_move_it_along(self):
+        semantic = torch.randint(0, 3, (2, 8, 8), generator=torch.Generator().manual_seed(0))
+        edges = semantic_boundary(semantic)
+        assert torch.equal(semantic_boundary(semantic.flip(1)), edges.flip(1))
+        assert torch.equal(semantic_boundary(semantic.flip(2)), edges.flip(2))
+        assert torch.equal(semantic_boundary(semantic.transpose(1, 2)), edges.transpose(1, 2))
+
+    def test_images_of_a_batch_do_not_see_each_other(self):
+        semantic = torch.stack([torch.zeros(4, 4, dtype=torch.int64), torch.ones(4, 4, dtype=torch.int64)])
+        assert not semantic_boundary(semantic).any()
+
+
+def semantic_case():
+    """Six pixels in a row, a boundary in the middle, each right with the probability given."""
+    semantic = torch.tensor([[[0, 0, 0, 1, 1, 1]]])
+    probability = torch.tensor([0.5, 0.8, 0.9, 0.4, 0.7, 0.25])
+    first = torch.where(semantic[0, 0] == 0, probability, 1 - probability)
+    logits = torch.stack([first.log(), (1 - first).log()])[None, :, None].requires_grad_()
+    return logits, semantic, -probability.log()
+
+
+class TestSemantic:
+    def test_weighted_mean_by_hand(self):
+        logits, semantic, losses = semantic_case()
+        weight = torch.tensor([1.0, 1.0, 2.0, 2.0, 1.0, 1.0])  # the two beside the edge
+        loss = semantic_loss(logits, semantic, torch.ones(1, 1, 6), boundary_weight=2.0)
+        assert loss.item() == pytest.approx(((losses * weight).sum() / 8).item())
+
+    def test_boundary_weight_1_is_the_plain_mean(self):
+        logits, semantic, losses = semantic_case()
+        loss = semantic_loss(logits, semantic, torch.ones(1, 1, 6), boundary_weight=1.0)
+        assert loss.item() == pytest.approx(losses.mean().item())
+        assert loss.item() == pytest.approx(F.cross_entropy(logits, semantic).item())
+
+    def test_boundary_weight_0_takes_the_inside_alone(self):
+        logits, semantic, losses = semantic_case()
+        loss = semantic_loss(logits, semantic, torch.ones(1, 1, 6), boundary_weight=0.0)
+        assert loss.item() == pytest.approx(losses[[0, 1, 4, 5]].mean().item())
+        loss.backward()
+        assert not logits.grad[..., 2:4].any()
+        assert (logits.grad[..., [0, 1, 4, 5]] != 0).all()
+
+    def test_pixel_weights_by_hand(self):
+        logits, semantic, losses = semantic_case()
+        weight = torch.tensor([3.0, 1.0, 1.0, 0.0, 1.0, 1.0])
+        loss = semantic_loss(logits, semantic, weight.view(1, 1, 6), boundary_weight=2.0)
+        both = torch.tensor([3.0, 1.0, 2.0, 0.0, 1.0, 1.0])
+        assert loss.item() == pytest.approx(((losses * both).sum() / 8).item())
+        loss.backward()
+        assert not logits.grad[..., 3].any()
+
+    def test_weights_say_how_much_against_the_others_and_do_not_scale(self):
+        logits, semantic, _ = semantic_case()
+        one, ten = (semantic_loss(logits, semantic, torch.full((1, 1, 6), w)).item() for w in (1.0, 10.0))
+        assert one == pytest.approx(ten)
+
+    def test_void_counts_nowhere(self):
+        logits, semantic, losses = semantic_case()
+        semantic[0, 0, 4:] = VOID
+        loss = semantic_loss(logits, semantic, torch.ones(1, 1, 6), boundary_weight=2.0)
+        # Pixel 3 is beside an edge on both of its sides, which counts once.
+        expected = (losses[:2].sum() + 2 * losses[2] + 2 * losses[3]) / 6
+        assert loss.item() == pytest.approx(expected.item())
+        loss.backward()
+        assert not logits.grad[..., 4:].any()
+
+    @pytest.mark.parametrize("hard_pixels", [1.0, 0.25])
+    def test_all_void_is_zero_with_zero_gradient(self, hard_pixels):
+        logits = torch.randn(2, 3, 4, 5, requires_grad=True)
+        semantic = torch.full((2, 4, 5), VOID)
+        loss = semantic_loss(logits, semantic, torch.ones(2, 4, 5), hard_pixels=hard_pixels)
+        loss.backward()
+        assert loss.item() == 0
+        assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+    def test_hard_pixels_are_those_of_the_highest_loss(self):
+        logits, semantic, losses = semantic_case()
+        loss = semantic_loss(logits, semantic, torch.ones(1, 1, 6), boundary_weight=1.0, hard_pixels=0.5)
+        # The probabilities 0.25, 0.4 and 0.5 are the three worst.
+        assert loss.item() == pytest.approx(losses[[5, 3, 0]].mean().item())
+        loss.backward()
+        assert (logits.grad[0, :, 0] != 0).any(0).tolist() == [True, False, False, True, False, True]
+
+    def test_a_share_of_hard_pixels_takes_at_least_one(self):
+        logits, semantic, losses = semantic_case()
+        loss = semantic_loss(logits, semantic, torch.ones(1, 1, 6), hard_pixels=0.01)
+        # Weighted, 2 * log(1 / 0.4) = 1.83 is above log(1 / 0.25) = 1.39.
+        assert loss.item() == pytest.approx(losses[3].item())
+
+    def test_void_is_never_hard(self):
+        logits, semantic, losses = semantic_case()
+        semantic[0, 0, 5] = VOID
+        loss = semantic_loss(logits, semantic, torch.ones(1, 1, 6), boundary_weight=1.0, hard_pixels=1 / 6)
+        assert loss.item() == pytest.approx(losses[3].item())
+
+    def test_certain_and_right_is_nothing_and_certain_and_wrong_is_large(self):
+        semantic = torch.randint(0, 3, (2, 6, 6), generator=torch.Generator().manual_seed(0))
+        right = F.one_hot(semantic, 3).permute(0, 3, 1, 2) * 30.0
+        assert semantic_loss(right, semantic, torch.ones(2, 6, 6)) < 1e-6
+        assert semantic_loss(-right, semantic, torch.ones(2, 6, 6)) > 10
+
+    def test_half_precision_is_computed_in_full(self):
+        logits, semantic, _ = semantic_case()
+        in_half = semantic_loss(logits.half(), semantic, torch.ones(1, 1, 6))
+        assert in_half.dtype == torch.float32
+        assert in_half.item() == pytest.approx(
+            semantic_loss(logits.half().float(), semantic, torch.ones(1, 1, 6)).item()
+        )
+
+
+class TestCenter:
+    def one(self, logit: float, heat: float, weight: float = 1.0) -> float:
+        values = (torch.full((1, 1, 1), value) for value in (logit, heat, weight))
+        return center_loss(*values).item()
+
+    def test_at_a_center_by_hand(self):
+        # sigmoid(0) = 1/2: -log(1/2) (1 - 1/2)² = 0.1733
+        assert self.one(0.0, 1.0) == pytest.approx(math.log(2) / 4)
+        # sigmoid(log 3) = 3/4: -log(3/4) / 16
+        assert self.one(math.log(3), 1.0) == pytest.approx(math.log(4 / 3) / 16)
+
+    def test_elsewhere_by_hand(self):
+        # Nothing near: -log(1 - 3/4) (3/4)². At a heat of 1/2 it is (1/2)⁴ of that.
+        assert self.one(math.log(3), 0.0) == pytest.approx(math.log(4) * 9 / 16)
+        assert self.one(math.log(3), 0.5) == pytest.approx(math.log(4) * 9 / 16 / 16)
+
+    def test_is_a_mean_over_centers_and_not_over_places(self):
+        # Two centers at 1/2, and two places elsewhere: the sum of all, halved.
+        logits = torch.tensor([[[0.0, 0.0, math.log(3), math.log(3)]]])
+        heat = torch.tensor([[[1.0, 1.0, 0.0, 0.5]]])
+        expected = (2 * math.log(2) / 4 + math.log(4) * 9 / 16 * (1 + 1 / 16)) / 2
+        assert center_loss(logits, heat, torch.ones(1, 1, 4)).item() == pytest.approx(expected)
+        more = F.pad(torch.stack([logits, heat, torch.ones(1, 1, 4)]), (0, 50), value=0.0)
+        assert center_loss(*more).item() == pytest.approx(expected)
+
+    def test_an_image_without_things_still_teaches(self):
+        logits = torch.zeros(1, 2, 2, requires_grad=True)
+        loss = center_loss(logits, torch.zeros(1, 2, 2), torch.ones(1, 2, 2))
+        assert loss.item() == pytest.approx(4 * math.log(2) / 4)
+        loss.backward()
+        assert (logits.grad > 0).all()  # downwards
+
+    def test_the_gradient_raises_centers_and_lowers_the_rest(self):
+        logits = torch.zeros(1, 1, 3, requires_grad=True)
+        center_loss(logits, torch.tensor([[[1.0, 0.5, 0.0]]]), torch.ones(1, 1, 3)).backward()
+        at_center, near, far = logits.grad.flatten().tolist()
+        assert at_center < 0 < near < far
+
+    def test_weight_0_counts_nowhere(self):
+        logits = torch.randn(1, 2, 3, requires_grad=True)
+        heat = torch.tensor([[[1.0, 0.3, 0.0], [1.0, 0.0, 0.0]]])
+        weight = torch.tensor([[[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]])
+        loss = center_loss(logits, heat, weight)
+        loss.backward()
+        assert not logits.grad[:, 0].any()
+        assert (logits.grad[:, 1] != 0).all()
+        assert loss.item() == pytest.approx(center_loss(logits[:, 1:], heat[:, 1:], weight[:, 1:]).item())
+
+    def test_no_weight_at_all_is_zero_with_zero_gradient(self):
+        logits = torch.randn(1, 2, 3, requires_grad=True)
+        loss = center_loss(logits, torch.ones(1, 2, 3), torch.zeros(1, 2, 3))
+        loss.backward()
+        assert loss.item() == 0
+        assert not logits.grad.any()
+
+    @pytest.mark.parametrize("logit", [-200.0, 200.0])
+    @pytest.mark.parametrize("heat", [0.0, 0.9, 1.0])
+    def test_extreme_logits_are_finite(self, logit, heat):
+        logits = torch.full((1, 1, 1), logit, requires_grad=True)
+        loss = center_loss(logits, torch.full((1, 1, 1), heat), torch.ones(1, 1, 1))
+        loss.backward()
+        assert loss.isfinite()
+        assert logits.grad.isfinite().all()
+
+    def test_right_is_nothing(self):
+        heat = torch.zeros(1, 8, 8)
+        heat[0, 3, 4] = 1.0
+        assert center_loss(torch.where(heat == 1, 15.0, -15.0), heat, torch.ones(1, 8, 8)) < 1e-6
+
+
+class TestOffset:
+    def test_by_hand(self):
+        # |1 - 0| + |-2 - 0.5| = 3.5 and |0 - 1| + |3 - 3| = 1; the third does not count.
+        offset = torch.tensor([[[[1.0, 0.0, 9.0]], [[-2.0, 3.0, 9.0]]]], requires_grad=True)
+        target = torch.tensor([[[[0.0, 1.0, 0.0]], [[0.5, 3.0, 0.0]]]])
+        loss = offset_loss(offset, target, torch.tensor([[[1.0, 1.0, 0.0]]]))
+        assert loss.item() == pytest.approx(4.5 / 2)
+        loss.backward()
+        assert offset.grad[0, :, 0].tolist() == [[0.5, -0.5, 0.0], [-0.5, 0.0, 0.0]]
+
+    def test_no_thing_is_zero_with_zero_gradient(self):
+        offset = torch.randn(1, 2, 3, 3, requires_grad=True)
+        loss = offset_loss(offset, torch.zeros(1, 2, 3, 3), torch.zeros(1, 3, 3))
+        loss.backward()
+        assert loss.item() == 0
+        assert not offset.grad.any()
+
+    def test_right_is_nothing(self):
+        target = torch.randn(1, 2, 3, 3)
+        assert offset_loss(target, target, torch.ones(1, 3, 3)) == 0
+
+
+class TestComplexity:
+    def test_by_hand(self):
+        # Smooth absolute error: x² / 2 below 1, |x| - 1/2 above. Image: 0.125 and 1.5 on the mean; places: 0.5 and 0.
+        image, image_target = torch.tensor([[1.0, 2.0]]), torch.tensor([[1.5, 4.0]])
+        places, places_target = torch.tensor([[[[3.0]], [[0.0]]]]), torch.tensor([[[[2.0]], [[0.0]]]])
+        loss = complexity_loss(image, image_target, places, places_target)
+        assert loss.item() == pytest.approx((0.125 + 1.5) / 2 + 0.25)
+
+    def test_right_is_nothing(self):
+        image, places = torch.rand(2, 2), torch.rand(2, 2, 3, 4)
+        assert complexity_loss(image, image, places, places) == 0
+
+
+def test_gradients_are_those_of_small_differences():
+    """Loosely, since the losses are computed in single precision."""
+    generator = torch.Generator().manual_seed(0)
+    semantic = torch.randint(0, 3, (1, 4, 4), generator=generator)
+    heat = torch.rand(1, 4, 4, generator=generator) * 0.9
+    heat[0, 1, 2] = 1.0
+    target = torch.randn(1, 2, 4, 4, generator=generator)
+    weight = torch.rand(1, 4, 4, generator=generator) + 0.5
+    cases = [
+        (torch.randn(1, 3, 4, 4, generator=generator), lambda x: semantic_loss(x, semantic, weight)),
+        (torch.randn(1, 4, 4, generator=generator), lambda x: center_loss(x, heat, weight)),
+        (torch.randn(1, 2, 4, 4, generator=generator), lambda x: offset_loss(x, target, weight)),
+    ]
+    for start, loss in cases:
+        start.requires_grad_()
+        loss(start).backward()
+        direction = torch.randn(start.shape, generator=generator)
+        step = 1e-2
+        with torch.no_grad():
+            slope = (loss(start + step * direction) - loss(start - step * direction)) / (2 * step)
+        assert slope.abs() > 1e-3
+        assert slope.item() == pytest.approx((start.grad * direction).sum().item(), rel=0.03)

@@ -1,0 +1,183 @@
+"""Fusion: weighted sums by hand, and where each variant takes its weights from."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from panoptic.errors import InputError
+from panoptic.models.complexity import ComplexityEstimate
+from panoptic.models.fusion import AdaptiveFusion, LocalFusion, StaticFusion, UniformFusion, weighted_sum
+
+VARIANTS = [UniformFusion, StaticFusion, AdaptiveFusion, LocalFusion]
+CHANNELS, LEVELS = 8, 3
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+def levels(batch=2, size=(16, 24)) -> list[torch.Tensor]:
+    return [torch.randn(batch, CHANNELS, size[0] >> i, size[1] >> i, requires_grad=True) for i in range(LEVELS)]
+
+
+def estimate(batch=2, place=(4, 6)) -> ComplexityEstimate:
+    return ComplexityEstimate(
+        torch.rand(batch, 2, requires_grad=True), torch.rand(batch, 2, *place, requires_grad=True)
+    )
+
+
+def with_large_weights(fusion: torch.nn.Module) -> torch.nn.Module:
+    """As it might be after training: far from uniform."""
+    torch.nn.init.normal_(fusion.logits if isinstance(fusion.logits, torch.nn.Parameter) else fusion.logits.weight)
+    return fusion
+
+
+def test_weighted_sum_by_hand_with_weights_of_the_image():
+    fine, coarse = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), torch.tensor([[[[10.0]]]])
+    fused = weighted_sum([fine, coarse], torch.tensor([[0.75, 0.25]]))
+    assert fused.tolist() == [[[[3.25, 4.0], [4.75, 5.5]]]]  # 0.75 x + 2.5
+
+
+def test_weighted_sum_by_hand_with_weights_of_places():
+    fine, coarse = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]]), torch.tensor([[[[10.0]]]])
+    first = torch.tensor([[1.0, 0.5], [0.0, 0.25]])
+    fused = weighted_sum([fine, coarse], torch.stack([first, 1 - first])[None])
+    assert fused.tolist() == [[[[1.0, 6.0], [10.0, 8.5]]]]  # 1; 1 + 5; 10; 1 + 7.5
+
+
+def test_coarse_levels_are_enlarged_bilinearly():
+    # Cells of the coarse level, 0 and 8, lie between the fine ones: 0, 1/4, 3/4 and 1 of the way.
+    fused = weighted_sum([torch.zeros(1, 1, 1, 4), torch.tensor([[[[0.0, 8.0]]]])], torch.tensor([[0.5, 0.5]]))
+    assert fused.flatten().tolist() == [0.0, 1.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("trained", [False, True])
+def test_alpha_is_positive_and_sums_to_one(variant, trained):
+    fusion = variant(CHANNELS, LEVELS)
+    if trained and variant is not UniformFusion:
+        fusion = with_large_weights(fusion)
+    maps, complexity = levels(), estimate()
+    fused, alpha = fusion(maps, complexity)
+    assert alpha.shape == ((2, 3, 16, 24) if variant is LocalFusion else (2, 3))
+    assert (alpha > 0).all()
+    torch.testing.assert_close(alpha.sum(1), torch.ones_like(alpha[:, 0]))
+    torch.testing.assert_close(fused, weighted_sum(maps, alpha))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_starts_within_a_hundredth_of_uniform(variant):
+    _, alpha = variant(CHANNELS, LEVELS)(levels(), estimate())
+    assert (alpha - 1 / 3).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_levels_that_agree_are_kept_whatever_the_weights(variant):
+    fusion = variant(CHANNELS, LEVELS)
+    if variant is not UniformFusion:
+        fusion = with_large_weights(fusion)
+    constant = torch.randn(2, CHANNELS, 1, 1)
+    fused, _ = fusion([constant.expand(-1, -1, 16 >> i, 24 >> i) for i in range(3)], estimate())
+    torch.testing.assert_close(fused, constant.expand(-1, -1, 16, 24))
+
+
+def test_uniform_is_the_mean_and_has_nothing_to_learn():
+    fusion = UniformFusion(CHANNELS, LEVELS)
+    maps = [torch.randn(2, CHANNELS, 4, 6) for _ in range(3)]
+    fused, alpha = fusion(maps, estimate())
+    torch.testing.assert_close(fused, torch.stack(maps).mean(0))
+    assert torch.equal(alpha, torch.full((2, 3), 1 / 3))
+    assert list(fusion.parameters()) == []
+
+
+def test_static_is_the_same_for_every_image_and_its_gradient_by_hand():
+    fusion = StaticFusion(CHANNELS, LEVELS)
+    maps = [torch.full((2, CHANNELS, 2, 2), float(value)) for value in (1, 2, 6)]
+    fused, alpha = fusion(maps, estimate())
+    assert torch.equal(alpha[0], alpha[1])
+    fused.mean().backward()
+    # The softmax's: α_i (x_i - Σ α x), with α = 1/3 and a mean of 3.
+    assert fusion.logits.grad.tolist() == pytest.approx([-2 / 3, -1 / 3, 1.0], abs=1e-6)
+
+
+def test_static_by_hand():
+    fusion = StaticFusion(1, 3)
+    with torch.no_grad():
+        fusion.logits.copy_(torch.tensor([1.0, 2.0, 5.0]).log())
+    fused, alpha = fusion([torch.full((1, 1, 1, 1), value) for value in (8.0, 16.0, 24.0)], estimate(1))
+    assert alpha[0].tolist() == pytest.approx([1 / 8, 2 / 8, 5 / 8])
+    assert fused.item() == pytest.approx(1 + 4 + 15)
+
+
+@pytest.mark.parametrize("variant", [AdaptiveFusion, LocalFusion])
+def test_alpha_depends_on_complexity_and_on_features(variant):
+    fusion = with_large_weights(variant(CHANNELS, LEVELS))
+    maps, complexity = levels(), estimate()
+    _, alpha = fusion(maps, complexity)
+    _, of_other_complexity = fusion(maps, ComplexityEstimate(complexity.image + 3, complexity.map + 3))
+    _, of_other_features = fusion([maps[0].flip(1), *maps[1:]], complexity)
+    assert (alpha - of_other_complexity).abs().max() > 0.01
+    assert (alpha - of_other_features).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("variant", [AdaptiveFusion, LocalFusion])
+def test_images_of_a_batch_do_not_see_each_other(variant):
+    fusion = with_large_weights(variant(CHANNELS, LEVELS))
+    maps, complexity = levels(), estimate()
+    fused, alpha = fusion(maps, complexity)
+    assert (alpha[0] - alpha[1]).abs().max() > 0.01
+    alone = fusion([level[1:] for level in maps], ComplexityEstimate(complexity.image[1:], complexity.map[1:]))
+    torch.testing.assert_close(alone, (fused[1:], alpha[1:]))
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_adaptive_sends_gradient_to_the_estimate_of_the_image(trained):
+    fusion = AdaptiveFusion(CHANNELS, LEVELS)
+    fusion = with_large_weights(fusion) if trained else fusion
+    complexity = estimate()
+    fused, _ = fusion(levels(), complexity)
+    fused.square().mean().backward()
+    assert (complexity.image.grad != 0).all()
+    assert complexity.map.grad is None
+    assert all((parameter.grad != 0).any() for parameter in fusion.parameters())
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_local_sends_gradient_to_the_estimate_of_places(trained):
+    fusion = LocalFusion(CHANNELS, LEVELS)
+    fusion = with_large_weights(fusion) if trained else fusion
+    complexity = estimate()
+    fused, _ = fusion(levels(), complexity)
+    fused.square().mean().backward()
+    assert (complexity.map.grad != 0).all()
+    assert complexity.image.grad is None
+    assert all((parameter.grad != 0).any() for parameter in fusion.parameters())
+
+
+def test_local_varies_over_place_and_with_the_map_there():
+    fusion = with_large_weights(LocalFusion(CHANNELS, LEVELS))
+    maps, complexity = levels(), estimate()
+    _, alpha = fusion(maps, complexity)
+    assert alpha.std(dim=(2, 3)).min() > 0.01
+    changed = complexity.map.detach().clone()
+    changed[:, :, :, 5] += 3.0  # the last column, which is columns 20 to 23 of the finest level
+    _, other = fusion(maps, ComplexityEstimate(complexity.image, changed))
+    difference = (alpha - other).abs().amax(dim=(0, 1, 2))
+    assert difference[-4:].min() > 0.01
+    assert difference[:16].max() == 0
+
+
+def test_local_takes_a_map_of_any_size():
+    maps = levels(size=(16, 24))
+    _, alpha = LocalFusion(CHANNELS, LEVELS)(maps, estimate(place=(1, 2)))
+    assert alpha.shape == (2, 3, 16, 24)
+
+
+@pytest.mark.parametrize("variant", [AdaptiveFusion, LocalFusion])
+def test_a_width_below_one_is_refused(variant):
+    with pytest.raises(InputError, match=r"model.fusion.hidden: expected at least 1, got 0"):
+        variant(CHANNELS, LEVELS, hidden=0)

@@ -1,0 +1,204 @@
+"""The network: equal starts, any size, gradient everywhere."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+
+from panoptic.codec import Codec
+from panoptic.errors import InputError
+from panoptic.labels import Category, LabelSpace
+from panoptic.losses import PanopticLoss
+from panoptic.models.backbone import Backbone
+from panoptic.models.complexity import ComplexityEstimator
+from panoptic.models.fpn import FPN
+from panoptic.models.fusion import AdaptiveFusion, LocalFusion, StaticFusion, UniformFusion
+from panoptic.models.heads import InstanceHead, SemanticHead
+from panoptic.models.network import PanopticNetwork
+from panoptic.segments import Segments
+
+VARIANTS = [UniformFusion, StaticFusion, AdaptiveFusion, LocalFusion]
+LABELS = LabelSpace(
+    tuple(
+        Category(name, i, isthing, (0, 0, 0))
+        for i, (name, isthing) in enumerate((("road", False), ("sky", False), ("car", True), ("person", True)))
+    )
+)
+
+
+def build(fusion=AdaptiveFusion, seed=0, upsample=4, instance_upsample=None, **parts) -> PanopticNetwork:
+    return PanopticNetwork(
+        **{
+            "backbone": partial(Backbone, "test_resnet", "random"),
+            "fpn": partial(FPN, channels=16),
+            "complexity": partial(ComplexityEstimator, channels=8),
+            "fusion": fusion,
+            "semantic_head": partial(SemanticHead, channels=8, depth=1, upsample=upsample),
+            "instance_head": partial(InstanceHead, channels=8, depth=1, upsample=instance_upsample or upsample),
+            **parts,
+        },
+        num_classes=len(LABELS),
+        seed=seed,
+    )
+
+
+def images(size=(64, 96), batch=2) -> torch.Tensor:
+    return torch.randint(0, 256, (batch, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def weights(network: torch.nn.Module, without="") -> dict[str, torch.Tensor]:
+    return {k: v for k, v in network.state_dict().items() if not (without and k.startswith(without))}
+
+
+def are_equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+class TestStart:
+    def test_one_seed_is_one_start(self):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            first = weights(build())
+            torch.manual_seed(2)
+            torch.rand(7)
+            assert are_equal(first, weights(build()))
+
+    def test_another_seed_is_another_start_in_every_part(self):
+        first, other = weights(build(seed=0)), weights(build(seed=1))
+        for part in ("backbone", "fpn", "complexity", "fusion", "semantic_head", "instance_head"):
+            assert any(not torch.equal(v, other[k]) for k, v in first.items() if k.startswith(f"{part}.")), part
+
+    @pytest.mark.parametrize("fusion", [UniformFusion, StaticFusion, LocalFusion, partial(AdaptiveFusion, hidden=7)])
+    def test_networks_that_differ_in_fusion_start_equal_elsewhere(self, fusion):
+        assert are_equal(weights(build(), "fusion."), weights(build(fusion), "fusion."))
+
+    def test_other_parts_do_not_shift_those_after_them_either(self):
+        wider = build(complexity=partial(ComplexityEstimator, channels=24))
+        assert are_equal(weights(build(), "complexity."), weights(wider, "complexity."))
+
+    def test_building_leaves_the_global_random_state(self):
+        before = torch.get_rng_state()
+        build(seed=3)
+        assert torch.equal(torch.get_rng_state(), before)
+
+    def test_normalization_is_not_a_weight_that_a_checkpoint_must_have(self):
+        assert not {"mean", "std"} & set(build().state_dict())
+
+
+class TestForward:
+    @pytest.mark.parametrize("size", [(37, 61), (32, 32), (1, 1), (64, 96), (65, 33)])
+    @pytest.mark.parametrize("upsample", [1, 2, 4])
+    def test_maps_cover_an_image_of_any_size(self, size, upsample):
+        network = build(upsample=upsample).eval()
+        stride = 4 // upsample
+        assert network.stride == stride
+        assert network.complexity_stride == 16
+        outputs = network(images(size))
+        cells = tuple(-(-side // stride) for side in size)
+        assert outputs.semantic.shape == (2, 4, *cells)
+        assert outputs.center.shape == (2, *cells)
+        assert outputs.offset.shape == (2, 2, *cells)
+        assert outputs.complexity.shape == (2, 2)
+        assert outputs.complexity_map.shape == (2, 2, *(-(-side // 16) for side in size))
+        assert all(values.isfinite().all() for values in outputs)
+
+    @pytest.mark.parametrize("size", [(37, 61), (33, 64)])
+    def test_maps_fit_the_targets_of_the_codec(self, size):
+        network = build(upsample=2).eval()
+        codec = Codec(LABELS, stride=network.stride, complexity_stride=network.complexity_stride)
+        targets, outputs = codec.encode(segments(size)), network(images(size))
+        assert targets.center.shape == outputs.center.shape
+        assert targets.offset.shape == outputs.offset.shape
+        assert targets.complexity_map.shape == outputs.complexity_map.shape
+        assert codec.decode(outputs, size).size == size
+
+    def test_bytes_and_floats_agree(self):
+        network = build().eval()
+        for of_bytes, of_floats in zip(network(images()), network(images().float()), strict=True):
+            assert torch.equal(of_bytes, of_floats)
+
+    def test_normalization_by_hand(self):
+        # (255 - 123.675) / 58.395, (0 - 116.28) / 57.12 and (103.53 - 103.53) / 57.375; zeros where padded.
+        image = torch.tensor([255.0, 0.0, 103.53]).view(1, 3, 1, 1).expand(1, 3, 33, 32)
+        normalized = build().normalize(image)
+        assert normalized.shape == (1, 3, 64, 32)
+        assert normalized[0, :, 32, 31].tolist() == pytest.approx([2.248908, -2.035714, 0.0], abs=1e-5)
+        assert not normalized[:, :, 33:].any()
+
+    def test_memory_format_does_not_matter(self):
+        network = build().eval()
+        plain = network(images().contiguous())
+        channels_last = network(images().contiguous(memory_format=torch.channels_last))
+        torch.testing.assert_close(tuple(plain), tuple(channels_last), rtol=1e-4, atol=1e-5)
+
+    def test_images_of_a_batch_do_not_see_each_other(self):
+        network = build(LocalFusion).eval()
+        together = network(images())
+        alone = network(images()[1:])
+        torch.testing.assert_close(tuple(alone), tuple(values[1:] for values in together), rtol=1e-4, atol=1e-5)
+
+
+def segments(size=(64, 96), batch=2) -> Segments:
+    ids = torch.ones(batch, *size, dtype=torch.int32)
+    ids[:, : size[0] // 2] = 2
+    ids[0, 4:20, 8:24], ids[0, 10:30, 30:44], ids[1, 8:24, 8:32] = 3, 4, 3
+    classes = torch.tensor([[0, 1, 2, 3], [0, 1, 2, -1]])[:batch]
+    return Segments(ids, classes, torch.zeros_like(classes, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("fusion", VARIANTS)
+def test_every_parameter_gets_gradient(fusion):
+    """Within two steps: the last normalization of each residual block starts at 0, which holds back the first."""
+    network = build(fusion).train()
+    codec = Codec(LABELS, stride=network.stride, complexity_stride=network.complexity_stride)
+    loss, targets = PanopticLoss(), codec.encode(segments())
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    missing = {name for name, _ in network.named_parameters()}
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss(network(images()), targets)["total"].backward()
+        missing -= {n for n, p in network.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+        optimizer.step()
+    assert missing == set()
+
+
+@pytest.mark.parametrize("fusion", VARIANTS)
+def test_a_few_steps_lower_the_loss(fusion):
+    network = build(fusion).train()
+    codec = Codec(LABELS, stride=network.stride, complexity_stride=network.complexity_stride)
+    loss, targets = PanopticLoss(), codec.encode(segments())
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
+    values = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        total = loss(network(images()), targets)["total"]
+        total.backward()
+        optimizer.step()
+        values.append(total.item())
+    assert values[-1] < 0.8 * values[0]
+
+
+def test_parameters_of_the_full_model_are_within_their_budget():
+    """ResNet-50 with the widths of the full configuration: 23.5 million are its own."""
+    network = build(
+        backbone=partial(Backbone, "resnet50", "random"),
+        fpn=partial(FPN, channels=128),
+        complexity=partial(ComplexityEstimator, channels=64),
+        semantic_head=partial(SemanticHead, channels=128, depth=2, upsample=4),
+        instance_head=partial(InstanceHead, channels=128, depth=2, upsample=4),
+    )
+    assert sum(p.numel() for p in network.backbone.parameters()) == 23_508_032
+    assert sum(p.numel() for p in network.parameters()) <= 28_050_000
+
+
+def test_heads_at_two_strides_are_refused():
+    with pytest.raises(InputError, match=r"semantic_head.upsample=2 and instance_head.upsample=4"):
+        build(upsample=2, instance_upsample=4)
+
+
+@pytest.mark.parametrize("upsample", [3, 8])
+def test_an_upsampling_that_does_not_divide_the_finest_stride_is_refused(upsample):
+    with pytest.raises(InputError, match=f"upsample: expected a divisor of the finest stride, 4, got {upsample}"):
+        build(upsample=upsample)

@@ -1,0 +1,168 @@
+"""Complexity: both numbers by hand, over the image and per place, and what must not change them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from panoptic.complexity import centers_of, image_complexity, local_complexity, things_of
+from panoptic.segments import Segments
+
+ROAD, CAR = 0, 1
+IS_THING = (False, True)
+
+
+def make(ids, classes, crowd=()) -> Segments:
+    """A batch of one image from a map of ids; ``crowd`` names the ids that are one."""
+    return Segments.stack(
+        [
+            Segments(
+                torch.as_tensor(ids, dtype=torch.int32),
+                torch.tensor(classes, dtype=torch.int64),
+                torch.tensor([i + 1 in crowd for i in range(len(classes))], dtype=torch.bool),
+            )
+        ]
+    )
+
+
+def boxes(size, *areas, classes=None, crowd=()) -> Segments:
+    """An image with boxes given as (top, left, bottom, right)."""
+    ids = torch.zeros(size, dtype=torch.int32)
+    for i, (top, left, bottom, right) in enumerate(areas):
+        ids[top:bottom, left:right] = i + 1
+    return make(ids, classes or [CAR] * len(areas), crowd)
+
+
+def random_things(seed: int, size=(24, 40)) -> Segments:
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, 7, (1, 1, size[0] // 4, size[1] // 4), generator=generator).float()
+    return make(F.interpolate(ids, scale_factor=4)[0, 0], [CAR, ROAD, CAR, CAR, CAR, CAR], crowd={3})
+
+
+# Areas 1, 4 and 16 pixels: the logarithms are 0, a and 2a with a = log 4; their mean is a, their variance
+# (a² + 0 + a²) / 3.
+THREE = boxes((8, 16), (0, 0, 1, 1), (2, 2, 4, 4), (4, 8, 8, 12))
+THREE_VARIANCE = 2 / 3 * math.log(4) ** 2
+
+
+def test_object_density_and_scale_variance_by_hand():
+    assert image_complexity(THREE, IS_THING)[0].tolist() == pytest.approx([math.log(4), THREE_VARIANCE], rel=1e-6)
+
+
+def test_two_things_of_one_size_have_no_variance():
+    density, variance = image_complexity(boxes((4, 4), (0, 0, 2, 2), (2, 2, 4, 4)), IS_THING)[0].tolist()
+    assert density == pytest.approx(math.log(3))
+    assert variance == pytest.approx(0.0, abs=1e-12)
+
+
+def test_one_thing_has_no_variance():
+    assert image_complexity(boxes((4, 4), (0, 0, 2, 3)), IS_THING)[0].tolist() == [pytest.approx(math.log(2)), 0.0]
+
+
+def test_crowd_stuff_and_rows_without_a_pixel_are_left_out():
+    ids = F.pad(THREE.ids[0], (0, 0, 0, 4))
+    ids[8:10], ids[10:12] = 4, 5
+    segments = make(ids, [CAR, CAR, CAR, ROAD, CAR, CAR], crowd={5})
+    assert things_of(segments, IS_THING)[0].tolist() == [True, True, True, False, False, False]
+    assert torch.equal(image_complexity(segments, IS_THING), image_complexity(THREE, IS_THING))
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        make(torch.zeros(8, 8), []),
+        make(torch.zeros(8, 8), [CAR]),
+        boxes((8, 8), (0, 0, 8, 8), classes=[ROAD]),
+        boxes((8, 8), (0, 0, 8, 8), crowd={1}),
+    ],
+    ids=["no segment", "no pixel", "only stuff", "only crowd"],
+)
+def test_nothing_to_count_is_zero(segments):
+    assert image_complexity(segments, IS_THING).tolist() == [[0.0, 0.0]]
+    assert local_complexity(segments, IS_THING, cell=4, window=3).tolist() == torch.zeros(1, 2, 2, 2).tolist()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("factor", [2, 3])
+def test_resolution_changes_nothing(seed, factor):
+    segments = random_things(seed)
+    larger = F.interpolate(segments.ids[None].float(), scale_factor=factor)[0].int()
+    enlarged = Segments(larger, segments.classes, segments.crowd)
+    here, there = (image_complexity(s, IS_THING) for s in (segments, enlarged))
+    assert here[0, 0] == there[0, 0] > 0
+    assert there[0, 1] == pytest.approx(here[0, 1].item(), rel=1e-6)
+    assert here[0, 1] > 0
+
+
+def test_images_of_a_batch_do_not_see_each_other():
+    images = [THREE, make(torch.zeros(3, 5), []), random_things(0), boxes((4, 4), (0, 0, 2, 2), classes=[ROAD])]
+    batch = Segments.stack([image.unstack()[0] for image in images])
+    alone = torch.cat([image_complexity(image, IS_THING) for image in images])
+    torch.testing.assert_close(image_complexity(batch, IS_THING), alone, rtol=1e-6, atol=0)
+
+
+def test_centers_by_hand():
+    # An L of pixels (0, 0), (1, 0), (1, 1): y = 2/3, x = 1/3. The box spans rows 2..3 and columns 2..4.
+    ids = torch.zeros(5, 6)
+    ids[0, 0] = ids[1, 0] = ids[1, 1] = 1
+    ids[2:4, 2:5] = 2
+    centers = centers_of(make(ids, [CAR, CAR, CAR]))[0].tolist()
+    assert centers[0] == pytest.approx([2 / 3, 1 / 3], rel=1e-6)
+    assert centers[1] == [2.5, 3.0]
+    assert centers[2] == [0.0, 0.0]  # no pixel
+
+
+def test_centers_are_exact_far_out():
+    # Sums of coordinates here are about 6e6 * 2000: float32 would be off by pixels.
+    segments = make(torch.ones(1, 4096), [CAR])
+    assert centers_of(segments)[0].tolist() == [[0.0, 2047.5]]
+    wide = torch.zeros(1024, 2051)
+    wide[:, 1:] = 1
+    assert centers_of(make(wide, [CAR]))[0].tolist() == [[511.5, 1025.5]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_window_over_everything_gives_the_numbers_of_the_image(seed):
+    segments = random_things(seed)
+    local = local_complexity(segments, IS_THING, cell=8, window=11)
+    assert local.shape == (1, 2, 3, 5)
+    image = image_complexity(segments, IS_THING)[..., None, None].expand_as(local)
+    assert image.min() > 0
+    torch.testing.assert_close(local, image, rtol=1e-5, atol=1e-6)
+
+
+def test_a_thing_counts_in_the_cells_whose_window_holds_its_center():
+    # The centers, (0, 0), (2.5, 2.5) and (5.5, 9.5), lie in the cells (0, 0), (0, 0) and (1, 2) of 2 x 4.
+    alone = local_complexity(THREE, IS_THING, cell=4, window=1)[0]
+    assert alone[0].exp().round().int().tolist() == [[3, 1, 1, 1], [1, 1, 2, 1]]  # 1 + count
+    # The areas 1 and 4: logarithms 0 and a, variance a² / 4.
+    quarter = math.log(4) ** 2 / 4
+    assert alone[1].flatten().tolist() == pytest.approx([quarter, 0, 0, 0, 0, 0, 0, 0], abs=1e-5)
+
+    around = local_complexity(THREE, IS_THING, cell=4, window=3)[0]
+    assert around[0].exp().round().int().tolist() == [[3, 4, 2, 2], [3, 4, 2, 2]]
+    expected = [quarter, THREE_VARIANCE, 0, 0] * 2
+    assert around[1].flatten().tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_grid_is_rounded_up():
+    segments = boxes((9, 17), (8, 16, 9, 17))  # one pixel, in the last cell of a grid of 3 x 5
+    local = local_complexity(segments, IS_THING, cell=4, window=1)
+    assert local.shape == (1, 2, 3, 5)
+    assert local[0, 0, 2, 4] == pytest.approx(math.log(2))
+    assert local[0, 0].sum() == pytest.approx(math.log(2))
+
+
+def test_many_things_of_nearly_one_size_keep_their_digits():
+    # 64 things of 100 and 101 pixels in turn: the variance is (log 1.01 / 2)² = 2.475e-5, a difference of squares of
+    # about 21 if taken around 0.
+    ids = torch.zeros(64, 101)
+    for i in range(64):
+        ids[i, : 100 + i % 2] = i + 1
+    local = local_complexity(make(ids, [CAR] * 64), IS_THING, cell=16, window=13)
+    expected = (math.log(101 / 100) / 2) ** 2
+    assert local[0, 1].min().item() == pytest.approx(expected, rel=1e-3)
+    assert local[0, 1].max().item() == pytest.approx(expected, rel=1e-3)
