@@ -1,0 +1,191 @@
+"""Loaders for the three splits of any data set."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from panoptic.data.batch import Batch, EvaluationDataset, TrainingDataset, collate
+from panoptic.data.cityscapes import CityscapesSource
+from panoptic.data.coco_panoptic import CocoPanopticSource
+from panoptic.data.sample import Source
+from panoptic.data.sampler import KeySampler
+from panoptic.data.synthetic import SyntheticSource
+from panoptic.errors import InputError, expect_at_least
+from panoptic.labels import LabelSpace
+
+
+class DataModule(LightningDataModule, ABC):
+    """What all data sets share: sampling, augmentation, batching.
+
+    Evaluation takes one image at a time at its full size, so that no padding and no crop enters a score, unless all
+    images of the data set have one size.
+
+    Args:
+        batch_size: images per batch and process.
+        crop: height and width of training samples.
+        scale: least and greatest factor by which training images are resized, at full strength.
+        workers: processes that read ahead; 0 reads in the training process.
+        seed: of the order and the augmentation.
+
+    Attributes:
+        strength: of the curriculum at an epoch; the curriculum callback sets it.
+
+    Raises:
+        InputError: naming the argument that is out of range.
+    """
+
+    evaluation_batch_size = 1
+
+    def __init__(
+        self, batch_size: int, crop: Sequence[int], scale: Sequence[float], workers: int, seed: int = 0
+    ) -> None:
+        super().__init__()
+        expect_at_least(1, data__batch_size=batch_size)
+        expect_at_least(0, data__workers=workers)
+        if len(crop) != 2 or min(crop) < 32:
+            raise InputError(f"data.crop: expected a height and a width of at least 32, got {list(crop)}")
+        if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
+            raise InputError(f"data.scale: expected two rising positive factors, got {list(scale)}")
+        self.batch_size = batch_size
+        self.crop = (crop[0], crop[1])
+        self.scale = (scale[0], scale[1])
+        self.workers = workers
+        self.seed = seed
+        self.strength: Callable[[int], float] = lambda epoch: 1.0
+
+    @abstractmethod
+    def source(self, split: str) -> Source:
+        """Opens a split: ``train``, ``val`` or ``test``."""
+
+    @cached_property
+    def labels(self) -> LabelSpace:
+        """The label space of the data set."""
+        return self.train_source.labels
+
+    @cached_property
+    def train_source(self) -> Source:
+        """The training split, opened once."""
+        return self.source("train")
+
+    @cached_property
+    def val_source(self) -> Source:
+        """The validation split, opened once."""
+        return self.source("val")
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled, augmented batches of this process's share, all of one size."""
+        rank, world, epoch = 0, 1, 0
+        if self.trainer is not None:
+            rank, world, epoch = self.trainer.global_rank, self.trainer.world_size, self.trainer.current_epoch
+        sampler = KeySampler(len(self.train_source), seed=self.seed, strength=self.strength, rank=rank, world=world)
+        # Lightning sets the epoch too, but after workers have begun to read: too late when a run is resumed.
+        sampler.set_epoch(epoch)
+        dataset = TrainingDataset(self.train_source, self.crop, self.scale)
+        return self._loader(dataset, min(self.batch_size, max(len(sampler), 1)), sampler=sampler, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The validation split in order."""
+        return self._loader(EvaluationDataset(self.val_source), self.evaluation_batch_size)
+
+    def split_dataloader(self, split: str) -> DataLoader[Batch]:
+        """Any split in order, as evaluation sees it."""
+        source = {"train": lambda: self.train_source, "val": lambda: self.val_source}.get(
+            split, lambda: self.source(split)
+        )()
+        return self._loader(EvaluationDataset(source), self.evaluation_batch_size)
+
+    def _loader(self, dataset, batch_size: int, **arguments) -> DataLoader[Batch]:
+        return DataLoader(
+            dataset,
+            batch_size=batch_size,
+            collate_fn=collate,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            worker_init_fn=_one_thread,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator().manual_seed(self.seed),  # else every loader draws from the global random state
+            **arguments,
+        )
+
+
+class SyntheticData(DataModule):
+    """Street scenes made on the fly; see :mod:`panoptic.data.synthetic`.
+
+    Args:
+        scenes_seed: of the scenes, apart from that of training, so that runs with different seeds share one data set.
+        height: of a scene in pixels.
+        width: of a scene in pixels.
+        train_size: number of training scenes.
+        val_size: number of validation scenes.
+        test_size: number of test scenes.
+        loading: of :class:`DataModule`.
+    """
+
+    evaluation_batch_size = 4
+
+    def __init__(
+        self,
+        scenes_seed: int,
+        height: int,
+        width: int,
+        train_size: int,
+        val_size: int,
+        test_size: int,
+        **loading,
+    ) -> None:
+        super().__init__(**loading)
+        expect_at_least(0, data__scenes_seed=scenes_seed)
+        expect_at_least(32, data__height=height, data__width=width)
+        expect_at_least(1, data__train_size=train_size, data__val_size=val_size, data__test_size=test_size)
+        self.scenes_seed = scenes_seed
+        self.size = (height, width)
+        self.sizes = {"train": train_size, "val": val_size, "test": test_size}
+
+    def source(self, split: str) -> SyntheticSource:
+        height, width = self.size
+        return SyntheticSource(split, seed=self.scenes_seed, size=self.sizes[split], height=height, width=width)
+
+
+class CityscapesData(DataModule):
+    """Cityscapes as it unzips; see :mod:`panoptic.data.cityscapes`.
+
+    Args:
+        root: the folder with ``leftImg8bit`` and ``gtFine``.
+        loading: of :class:`DataModule`.
+    """
+
+    def __init__(self, root: str | None, **loading) -> None:
+        super().__init__(**loading)
+        self.root = root
+
+    def source(self, split: str) -> CityscapesSource:
+        return CityscapesSource(split, root=self.root)
+
+
+class CocoPanopticData(DataModule):
+    """A data set in COCO panoptic format; see :mod:`panoptic.data.coco_panoptic`.
+
+    Args:
+        root: the folder with the images, the PNGs and the JSON files.
+        loading: of :class:`DataModule`.
+    """
+
+    def __init__(self, root: str | None, **loading) -> None:
+        super().__init__(**loading)
+        self.root = root
+
+    def source(self, split: str) -> CocoPanopticSource:
+        return CocoPanopticSource(split, root=self.root)
+
+
+def _one_thread(worker: int) -> None:
+    """A worker is one of many: threads of its own would only take turns with the others'."""
+    import cv2
+
+    cv2.setNumThreads(0)

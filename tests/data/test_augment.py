@@ -1,0 +1,217 @@
+"""Augmentation: a function of its seed, image and segments together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from panoptic.data.augment import augment
+from panoptic.segments import Segments
+
+SCALE = (0.5, 2.0)
+
+
+def scene(size=(48, 80), seed=0) -> tuple[np.ndarray, Segments]:
+    """Blocks of segments, each painted in a color of its own: ``color_of`` its id."""
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(0, 9, (size[0] // 8, size[1] // 8)).repeat(8, 0).repeat(8, 1).astype(np.int32)
+    segments = Segments(torch.from_numpy(ids), torch.arange(8), torch.arange(8) % 3 == 0)
+    return color_of(ids), segments
+
+
+def color_of(ids: np.ndarray) -> np.ndarray:
+    """Void is black. The brightness of red tells ids apart, by 30."""
+    colors = np.zeros((*ids.shape, 3), np.uint8)
+    colors[..., 0] = ids * 30
+    colors[..., 1] = np.where(ids > 0, 255 - ids * 30, 0)
+    return colors
+
+
+def view(size=(48, 80), crop=(32, 32), strength=1.0, seed=0, of=0) -> tuple[np.ndarray, Segments]:
+    image, segments = scene(size, of)
+    return augment(image, segments, crop=crop, scale=SCALE, strength=strength, seed=seed)
+
+
+def is_same(a, b) -> bool:
+    return np.array_equal(a[0], b[0]) and torch.equal(a[1].ids, b[1].ids) and torch.equal(a[1].classes, b[1].classes)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
+def test_a_seed_gives_its_view_whatever_came_before(strength):
+    first = [view(strength=strength, seed=seed) for seed in range(12)]
+    backwards = [view(strength=strength, seed=seed) for seed in reversed(range(12))]
+    assert all(is_same(a, b) for a, b in zip(first, reversed(backwards), strict=True))
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_another_seed_gives_another_view(strength):
+    views = [view(strength=strength, seed=seed)[0].tobytes() for seed in range(12)]
+    assert len(set(views)) > 10
+
+
+def test_global_random_states_are_neither_read_nor_moved():
+    import random
+
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    first = [view(seed=seed) for seed in range(8)]
+    states = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    random.seed(2)
+    np.random.seed(2)  # noqa: NPY002
+    assert all(is_same(a, view(seed=seed)) for seed, a in enumerate(first))
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    view()
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == states  # noqa: NPY002
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_strength_0_on_an_image_of_the_crops_size_is_itself_or_flipped(seed):
+    image, segments = scene((32, 48))
+    moved, moved_segments = augment(image, segments, crop=(32, 48), scale=SCALE, strength=0.0, seed=seed)
+    flipped = not np.array_equal(moved, image)
+    assert np.array_equal(moved, image[:, ::-1] if flipped else image)
+    expected = Segments(segments.ids.flip(1) if flipped else segments.ids, segments.classes, segments.crowd).compact()
+    assert torch.equal(moved_segments.ids, expected.ids)
+    assert torch.equal(moved_segments.classes, expected.classes)
+    assert torch.equal(moved_segments.crowd, expected.crowd)
+
+
+def test_strength_0_flips_half_of_the_time():
+    image, segments = scene((32, 48))
+    arguments = {"crop": (32, 48), "scale": SCALE, "strength": 0.0}
+    flips = sum(not np.array_equal(augment(image, segments, seed=s, **arguments)[0], image) for s in range(60))
+    assert 15 < flips < 45
+
+
+def test_strength_0_crops_at_the_original_scale():
+    """Every view of 32 x 32 pixels is a window of the image or of its mirror image, and not always the same."""
+    image, _ = scene()
+    both = [image, image[:, ::-1]]
+    places = set()
+    for seed in range(12):
+        moved, _ = view(strength=0.0, seed=seed)
+        found = [
+            (mirrored, y, x)
+            for mirrored, whole in enumerate(both)
+            for y in range(48 - 32 + 1)
+            for x in range(80 - 32 + 1)
+            if np.array_equal(whole[y : y + 32, x : x + 32], moved)
+        ]
+        assert found
+        places.add(found[0])
+    assert len(places) > 8
+
+
+@pytest.mark.parametrize("size", [(48, 80), (20, 24), (32, 32), (33, 200)])
+@pytest.mark.parametrize("seed", range(4))
+def test_strength_0_moves_ids_and_image_together(size, seed):
+    # Classes are ids less one before compacting, so that they tell the color of each pixel.
+    moved, segments = view(size, strength=0.0, seed=seed, of=seed)
+    assert moved.shape == (32, 32, 3)
+    assert segments.size == (32, 32)
+    assert np.array_equal(moved, color_of(segments.per_pixel(segments.classes + 1, 0).numpy()))
+    assert torch.equal(segments.crowd, segments.classes % 3 == 0)
+
+
+def test_strength_1_moves_ids_and_image_together():
+    """Color, blur and weather change values and enlarging mixes them at edges, but regions stay where they are."""
+    agreement = []
+    for seed in range(24):
+        image, segments = scene((64, 96), seed)
+        ids = np.zeros((64, 96), np.int32)
+        ids[16:48, 24:72] = 1
+        segments = Segments(torch.from_numpy(ids), torch.tensor([0]), torch.tensor([False]))
+        image = np.where(ids[..., None] > 0, np.uint8(220), np.uint8(30)).repeat(3, 2)
+        moved, found = augment(image, segments, crop=(64, 96), scale=SCALE, strength=1.0, seed=seed)
+        inside = found.ids.numpy() > 0
+        if inside.all() or not inside.any():
+            continue
+        brightness = moved.astype(float).mean(2)
+        middle = (brightness[inside].mean() + brightness[~inside].mean()) / 2
+        agreement.append(((brightness > middle) == inside).mean())
+    assert len(agreement) > 15
+    assert np.median(agreement) > 0.99
+    assert min(agreement) > 0.85
+
+
+def test_scales_open_up_with_strength():
+    """A square of 16 x 16 pixels, found with 4 to 32 a side at full strength and 16 at none."""
+    ids = np.zeros((64, 64), np.int32)
+    ids[24:40, 24:40] = 1
+    segments = Segments(torch.from_numpy(ids), torch.tensor([0]), torch.tensor([False]))
+    image = np.zeros((64, 64, 3), np.uint8)
+
+    def sides(strength: float) -> np.ndarray:
+        found = []
+        for seed in range(100):
+            _, moved = augment(image, segments, crop=(160, 160), scale=SCALE, strength=strength, seed=seed)
+            found.append(int(moved.areas()[0]) ** 0.5)
+        return np.array(found)
+
+    assert (sides(0.0) == 16).all()
+    half, full = sides(0.5), sides(1.0)
+    # At half strength factors from 0.75 to 1.5, at full strength from 0.5 to 2.
+    assert 11 <= half.min() < 14
+    assert 19 < half.max() <= 25
+    assert 7 <= full.min() < 11
+    assert 25 < full.max() <= 33
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_what_lies_outside_is_void(strength):
+    # A white image of one segment, smaller than the crop at every scale.
+    ids = torch.ones(20, 30, dtype=torch.int32)
+    segments = Segments(ids, torch.tensor([3]), torch.tensor([False]))
+    image = np.full((20, 30, 3), 255, np.uint8)
+    for seed in range(6):
+        moved, found = augment(image, segments, crop=(64, 96), scale=(0.5, 1.5), strength=strength, seed=seed)
+        inside = found.ids.numpy() > 0
+        rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+        assert inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()  # one whole rectangle
+        assert 0 < inside.sum() <= 30 * 45
+        if strength == 0:
+            assert inside.sum() == 600
+            assert not moved[~inside].any()  # black
+            assert (moved[inside] == 255).all()
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_ids_beyond_16_bits_survive(strength):
+    # 300 x 300 segments of one pixel: the class is the id less one.
+    ids = torch.arange(1, 90001, dtype=torch.int32).view(300, 300)
+    segments = Segments(ids, torch.arange(90000), torch.zeros(90000, dtype=torch.bool))
+    image = np.zeros((300, 300, 3), np.uint8)
+    _, moved = augment(image, segments, crop=(300, 300), scale=(1.0, 1.0), strength=strength, seed=1)
+    assert moved.ids.dtype == torch.int32
+    semantic = moved.per_pixel(moved.classes, -1)
+    assert torch.equal(semantic, ids.long() - 1) or torch.equal(semantic, ids.flip(1).long() - 1)
+
+
+def test_segments_out_of_view_leave_the_table():
+    for seed in range(6):
+        _, segments = view((48, 200), crop=(32, 32), seed=seed)
+        assert (segments.areas() > 0).all()
+        assert len(segments.classes) == int(segments.ids.max())
+        assert len(segments.crowd) == len(segments.classes)
+
+
+def test_an_image_without_segments():
+    segments = Segments(
+        torch.zeros(40, 50, dtype=torch.int32), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool)
+    )
+    for seed in range(4):
+        image = np.zeros((40, 50, 3), np.uint8)
+        _, moved = augment(image, segments, crop=(32, 32), scale=SCALE, strength=1.0, seed=seed)
+        assert not moved.ids.any()
+        assert moved.classes.tolist() == []
+
+
+def test_the_inputs_stay_as_they_are():
+    image, segments = scene()
+    before = image.copy(), segments.ids.clone()
+    for seed in range(6):
+        augment(image, segments, crop=(48, 80), scale=SCALE, strength=1.0, seed=seed)
+    assert np.array_equal(image, before[0])
+    assert torch.equal(segments.ids, before[1])
