@@ -1,0 +1,114 @@
+"""Checkpoints: data, not code. Weights, the plain configuration and the label space; nothing else is needed.
+
+The record under the key ``panoptic`` of a Lightning checkpoint holds ``format_version``, ``config``, ``labels`` and
+``backbone_weights``. A checkpoint holds plain containers and tensors only and loads with ``weights_only=True``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from panoptic.codec import Codec
+from panoptic.errors import InputError
+from panoptic.labels import LabelSpace
+from panoptic.settings import build, restore
+
+FORMAT_VERSION = 1
+"""Rises when the record changes so that older code could not read it."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read.
+
+    Attributes:
+        path: of its file.
+        config: under the schema, with the changes that were asked for.
+        labels: the label space it was trained on.
+        weights: of the network, by name.
+        backbone_weights: what the backbone started from.
+    """
+
+    path: Path
+    config: DictConfig
+    labels: LabelSpace
+    weights: dict[str, Tensor]
+    backbone_weights: str
+
+
+def make_record(config: DictConfig, labels: LabelSpace, backbone_weights: str) -> dict[str, Any]:
+    """The record that a checkpoint carries."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "config": OmegaConf.to_container(config, resolve=True),
+        "labels": labels.to_dicts(),
+        "backbone_weights": backbone_weights,
+    }
+
+
+def read_checkpoint(path: str | Path, overrides: Sequence[str] = ()) -> Checkpoint:
+    """Reads a checkpoint of this project.
+
+    Args:
+        path: of the file.
+        overrides: changes to its configuration, in Hydra's syntax.
+
+    Raises:
+        InputError: if there is no such file, it is no checkpoint of this project, its format is newer than this version
+            knows, or a change does not fit.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: expected a checkpoint, got {'a folder' if path.is_dir() else 'no such file'}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(
+            f"{path}: expected a checkpoint, got a file that cannot be read as one ({type(error).__name__})"
+        ) from error
+    record = content.get("panoptic") if isinstance(content, dict) else None
+    if not isinstance(record, dict) or "state_dict" not in content:
+        raise InputError(f"{path}: expected a checkpoint of panoptic, got a file without its record")
+    if record["format_version"] > FORMAT_VERSION:
+        raise InputError(
+            f"{path}: expected a checkpoint format of at most {FORMAT_VERSION}, got {record['format_version']}; "
+            "a newer version of panoptic wrote it"
+        )
+    prefix = "network."
+    weights = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
+    config = restore(record["config"], overrides, str(path))
+    return Checkpoint(path, config, LabelSpace.from_dicts(record["labels"]), weights, record["backbone_weights"])
+
+
+def build_network(config: DictConfig, num_classes: int) -> nn.Module:
+    """The network of a configuration, with its initial weights, laid out channels-last."""
+    network = build(config.model)(num_classes=num_classes, seed=config.seed)
+    return network.to(memory_format=torch.channels_last)
+
+
+def build_codec(config: DictConfig, labels: LabelSpace, network: nn.Module) -> Codec:
+    """The codec of a configuration at the strides of its network."""
+    return build(config.codec)(labels=labels, stride=network.stride, complexity_stride=network.complexity_stride)
+
+
+def restore_network(checkpoint: Checkpoint) -> nn.Module:
+    """The network of a checkpoint with its weights, for inference.
+
+    Raises:
+        InputError: if the weights do not fit the configuration.
+    """
+    config = checkpoint.config.copy()
+    config.model.backbone.weights = "random"  # about to be overwritten: nothing to fetch
+    network = build_network(config, checkpoint.labels.num_classes)
+    try:
+        network.load_state_dict(checkpoint.weights)
+    except RuntimeError as error:
+        raise InputError(f"{checkpoint.path}: expected weights that fit its configuration: {error}") from None
+    return network.eval()

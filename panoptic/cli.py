@@ -1,0 +1,157 @@
+"""What all commands share: Hydra's entry, errors meant for a person, and the folder a run writes to."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from panoptic.config import COMMANDS, register
+from panoptic.errors import InputError
+from panoptic.settings import check_key, config_path, sentence, validate
+
+Task = Callable[[DictConfig], object]
+
+
+def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> None:
+    """Runs a command with Hydra: composes ``conf/<name>.yaml`` with the command line and hands the result over.
+
+    What a person can mend is shown as its sentence alone and ends with exit status 1, without a traceback. In a
+    multirun the other jobs still run before that.
+
+    Args:
+        name: of the command.
+        run: what it does.
+        arguments: instead of the process's own.
+    """
+    register()
+    OmegaConf.register_new_resolver("slug", _slug, replace=True)
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask over the network at import
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that errors come here, rather than to Hydra's own printing
+
+    failures: list[InputError] = []
+
+    def task(config: DictConfig) -> None:
+        _quiet_libraries()
+        try:
+            validate(config)
+            run(config)
+        except InputError as error:
+            if is_multirun():
+                raise  # the sweep goes on, and ends with this error
+            failures.append(error)  # Hydra would announce it in its own words
+        finally:
+            _remove_if_empty(run_dir())
+
+    try:
+        given = pack_overrides(name, sys.argv[1:] if arguments is None else list(arguments))
+        sys.argv = [sys.argv[0], *given]
+        hydra.main(version_base="1.3", config_path=config_path(), config_name=name)(task)()
+        if failures:
+            raise failures[0]
+    except InputError as error:
+        _fail(error)
+    except (HydraException, OmegaConfBaseException) as error:
+        _fail(sentence(error))
+    except KeyboardInterrupt:
+        _fail("interrupted")
+
+
+def run_dir() -> Path:
+    """The folder of this run."""
+    return Path(HydraConfig.get().runtime.output_dir)
+
+
+def is_multirun() -> bool:
+    """Whether this is one job of a sweep."""
+    return HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def pack_overrides(name: str, arguments: list[str]) -> list[str]:
+    """Gathers changes to a checkpoint's configuration into the one key ``overrides``.
+
+    Evaluation, prediction and resuming take their configuration from a checkpoint, which only torch can read; until
+    then the changes travel as they were typed. Their keys are checked here, at once.
+
+    Raises:
+        InputError: if a key is unknown or cannot change any more.
+    """
+    if not {"-m", "--multirun"} & set(arguments):
+        arguments = [_quoted_path(argument) for argument in arguments]
+    keys = {argument.split("=")[0] for argument in arguments if "=" in argument}
+    if name == "train":
+        if "resume" not in keys:
+            return arguments
+        own = {"resume"}
+    elif name in ("evaluate", "predict"):
+        own = set(COMMANDS[name].__dataclass_fields__)
+    else:
+        return arguments
+    kept, packed = [], []
+    for argument in arguments:
+        key = argument.split("=")[0].lstrip("+~").replace("/", ".").split(".")[0]
+        if argument.startswith("-") or "=" not in argument or key in own or key == "hydra":
+            kept.append(argument)
+            continue
+        if key in ("experiment", "ablation"):
+            raise InputError(f"{argument}: expected no {key}, since the configuration comes from the checkpoint")
+        check_key(argument)
+        packed.append(argument)
+    if packed:
+        kept.append(f"overrides=[{','.join(map(_quoted, packed))}]")
+    return kept
+
+
+PATHS = ("checkpoint", "input", "output", "resume")
+"""Keys whose values are paths, which may hold what means something else in Hydra's grammar: ``=``, commas, brackets."""
+
+
+def _quoted_path(argument: str) -> str:
+    key, equals, value = argument.partition("=")
+    plain = key in PATHS and equals and value not in ("", "null") and value[0] not in "'\""
+    return f"{key}={_quoted(value)}" if plain else argument
+
+
+def _quoted(text: str) -> str:
+    """As a quoted string of Hydra's grammar, in which a backslash is special before a quote only."""
+    return "'" + text.replace("\\'", "\\\\'").replace("'", "\\'") + "'"
+
+
+def _fail(reason: object) -> NoReturn:
+    print(f"panoptic: {reason}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _slug(text: str) -> str:
+    """A folder's name from any text: no ``=``, which Hydra could not read back in a path, and not too long."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_")[:80] or "run"
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Removes the folder that Hydra made for a run, if nothing came to be in it, and so the folders around it."""
+    here = Path.cwd()
+    for path in (folder, *folder.parents):
+        if here not in path.parents or not path.is_dir() or any(path.iterdir()):
+            return
+        path.rmdir()
+
+
+def _quiet_libraries() -> None:
+    """Shows warnings as their sentence, and keeps from the user what libraries say to programmers."""
+    warnings.simplefilter("ignore", FutureWarning)
+
+    def show(message, category, filename, lineno, file=None, line=None) -> None:
+        print(f"warning: {message}", file=sys.stderr)
+
+    warnings.showwarning = show

@@ -1,0 +1,45 @@
+"""``python -m panoptic.predict``: segments images of any size, and writes overlays and COCO panoptic PNG + JSON."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from panoptic.cli import command
+
+
+def predict(config: DictConfig) -> None:
+    """Predicts as configured.
+
+    Every image is read once before anything is written, so that a faulty one is told first.
+
+    Raises:
+        InputError: if something that was given cannot be used.
+    """
+    from panoptic.checkpoint import read_checkpoint
+    from panoptic.data.coco_panoptic import CocoPanopticWriter
+    from panoptic.data.images import find_images, output_names, read_image
+    from panoptic.evaluate import default_output
+    from panoptic.predictor import Predictor
+    from panoptic.report import output_folder, print_counts, progress, write_overlay
+
+    paths = find_images(config.input)
+    checkpoint = read_checkpoint(config.checkpoint, config.overrides)
+    for path in paths:
+        read_image(path)
+    predictor = Predictor.load(checkpoint)
+    folder = output_folder(config.output or default_output(checkpoint.path, "predict"))
+    rows = {}
+    with CocoPanopticWriter(folder, predictor.labels, name="panoptic") as writer:
+        for path, name in progress(list(zip(paths, output_names(paths), strict=True)), "predicting images", len(paths)):
+            image = read_image(path)
+            segments = predictor(image)
+            writer.add(name, segments, file_name=path.name)
+            rows[path.name] = segments
+            if config.visualize:
+                write_overlay(folder / "overlays" / f"{name}.png", image, segments, predictor.labels)
+    print_counts(rows, predictor.labels)
+    print(f"results: {folder}")
+
+
+if __name__ == "__main__":
+    command("predict", predict)

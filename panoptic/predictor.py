@@ -1,0 +1,70 @@
+"""The Python API behind evaluation and prediction: from a checkpoint to segments.
+
+predictor = Predictor.load("runs/train/.../checkpoints/best.ckpt")
+segments = predictor(image)                      # uint8 [H W 3], plain RGB, any size
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import nn
+
+from panoptic.checkpoint import Checkpoint, build_codec, read_checkpoint, restore_network
+from panoptic.codec import Codec
+from panoptic.data.batch import Batch, collate
+from panoptic.data.sample import Sample
+from panoptic.labels import LabelSpace
+from panoptic.segments import Segments
+
+
+class Predictor:
+    """A trained network with its codec, ready for images.
+
+    Args:
+        network: in evaluation mode.
+        codec: at its strides.
+        device: to work on; by default a GPU if there is one.
+    """
+
+    def __init__(self, network: nn.Module, codec: Codec, device: str | torch.device | None = None) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.network = network.to(self.device).eval()
+        self.codec = codec
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path | Checkpoint,
+        overrides: Sequence[str] = (),
+        device: str | torch.device | None = None,
+    ) -> Predictor:
+        """From a checkpoint; ``overrides`` change its configuration, e.g. ``codec.peak_threshold=0.3``.
+
+        Raises:
+            InputError: if there is no such checkpoint or it cannot be used.
+        """
+        if not isinstance(checkpoint, Checkpoint):
+            checkpoint = read_checkpoint(checkpoint, overrides)
+        network = restore_network(checkpoint)
+        return cls(network, build_codec(checkpoint.config, checkpoint.labels, network), device)
+
+    @property
+    def labels(self) -> LabelSpace:
+        """The label space of the predictions."""
+        return self.codec.labels
+
+    def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> Segments:
+        """The segments of one image of any size, with scores, on the CPU."""
+        return self.predict_batch(collate([Sample(image, None, "")])).to("cpu").unstack()[0]
+
+    @torch.inference_mode()
+    def predict_batch(self, batch: Batch) -> Segments:
+        """The segments of a batch, on this predictor's device."""
+        batch = batch.to(self.device)
+        height, width = batch.images.shape[-2:]
+        return self.codec.decode(self.network(batch.images), (height, width))

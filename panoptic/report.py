@@ -1,0 +1,96 @@
+"""What commands print and where they write."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from panoptic.errors import InputError
+from panoptic.labels import LabelSpace
+from panoptic.overlay import overlay
+from panoptic.segments import Segments
+
+T = TypeVar("T")
+
+
+def print_scores(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
+    """Prints a table: a row by name, a column by the names of its numbers."""
+    table = Table(title=title, title_justify="left")
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    table.add_column("")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for name, row in rows.items():
+        table.add_row(name, *(f"{row[c]:.4f}" if c in row else "" for c in columns))
+    _console().print(table)
+
+
+def quality_rows(scores: Mapping[str, float], labels: LabelSpace) -> dict[str, dict[str, float]]:
+    """The scores of the panoptic metrics by all, things, stuff and class."""
+    rows: dict[str, dict[str, float]] = {}
+    for row, suffix in [("all", ""), ("things", "_things"), ("stuff", "_stuff"), *((n, f"/{n}") for n in labels.names)]:
+        named = {"PQ": f"pq{suffix}", "SQ": f"sq{suffix}", "RQ": f"rq{suffix}", "boundary F1": f"boundary_f1{suffix}"}
+        found = {column: scores[key] for column, key in named.items() if key in scores and scores[key] == scores[key]}
+        if found:
+            rows[row] = found
+    return rows
+
+
+def print_counts(images: Mapping[str, Segments], labels: LabelSpace, most: int = 20) -> None:
+    """Prints a table of what was found in each image: its size, the number of things, and the categories."""
+    table = Table(title=f"{len(images)} images", title_justify="left")
+    for column in ("image", "size", "things", "categories"):
+        table.add_column(column, overflow="fold")
+    for name, segments in list(images.items())[:most]:
+        classes = segments.classes.tolist()
+        things = sum(labels.is_thing[c] for c in classes)
+        found = ", ".join(labels.names[c] for c in sorted(set(classes)))
+        table.add_row(name, "{1} x {0}".format(*segments.size), str(things), found)
+    _console().print(table)
+    if len(images) > most:
+        print(f"and {len(images) - most} more")
+
+
+def write_overlay(path: Path, image: UInt8[np.ndarray, "H W 3"], segments: Segments, labels: LabelSpace) -> None:
+    """Writes an image with its segments drawn over it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(overlay(image, segments, labels)).save(path)
+
+
+def progress(items: Sequence[T] | Iterable[T], description: str, total: int) -> Iterable[T]:
+    """The items, behind a progress bar on a terminal; a line in a log."""
+    if not sys.stdout.isatty():
+        print(f"{description}: {total}", flush=True)
+        return items
+    return track(items, description=description, total=total)
+
+
+def output_folder(path: str | Path) -> Path:
+    """Makes a folder to write to.
+
+    Raises:
+        InputError: if it cannot be made or written to.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"output={folder}: expected a folder that can be written, got: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"output={folder}: expected a folder that can be written, and it cannot")
+    return folder
+
+
+def _console() -> Console:
+    """Plain text of fixed width in a log, the terminal's own otherwise."""
+    return Console() if sys.stdout.isatty() else Console(width=100, no_color=True, highlight=False)

@@ -1,0 +1,180 @@
+"""From what people type, and from what a checkpoint holds, to one that fits the schema. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, InstantiationException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from panoptic.config import OPEN, OPTIONS, TrainConfig
+from panoptic.errors import InputError
+
+
+def config_path() -> str:
+    """Where the configuration files are: beside the package in a checkout, else inside it."""
+    checkout = Path(__file__).resolve().parent.parent
+    if (checkout / "pyproject.toml").is_file() and (checkout / "conf" / "train.yaml").is_file():
+        return str(checkout / "conf")
+    return "pkg://panoptic.conf"
+
+
+def validate(config: DictConfig) -> None:
+    """Refuses keys that the schema lacks, which ``+key=`` would add unnoticed, and values that were not given.
+
+    Raises:
+        InputError: naming the first such key.
+    """
+    for key in sorted(OmegaConf.missing_keys(config)):
+        raise InputError(f"{key}: expected a value ({key}=...), got none")
+    for key in _extra_keys(config, ""):
+        raise InputError(f"{key}: expected a key of the configuration, which this is not; --cfg job shows all of them")
+
+
+def _extra_keys(node: Any, path: str) -> Iterator[str]:
+    schema = OmegaConf.get_type(node) if isinstance(node, DictConfig) else None
+    if schema is None or not dataclasses.is_dataclass(schema):
+        return
+    known = {f.name for f in dataclasses.fields(schema)}
+    for key in node:
+        if key not in known and path.rstrip(".") not in OPEN:
+            yield f"{path}{key}"
+        elif key in known and not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
+            yield from _extra_keys(node[key], f"{path}{key}.")
+
+
+def check_key(override: str) -> None:
+    """Refuses a change to a checkpoint's configuration whose key no configuration of this project can have.
+
+    Raises:
+        InputError: naming the key.
+    """
+    parsed = _parse(override)
+    parts = parsed.key_or_group.replace("/", ".").split(".")
+    if parts[0] in OPEN:
+        return
+    if parsed.is_add() or parsed.is_delete():
+        raise InputError(
+            f"{override}: expected key=value; + is for keys under {', '.join(OPEN)} only, ~ is not supported"
+        )
+    if not _known(TrainConfig, parts, ""):
+        raise InputError(f"{parsed.key_or_group}: expected a key of the training configuration, which this is not")
+
+
+def _known(schema: type, parts: Sequence[str], group: str) -> bool:
+    """Whether the schema, or any option of a group in it, has the key."""
+    types = typing.get_type_hints(schema)
+    if parts[0] not in types:
+        return False
+    if len(parts) == 1:
+        return True
+    group = f"{group}/{parts[0]}".lstrip("/")
+    options = OPTIONS[group].values() if group in OPTIONS else [types[parts[0]]]
+    return any(dataclasses.is_dataclass(option) and _known(option, parts[1:], group) for option in options)
+
+
+def restore(config: dict[str, Any], overrides: Sequence[str], source: str) -> DictConfig:
+    """The configuration of a checkpoint, under the schema, with changes from the command line.
+
+    A group given anew (``data=cityscapes``) replaces that part, unless it is the same kind already.
+
+    Args:
+        config: what the checkpoint holds.
+        overrides: in Hydra's syntax.
+        source: the checkpoint's path, for messages.
+
+    Raises:
+        InputError: if the configuration or a change does not fit the schema.
+    """
+    try:
+        restored = _typed(config)
+    except (OmegaConfBaseException, StopIteration) as error:
+        raise InputError(f"{source}: expected a configuration of this version of panoptic: {sentence(error)}") from None
+    for override in map(_parse, overrides):
+        key = override.key_or_group.replace("/", ".")
+        try:
+            if override.key_or_group in OPTIONS:
+                _replace_group(restored, key, override)
+            else:
+                OmegaConf.update(restored, key, override.value(), force_add=key.split(".")[0] in OPEN)
+        except (OmegaConfBaseException, HydraException) as error:
+            raise InputError(f"{key}: {sentence(error)}") from None
+    validate(restored)
+    return restored
+
+
+def _typed(config: dict[str, Any]) -> DictConfig:
+    schema = OmegaConf.structured(TrainConfig)
+    for group, options in OPTIONS.items():
+        node: Any = config
+        for part in group.split("/"):
+            node = node[part]
+        option = next(o for o in options.values() if {f.name for f in dataclasses.fields(o)} == set(node))
+        OmegaConf.update(schema, group.replace("/", "."), OmegaConf.structured(option))
+    for key in OPEN:
+        OmegaConf.set_struct(schema[key], False)
+    merged = OmegaConf.merge(schema, config)
+    OmegaConf.set_struct(merged, True)
+    return merged
+
+
+def _replace_group(config: DictConfig, key: str, override: Override) -> None:
+    from hydra import compose
+
+    composed = OmegaConf.select(compose("train", [override.input_line]), key)
+    if composed._target_ != OmegaConf.select(config, key)._target_:
+        OmegaConf.update(config, key, composed, merge=False)
+
+
+def _parse(override: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        raise InputError(f"{override}: expected key=value: {sentence(error)}") from None
+
+
+def sentence(error: BaseException) -> str:
+    """OmegaConf's and Hydra's messages in one line, with what a misspelt key was meant to be.
+
+    Left out are the lines for programmers, and the advice to add a key with +, which the schema would refuse.
+    """
+    advice = ("To append to your config", "Config search path", "full_key", "object_type", "reference_type", "provider")
+    cause: BaseException | None = error
+    lines = str(error).splitlines()
+    while cause is not None and not isinstance(cause, OmegaConfBaseException):
+        cause = cause.__cause__
+        lines += str(cause or "").splitlines()
+    kept = dict.fromkeys(line.strip().rstrip(".") for line in lines if not line.strip().startswith(advice))
+    said = ": ".join(filter(None, kept)) or type(error).__name__
+    if (
+        cause is not None
+        and isinstance(cause, (AttributeError, KeyError))
+        and isinstance(cause.parent_node, DictConfig)
+    ):
+        meant = difflib.get_close_matches(str(cause.key), [str(key) for key in cause.parent_node], 1)
+        said += f". Did you mean {meant[0]!r}?" if meant else ""
+    return said
+
+
+def build(node: DictConfig, **arguments: Any) -> Any:
+    """Instantiates a node, and what is in it, from plain containers.
+
+    Raises:
+        InputError: the target's own, rather than Hydra's wrapper around it.
+    """
+    from hydra.utils import instantiate
+
+    try:
+        return instantiate(node, _convert_="all", **arguments)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, InputError):
+            raise error.__cause__ from None
+        raise

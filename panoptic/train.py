@@ -1,0 +1,132 @@
+"""``python -m panoptic.train``: trains a network, and leaves a folder with all that is to know about it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from panoptic.cli import command, is_multirun, run_dir
+from panoptic.errors import InputError
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Callback, Trainer
+    from torch import nn
+
+    from panoptic.labels import LabelSpace
+
+
+def train(config: DictConfig) -> None:
+    """Trains as configured, or goes on where a checkpoint stopped.
+
+    Raises:
+        InputError: if something that was given cannot be used.
+    """
+    from lightning.pytorch import seed_everything
+
+    from panoptic.checkpoint import build_codec, build_network, make_record, read_checkpoint
+    from panoptic.module import PanopticModule
+    from panoptic.settings import build
+
+    resume, folder = config.resume, run_dir()
+    if resume is not None:
+        config = read_checkpoint(resume, config.overrides).config
+    if "save_dir" in config.logger:
+        config.logger.save_dir = str(folder)
+    seed_everything(config.seed, verbose=False)
+    trainer = _trainer(config)
+    data = build(config.data, seed=config.seed)
+    labels = data.labels
+    _ = data.val_source  # a fault in the data shows before anything is written
+    network = build_network(config, labels.num_classes)
+    record = make_record(config, labels, network.backbone.weights_used)
+    optimization = build(config.optimizer)
+    module = PanopticModule(network, build_codec(config, labels, network), build(config.loss), optimization, record)
+    trainer.callbacks.extend(_callbacks(config, folder, record))
+    if trainer.is_global_zero:
+        OmegaConf.save(config, folder / "config.yaml", resolve=True)
+        _announce(trainer, network, config, folder)
+    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    if trainer.is_global_zero:
+        _report(folder, labels)
+
+
+def _trainer(config: DictConfig) -> Trainer:
+    """Lightning's trainer with its own progress bar and checkpoints off: the run's callbacks do both."""
+    import torch
+    from lightning.pytorch import Trainer
+
+    from panoptic.settings import build
+
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # tips, and what was looked for and not found
+    settings: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)
+    if settings.get("precision") == "auto":
+        on_gpu = torch.cuda.is_available() and settings.get("accelerator", "auto") in ("auto", "gpu", "cuda")
+        settings["precision"] = "16-mixed" if on_gpu else "32-true"
+    settings |= {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
+    settings |= {"num_sanity_val_steps": 0, "use_distributed_sampler": False}  # the sampler takes its own share
+    logger = build(config.logger) if config.logger._target_ is not None else False
+    try:
+        trainer = Trainer(**settings, logger=logger)
+    except (TypeError, ValueError, RuntimeError) as error:  # MisconfigurationException is one of them, or an Exception
+        raise InputError(f"trainer: expected settings that Lightning's Trainer takes: {error}") from error
+    if is_multirun() and trainer.world_size > 1:
+        raise InputError(
+            f"trainer.devices: expected one device in a multirun, got {trainer.world_size} processes, each of which "
+            "would start the whole sweep again; start the runs one by one with torchrun, or set trainer.devices=1"
+        )
+    return trainer
+
+
+def _callbacks(config: DictConfig, folder: Path, record: dict[str, Any]) -> list[Callback]:
+    from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
+
+    from panoptic.callbacks.pictures import Pictures
+    from panoptic.callbacks.progress import progress_callbacks
+    from panoptic.callbacks.summary import Summary
+    from panoptic.settings import build
+
+    kept = {"dirpath": folder / "checkpoints", "auto_insert_metric_name": False, "enable_version_counter": False}
+    best = ModelCheckpoint(filename="best", monitor="val/pq", mode="max", **kept)
+    last = ModelCheckpoint(filename="last", **kept)
+    callbacks: list[Callback] = [build(config.curriculum), Pictures(config.callbacks.pictures), *progress_callbacks()]
+    if config.callbacks.patience is not None:
+        callbacks.append(EarlyStopping("val/loss", patience=config.callbacks.patience, mode="min"))
+    if config.logger._target_ is not None:
+        callbacks.append(LearningRateMonitor("step"))
+    return [*callbacks, Summary(folder, record, best), best, last]
+
+
+def _announce(trainer: Trainer, network: nn.Module, config: DictConfig, folder: Path) -> None:
+    parameters = sum(p.numel() for p in network.parameters()) / 1e6
+    print(
+        f"{config.name}: {parameters:.2f} million parameters, {config.model.backbone.name} from "
+        f"{network.backbone.weights_used} weights, {trainer.world_size} x {trainer.strategy.root_device}, "
+        f"precision {trainer.precision}\nrun folder: {folder}",
+        flush=True,
+    )
+
+
+def _report(folder: Path, labels: LabelSpace) -> None:
+    from panoptic.report import print_scores, quality_rows
+
+    summary = json.loads((folder / "summary.json").read_text())
+    rows = {}
+    for which in ("best", "last"):
+        scores = {name.removeprefix("val/"): value for name, value in summary[which].items()}
+        rows |= {
+            f"{which}: {row}": v for row, v in quality_rows(scores, labels).items() if row in ("all", "things", "stuff")
+        }
+    print_scores(f"validation, after {summary['epochs']} epochs in {summary['seconds']:.0f} s", rows)
+    print(
+        f"checkpoints: {folder / 'checkpoints'}\nsummary: {folder / 'summary.json'}\n"
+        f"dashboard: tensorboard --logdir {folder}"
+    )
+
+
+if __name__ == "__main__":
+    command("train", train)

@@ -1,0 +1,125 @@
+"""The schema and the files in conf/ against the code that they configure."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from panoptic import config as schema
+from panoptic.config import OPTIONS, register
+from panoptic.data.datamodule import DataModule
+from panoptic.settings import config_path
+
+CONF = Path(__file__).parents[1] / "conf"
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+FROM_CODE = {  # what code hands over, so that no configuration has to
+    "PanopticNetwork": {"num_classes", "seed"},
+    "FPN": {"in_channels"},
+    "ComplexityEstimator": {"in_channels"},
+    "AdaptiveFusion": {"channels", "num_levels"},
+    "LocalFusion": {"channels", "num_levels"},
+    "StaticFusion": {"channels", "num_levels"},
+    "UniformFusion": {"channels", "num_levels"},
+    "SemanticHead": {"in_channels", "num_classes"},
+    "InstanceHead": {"in_channels"},
+    "Codec": {"labels", "stride", "complexity_stride"},
+    "adamw_cosine": {"parameters", "total_steps"},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _hydra() -> Iterator[None]:
+    register()
+    with initialize_config_dir(config_path(), version_base="1.3"):
+        yield
+
+
+def composed(*overrides: str) -> DictConfig:
+    return compose("train", list(overrides))
+
+
+def nodes(config: DictConfig, path: str = "") -> Iterator[tuple[str, DictConfig]]:
+    for key in config:
+        if isinstance(config[key], DictConfig):
+            if config[key].get("_target_"):
+                yield f"{path}{key}", config[key]
+            yield from nodes(config[key], f"{path}{key}.")
+
+
+def arguments(target: object) -> set[str]:
+    parameters = set(inspect.signature(target).parameters)
+    if inspect.isclass(target) and issubclass(target, DataModule):
+        parameters = parameters - {"loading"} | set(inspect.signature(DataModule).parameters) - {"seed"}
+    return parameters
+
+
+@pytest.mark.parametrize(
+    "choice", [[], *([f"{group}={option}"] for group, options in OPTIONS.items() for option in options)], ids=str
+)
+def test_fields_are_the_arguments_of_their_targets(choice: list[str]) -> None:
+    checked = 0
+    for path, node in nodes(composed(*choice)):
+        target = get_object(node._target_)
+        if not node._target_.startswith("panoptic."):
+            continue
+        fields = {key for key in node if not key.startswith("_")}
+        expected = arguments(target) - FROM_CODE.get(target.__name__, set())
+        assert fields == expected, f"{path}: {node._target_}"
+        checked += 1
+    assert checked >= 11
+
+
+def test_every_schema_is_documented() -> None:
+    for name, item in vars(schema).items():
+        if dataclasses.is_dataclass(item):
+            assert item.__doc__, name
+            assert not item.__doc__.startswith(f"{name}("), f"{name} has only the docstring that dataclasses makes"
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize("ablation", ["on", "off"])
+def test_experiments_compose_whole(experiment: str, ablation: str) -> None:
+    config = composed(f"experiment={experiment}", f"ablation={ablation}")
+    assert not OmegaConf.missing_keys(config)
+    fusion = config.model.fusion._target_.rsplit(".", 1)[-1]
+    assert fusion == ("UniformFusion" if ablation == "on" else "AdaptiveFusion")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_ablation_changes_the_fusion_and_nothing_else(experiment: str) -> None:
+    on, off = (
+        OmegaConf.to_container(composed(f"experiment={experiment}", f"ablation={choice}"), resolve=True)
+        for choice in ("on", "off")
+    )
+    on["model"].pop("fusion"), off["model"].pop("fusion")
+    assert on == off
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_experiments_take_any_data(experiment: str) -> None:
+    for data in OPTIONS["data"]:
+        assert composed(f"experiment={experiment}", f"data={data}").data._target_
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_header_of_an_experiment_is_its_command(experiment: str) -> None:
+    text = (CONF / "experiment" / f"{experiment}.yaml").read_text()
+    assert f"python -m panoptic.train experiment={experiment}" in text
+
+
+def test_full_is_what_the_readme_says() -> None:
+    config = composed("experiment=full")
+    assert config.model.backbone.name == "resnet50"
+    assert (config.optimizer.lr, config.optimizer.weight_decay) == (1e-4, 1e-4)
+    assert (config.data.batch_size, config.trainer.max_epochs, config.callbacks.patience) == (4, 100, 15)
+    assert (config.curriculum.stages, config.curriculum.epochs_per_stage) == (3, 10)
+    assert config.loss.boundary_weight == 2.0
+    assert (config.data.train_size, config.data.val_size, config.data.test_size) == (800, 150, 150)
+    assert (config.data.height, config.data.width) == (512, 1024)
