@@ -165,8 +165,8 @@ class Codec:
         """Segments of a batch, with scores: things first, by falling height of their peak, then stuff by class.
 
         A thing's class is the majority vote of its pixels over the thing classes, its score the height of its peak
-        times the mean probability of its pixels' classes; the score of stuff is that mean alone. Pixels of a thing class
-        in an image without a peak become void.
+        times the mean probability of its pixels' classes; the score of stuff is that mean alone. Pixels of a thing
+        class in an image without a peak become void.
 
         Args:
             outputs: of a network, or :meth:`Targets.as_outputs`.
