@@ -53,7 +53,8 @@ class Targets(NamedTuple):
         center: heatmap in 0..1.
         center_weight: 1, or 0 on void and crowd.
         offset: (dy, dx) to the center, in cells; 0 off things.
-        offset_weight: 1 on things (not crowd), else 0.
+        offset_weight: on things (not crowd) one over the square root of the thing's area in pixels, else 0: what
+            matters of an offset is whether it leads to the right center, and small things stand closer together.
         complexity: object density and scale variance of the image.
         complexity_map: the same per place.
     """
@@ -133,9 +134,10 @@ class Codec:
             small = self._subsample(segments)
             things = things_of(segments, self.labels.is_thing)
             centers = (centers_of(segments) + 0.5) / self.stride - 0.5
+            areas = segments.areas()
             on_thing = small.per_pixel(things.float(), 0.0)
             semantic = small.semantic()
-            is_small = things & (segments.areas() < self.small_area)
+            is_small = things & (areas < self.small_area)
             offset = torch.stack([small.per_pixel(centers[..., axis], 0.0) for axis in (0, 1)], dim=1)
             offset = (offset - _grid(small.size, offset.device)) * on_thing[:, None]
             return Targets(
@@ -144,7 +146,7 @@ class Codec:
                 center=_heatmap(centers, things, small.size, self.sigma),
                 center_weight=1.0 - small.per_pixel(segments.crowd.float(), 1.0),
                 offset=offset,
-                offset_weight=on_thing,
+                offset_weight=small.per_pixel(things / areas.clamp(min=1).float().sqrt(), 0.0),
                 complexity=image_complexity(segments, self.labels.is_thing),
                 complexity_map=local_complexity(
                     segments, self.labels.is_thing, cell=self.complexity_stride, window=self.window

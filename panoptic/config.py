@@ -21,6 +21,7 @@ class DataConfig:
     batch_size: int = MISSING
     crop: list[int] = MISSING
     scale: list[float] = MISSING
+    appearance: float = MISSING
     workers: int = MISSING
 
 
@@ -169,6 +170,7 @@ class OptimizerConfig:
     _partial_: bool = True
     lr: float = MISSING
     weight_decay: float = MISSING
+    beta2: float = MISSING
     warmup: float = MISSING
 
 
@@ -224,6 +226,7 @@ class TrainerConfig:
     devices: Any = MISSING
     precision: str = MISSING
     max_epochs: int = MISSING
+    check_val_every_n_epoch: int = MISSING
     gradient_clip_val: float | None = MISSING
     deterministic: bool = MISSING
     log_every_n_steps: int = MISSING

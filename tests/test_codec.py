@@ -185,8 +185,8 @@ class TestEncode:
         targets = Codec(LABELS, stride=1).encode(boxes((6, 8), (CAR, 2, 2, 4, 5)))
         assert targets.offset[0, 0, 2:4, 2:5].tolist() == [[0.5] * 3, [-0.5] * 3]
         assert targets.offset[0, 1, 2:4, 2:5].tolist() == [[1.0, 0.0, -1.0]] * 2
-        assert targets.offset_weight[0].sum() == 6
-        assert (targets.offset[0] * (1 - targets.offset_weight)).abs().sum() == 0
+        assert targets.offset_weight[0].sum() == pytest.approx(6 / 6**0.5)  # six pixels of weight 1 / sqrt(6)
+        assert (targets.offset[0] * (targets.offset_weight == 0)).abs().sum() == 0
 
     def test_offsets_are_in_cells(self):
         # Rows 0..7 and columns 4..15 of pixels: the center (3.5, 9.5) is at (0.5, 2) in cells of 4, whose own centers
@@ -231,7 +231,11 @@ class TestEncode:
         expected[4:6, :4] = 3
         assert torch.equal(targets.semantic_weight[0], expected)
         assert torch.equal(targets.center_weight[0], ((scene.ids[0] > 0) & (scene.ids[0] != 3)).float())
-        assert torch.equal(targets.offset_weight[0], (scene.ids[0] > 3).float())
+        expected = torch.zeros(12, 12)
+        expected[4:6, :4] = 8**-0.5
+        expected[6:9, 6:9] = 9**-0.5
+        # Table rows follow the order of the boxes behind stuff: the car, and the person.
+        assert torch.allclose(targets.offset_weight[0], torch.where(scene.ids[0] > 3, expected, 0.0))
         assert (targets.center[0] == 1.0).sum() == 2  # the crowd has no center
         assert targets.semantic[0, 11, 11] == VOID
         assert targets.semantic[0, 0, 0] == CAR  # a crowd has its class

@@ -26,24 +26,26 @@ def augment(
     *,
     crop: tuple[int, int],
     scale: tuple[float, float],
+    appearance: float = 1.0,
     strength: float,
     seed: int,
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Segments]:
     """A random view of a sample.
 
     At strength 0 that is a flip and a crop at the original scale; with rising strength the range of scales opens up to
-    ``scale``, and color, blur, noise and weather become likelier and stronger. What lies outside the image is black and
-    void.
+    ``scale``, and color, blur, noise and weather become likelier and stronger, up to ``appearance``. What lies outside
+    the image is black and void.
 
     Args:
         image: plain RGB.
         segments: of the image.
         crop: height and width of the result.
         scale: least and greatest factor of size at strength 1.
+        appearance: how likely and strong color, blur, noise and weather are at strength 1, 0..1.
         strength: position in the curriculum, 0..1.
         seed: of this sample.
     """
-    pipeline = _pipeline(tuple(crop), tuple(scale), round(float(strength), 6))
+    pipeline = _pipeline(tuple(crop), tuple(scale), round(float(strength * appearance), 6), round(float(strength), 6))
     pipeline.set_random_seed(seed)
     ids: Int32[np.ndarray, "H W"] = segments.ids.numpy()
     view = pipeline(image=image, mask=ids)
@@ -52,7 +54,7 @@ def augment(
 
 
 @lru_cache(maxsize=16)
-def _pipeline(crop: tuple[int, int], scale: tuple[float, float], strength: float) -> A.Compose:
+def _pipeline(crop: tuple[int, int], scale: tuple[float, float], looks: float, strength: float) -> A.Compose:
     height, width = crop
     low, high = (strength * (factor - 1.0) for factor in scale)
     geometry = [
@@ -63,17 +65,19 @@ def _pipeline(crop: tuple[int, int], scale: tuple[float, float], strength: float
     ]
     if strength == 0:
         return A.Compose(geometry[1:])
-    appearance = [
+    if looks == 0:
+        return A.Compose(geometry)
+    changes = [
         A.ColorJitter(
-            brightness=(1 - 0.4 * strength, 1 + 0.4 * strength),
-            contrast=(1 - 0.4 * strength, 1 + 0.4 * strength),
-            saturation=(1 - 0.4 * strength, 1 + 0.4 * strength),
-            hue=(-0.05 * strength, 0.05 * strength),
-            p=0.8 * strength,
+            brightness=(1 - 0.4 * looks, 1 + 0.4 * looks),
+            contrast=(1 - 0.4 * looks, 1 + 0.4 * looks),
+            saturation=(1 - 0.4 * looks, 1 + 0.4 * looks),
+            hue=(-0.05 * looks, 0.05 * looks),
+            p=0.8 * looks,
         ),
-        A.GaussianBlur(sigma_limit=(0.1, 0.1 + 1.4 * strength), p=0.15 * strength),
-        A.GaussNoise(std_range=(0.005, 0.005 + 0.045 * strength), per_channel=False, p=0.15 * strength),
+        A.GaussianBlur(sigma_limit=(0.1, 0.1 + 1.4 * looks), p=0.15 * looks),
+        A.GaussNoise(std_range=(0.005, 0.005 + 0.045 * looks), per_channel=False, p=0.15 * looks),
         # Rain, snow and shadow cost milliseconds; albumentations' fog costs a tenth of a second.
-        A.OneOf([A.RandomRain(p=1.0), A.RandomSnow(p=1.0), A.RandomShadow(p=1.0)], p=0.1 * strength),
+        A.OneOf([A.RandomRain(p=1.0), A.RandomSnow(p=1.0), A.RandomShadow(p=1.0)], p=0.1 * looks),
     ]
-    return A.Compose([*geometry, *appearance])
+    return A.Compose([*geometry, *changes])

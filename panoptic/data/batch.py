@@ -64,12 +64,16 @@ class TrainingDataset(Dataset[Sample]):
         source: the training split.
         crop: height and width of every sample.
         scale: range of scales at full strength.
+        appearance: how much color, blur, noise and weather change at full strength, 0..1.
     """
 
-    def __init__(self, source: Source, crop: tuple[int, int], scale: tuple[float, float]) -> None:
+    def __init__(
+        self, source: Source, crop: tuple[int, int], scale: tuple[float, float], appearance: float = 1.0
+    ) -> None:
         self.source = source
         self.crop = crop
         self.scale = scale
+        self.appearance = appearance
 
     def __len__(self) -> int:
         return len(self.source)
@@ -80,7 +84,13 @@ class TrainingDataset(Dataset[Sample]):
             raise InputError(f"{sample.name}: expected its truth, which training needs, and there is none")
         seed = int(np.random.SeedSequence([key.seed, key.epoch, key.index]).generate_state(1)[0])
         image, segments = augment(
-            sample.image, sample.segments, crop=self.crop, scale=self.scale, strength=key.strength, seed=seed
+            sample.image,
+            sample.segments,
+            crop=self.crop,
+            scale=self.scale,
+            appearance=self.appearance,
+            strength=key.strength,
+            seed=seed,
         )
         return Sample(image, segments, sample.name)
 

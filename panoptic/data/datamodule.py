@@ -30,6 +30,7 @@ class DataModule(LightningDataModule, ABC):
         batch_size: images per batch and process.
         crop: height and width of training samples.
         scale: least and greatest factor by which training images are resized, at full strength.
+        appearance: how likely and strong changes of color, blur, noise and weather are at full strength, 0..1.
         workers: processes that read ahead; 0 reads in the training process.
         seed: of the order and the augmentation.
 
@@ -43,7 +44,13 @@ class DataModule(LightningDataModule, ABC):
     evaluation_batch_size = 1
 
     def __init__(
-        self, batch_size: int, crop: Sequence[int], scale: Sequence[float], workers: int, seed: int = 0
+        self,
+        batch_size: int,
+        crop: Sequence[int],
+        scale: Sequence[float],
+        appearance: float = 1.0,
+        workers: int = 0,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         expect_at_least(1, data__batch_size=batch_size)
@@ -54,7 +61,10 @@ class DataModule(LightningDataModule, ABC):
             raise InputError(f"data.scale: expected two rising positive factors, got {list(scale)}")
         self.batch_size = batch_size
         self.crop = (crop[0], crop[1])
+        if not 0 <= appearance <= 1:
+            raise InputError(f"data.appearance: expected a number in 0..1, got {appearance}")
         self.scale = (scale[0], scale[1])
+        self.appearance = appearance
         self.workers = workers
         self.seed = seed
         self.strength: Callable[[int], float] = lambda epoch: 1.0
@@ -86,7 +96,7 @@ class DataModule(LightningDataModule, ABC):
         sampler = KeySampler(len(self.train_source), seed=self.seed, strength=self.strength, rank=rank, world=world)
         # Lightning sets the epoch too, but after workers have begun to read: too late when a run is resumed.
         sampler.set_epoch(epoch)
-        dataset = TrainingDataset(self.train_source, self.crop, self.scale)
+        dataset = TrainingDataset(self.train_source, self.crop, self.scale, self.appearance)
         return self._loader(dataset, min(self.batch_size, max(len(sampler), 1)), sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:

@@ -34,24 +34,31 @@ _ROSE = (0.93, 1.03, 0.1, 0.45, 0.4, 0.85)
 _ANY = (0.0, 1.0, 0.05, 0.5, 0.25, 0.85)
 _VIVID = (0.0, 1.0, 0.65, 0.95, 0.5, 0.95)
 
+_TAXI = (0.09, 0.16, 0.65, 0.95, 0.7, 0.98)
+_CARMINE = (0.94, 1.02, 0.6, 0.9, 0.45, 0.85)
+_NAVY = (0.58, 0.7, 0.4, 0.85, 0.25, 0.6)
+_SIGNAL = (0.13, 0.24, 0.7, 0.95, 0.75, 0.98)
+_TEAL = (0.42, 0.52, 0.45, 0.85, 0.35, 0.7)
+
 RANGES: dict[str, tuple[Range, ...]] = {
-    "road": (_ASPHALT, _ASPHALT, _ASPHALT, _ASPHALT, _ASPHALT, _GRAY, _DARK, _EARTH),
-    "sidewalk": (_STONE, _STONE, _STONE, _STONE, _STONE, _STONE, _GRAY, _ROSE),
-    "building": (_ANY, _STONE, _GRAY, _EARTH, _EARTH, _EARTH, _ROSE, _ROSE, _ROSE, _BRICK),
-    "wall": (_BRICK, _BRICK, _BRICK, _GRAY, _GRAY, _STONE, _EARTH, _ANY),
-    "fence": (_WOOD, _WOOD, _WOOD, _PALE, _DARK, _LEAF, _ANY),
-    "vegetation": (_LEAF, _LEAF, _LEAF, _LEAF, _LEAF, _LEAF, _LEAF, _LEAF, _LEAF, _AUTUMN),
-    "terrain": (_LAWN, _LAWN, _LAWN, _LAWN, _LAWN, _STRAW, _STRAW, _EARTH, _LEAF),
+    "road": (*[_ASPHALT] * 10, _GRAY, _DARK, _EARTH),
+    "sidewalk": (*[_STONE] * 10, _GRAY, _ROSE, _PALE),
+    "building": (*[_EARTH] * 3, *[_ROSE] * 6, _GRAY, _ANY),
+    "wall": (*[_BRICK] * 9, _GRAY, _ANY),
+    "fence": (*[_WOOD] * 9, _PALE, _DARK),
+    "vegetation": (*[_LEAF] * 11, _AUTUMN),
+    "terrain": (*[_LAWN] * 10, _STRAW, _STRAW, _LEAF),
     "pole": (_GRAY, _GRAY, _DARK, _PALE, _ANY),
     "roof": (_AUTUMN, _BRICK, _GRAY, _DARK, _EARTH),
-    "paint": (_VIVID, _GRAY, _PALE, _PALE, _DARK, _BLUISH, _ANY),
-    "car": (_VIVID, _VIVID, _PALE, _PALE, _DARK, _DARK, _BLUISH, _GRAY),
-    "bus": (_VIVID, _VIVID, _VIVID, _PALE),
-    "train": (_VIVID, _PALE, _PALE, _GRAY),
-    "load": (_PALE, _PALE, _VIVID, _GRAY, _BLUISH, _EARTH),
-    "frame": (_VIVID, _VIVID, _DARK, _PALE),
+    "paint": (_BLUISH, _BLUISH, _GRAY, _PALE, _DARK, _ANY),
+    "car": (_CARMINE, _NAVY, _PALE, _PALE, _DARK, _DARK, _GRAY, _VIVID),
+    "bus": (*[_TAXI] * 8, _CARMINE, _PALE),
+    "train": (*[_TEAL] * 8, _PALE, _VIVID),
+    "load": (*[_BLUISH] * 8, _PALE, _EARTH),
+    "frame": (_CARMINE, _CARMINE, _NAVY, _DARK, _VIVID),
     "trousers": (_DARK, _DARK, _BLUISH, _GRAY, _EARTH),
-    "cloth": (_ANY, _VIVID, _DARK, _DARK, _GRAY, _PALE, _BLUISH),
+    "cloth": (_NAVY, _CARMINE, _CARMINE, _DARK, _DARK, _ANY),
+    "jacket": (*[_SIGNAL] * 8, _VIVID, _DARK),  # of riders
     "sign": (_VIVID, _VIVID, _VIVID, _PALE),
     "glass": (_DARK, _DARK, _DARK, _BLUISH, _GRAY, _PALE),
 }
@@ -146,7 +153,7 @@ class Film:
 
 def film(rng: np.random.Generator) -> Film:
     """Exposure, contrast, white balance and noise of one scene."""
-    gain, gamma = 0.85 + 0.3 * rng.random(), 0.85 + 0.3 * rng.random()
+    gain, gamma = 0.87 + 0.26 * rng.random(), 0.87 + 0.26 * rng.random()
     lift = 25 * rng.random()
     balance = 1 + 0.1 * (rng.random(3) - 0.5)
     values = (np.arange(256) / 255)[:, None] ** gamma * gain * balance

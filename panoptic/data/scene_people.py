@@ -144,7 +144,7 @@ def rider(rng: np.random.Generator, figure: Figure, on_motorcycle: bool) -> list
     u = rng.random(2).tolist()
     palette = {
         "skin": _SKIN[int(u[0] * 4)],
-        "top": colors.draw(rng, "cloth"),
+        "top": colors.draw(rng, "jacket"),
         "trousers": colors.draw(rng, "trousers"),
         "helmet": colors.draw(rng, "frame"),
     }

@@ -12,7 +12,7 @@ from jaxtyping import Int, UInt8
 
 HEIGHT, WIDTH = 640, 1280
 PERIODS = (2, 4, 8, 16, 32)
-GRAIN = (2, 4, 7, 10)
+GRAIN = (1, 2, 4, 6)
 KINDS = ("leaf", "grass", "grain", "cloud", "plaster")
 
 

@@ -19,10 +19,11 @@ Spot = tuple[float, float]  # x, z
 
 _TRIES = 16
 _CHECKED = 3
-_OVERLAP = 0.38
-_PATIENCE = 30  # a street where so many in a row find no room is full
+_OVERLAP = 0.45
+_SWARM = 140  # so many fit only if all are about as small as can be
+_PATIENCE = 100  # a street where so many in a row find no room is full
 _MANY = 50  # from so many on, things have room only if they are small and far
-_MOST = 160  # candidates for things: the label map holds bytes
+_MOST = 200  # candidates for things: the label map holds bytes
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,10 @@ class Sizes:
 
 def draw_sizes(rng: np.random.Generator, count: int) -> Sizes:
     """All far, all near, all alike, or mixed; many things have room only where they are far."""
-    least, most = math.log(0.036), math.log(0.45)
-    half = 0.5 * (most - least) * rng.random() * (1.0 if count < _MANY else 0.5)
+    if count >= _SWARM:
+        return Sizes(math.log(0.046), math.log(0.085))
+    least, most = math.log(0.05), math.log(0.8)
+    half = 0.5 * (most - least) * rng.random() ** 0.5 * (1.0 if count < _MANY else 0.35)
     center = least + half + (most - least - 2 * half) * rng.random() ** (1.3 if count < _MANY else 8.0)
     return Sizes(center - half, center + half)
 
@@ -98,8 +101,8 @@ def draw_count(rng: np.random.Generator) -> int:
     u, few = rng.random(2).tolist()
     if few < 0.05:
         return int(u * 2)
-    if few > 0.96:
-        return 90 + int(u * 40)
+    if few > 0.9:
+        return _SWARM + int(u * 60)
     return round(2 * 55.0**u)
 
 

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from panoptic.errors import expect_at_least
 from panoptic.models.layers import SubpixelConv, conv_norm_act
 
+OFFSET_UNIT = 16.0
+"""Cells per unit of what the layer for offsets gives: offsets are tens of cells, a layer soonest learns numbers near 1."""
+
 
 def _tower(in_channels: int, channels: int, depth: int) -> nn.Sequential:
     return nn.Sequential(*(conv_norm_act(channels if i else in_channels, channels) for i in range(depth)))
@@ -72,4 +75,4 @@ class InstanceHead(nn.Module):
 
     def forward(self, fused: Float[Tensor, "B D h w"]) -> tuple[Float[Tensor, "B H W"], Float[Tensor, "B 2 H W"]]:
         features = self.tower(fused)
-        return self.center(features).squeeze(1), self.offset(features)
+        return self.center(features).squeeze(1), OFFSET_UNIT * self.offset(features)

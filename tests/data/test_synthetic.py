@@ -1,5 +1,7 @@
 import hashlib
-import random
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,24 +18,24 @@ SMALL = {"height": 128, "width": 256}
 # number of segments and the mean color, which hold for every OpenCV.
 PINNED = {
     ("train", 0): (
-        "09707f8ac6f50275e944ddffc19b1fa42baead484a0c39b47519398768665176",
-        15,
-        (152.5, 123.4, 119.8),
+        "f0dfe3271127ca405ed00c76c763adea37e83dc0b5b09d00bd07a628fadbe65d",
+        14,
+        (147.8, 117.9, 117.6),
     ),
     ("train", 7): (
-        "5ff51e97f0a87d3ff5dd6d48006bb2c17dc85a8fa370a89026543b2f2ac93a17",
+        "48ad44c83bf1d7a3da38e940a66d2e823c6ac74e47a2daa1800b163ae27dee1b",
         20,
-        (138.3, 129.6, 130.5),
+        (147.2, 129.5, 122.5),
     ),
     ("val", 3): (
-        "90b8c11ef28c9ccf586e7cb9a66be655ec4291ef79b72b01c8ff3e3a8eb229ce",
-        31,
-        (123.9, 134.2, 126.7),
+        "5f60dd5003003c5a73b863e9ec86d28f2a9d4fb4d0723709583249c3ec85d28a",
+        35,
+        (125.8, 128.7, 123.9),
     ),
     ("test", 11): (
-        "2ffe91f2e6023d6d4a4bba57a5ad428164b2c61b366f19a56fb15bac00bd1aa7",
-        19,
-        (105.4, 100.2, 115.2),
+        "81d28ca06c35765d156ba19eb1c13064583402c8f7907e581a281d63d5db6d7e",
+        20,
+        (110.2, 102.6, 104.9),
     ),
 }
 BACKGROUND = [CITYSCAPES.names.index(name) for name in ("road", "sidewalk", "building", "wall", "fence", "sky")]
@@ -73,14 +75,21 @@ def test_scenes_look_the_same_for_one_generator_version(split, index):
 def test_scenes_neither_use_nor_move_global_random_state():
     first = fingerprint(*render_scene(5, "train", 2, **SMALL))
     np.random.seed(1)  # noqa: NPY002  the global state is the point
-    random.seed(1)
     torch.manual_seed(1)
-    numpys, pythons, torchs = np.random.get_state()[1].copy(), random.getstate(), torch.get_rng_state()  # noqa: NPY002
+    numpys, torchs = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
     render_scene(5, "train", 3, **SMALL)
     assert fingerprint(*render_scene(5, "train", 2, **SMALL)) == first
     assert (np.random.get_state()[1] == numpys).all()  # noqa: NPY002
-    assert random.getstate() == pythons
     assert torch.equal(torch.get_rng_state(), torchs)
+
+
+def test_scenes_do_not_move_pythons_random_state():
+    # In a process of its own: the type checks of this one draw which item of a list to look at.
+    code = (
+        "import random; from panoptic.data.synthetic import render_scene; random.seed(1); before = random.getstate(); "
+        "render_scene(5, 'train', 3, height=128, width=256); assert random.getstate() == before"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
 
 
 def test_every_part_of_the_key_changes_the_scene():
