@@ -10,35 +10,34 @@ from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 
 
 class EpochLines(Callback):
-    """Prints one line after each validation: where training is, and how it does."""
+    """Prints one line after each epoch: where training is, and how it does; the last validation if there was one."""
 
     def __init__(self) -> None:
         self.started = 0.0
+        self.validated = False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.monotonic()
+        self.validated = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.validated = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        shown = (("train/loss", "loss"), ("val/loss", "val loss"), ("val/pq", "PQ"), ("val/boundary_f1", "boundary F1"))
-        values = [
-            f"{name} {float(trainer.callback_metrics[key]):.4f}"
-            for key, name in shown
-            if key in trainer.callback_metrics
-        ]
-        stage = (
-            f"stage {int(trainer.callback_metrics['curriculum/stage'])}"
-            if "curriculum/stage" in trainer.callback_metrics
-            else ""
-        )
-        seconds = f"{time.monotonic() - self.started:.1f} s"
-        print(
-            ", ".join(
-                filter(None, [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", stage, *values, seconds])
-            ),
-            flush=True,
-        )
+        metrics = trainer.callback_metrics
+        line = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
+        if "curriculum/stage" in metrics:
+            line.append(f"stage {int(metrics['curriculum/stage'])}")
+        for key, name in SHOWN.items():
+            if key in metrics and (self.validated or key.startswith("train/")):
+                line.append(f"{name} {float(metrics[key]):.4f}")
+        print(", ".join([*line, f"{time.monotonic() - self.started:.1f} s"]), flush=True)
+
+
+SHOWN = {"train/loss": "loss", "val/loss": "val loss", "val/pq": "PQ", "val/boundary_f1": "boundary F1"}
+"""What a line shows, by the name it is logged under."""
 
 
 def progress_callbacks() -> list[Callback]:

@@ -13,7 +13,7 @@ from panoptic.errors import expect_at_least
 from panoptic.models.layers import SubpixelConv, conv_norm_act
 
 OFFSET_UNIT = 16.0
-"""Cells per unit of what the layer for offsets gives: offsets are tens of cells, a layer soonest learns numbers near 1."""
+"""Cells per unit of what the layer for offsets gives: offsets are tens of cells, layers learn numbers near 1 sooner."""
 
 
 def _tower(in_channels: int, channels: int, depth: int) -> nn.Sequential:
