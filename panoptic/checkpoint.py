@@ -34,6 +34,7 @@ class Checkpoint:
         labels: the label space it was trained on.
         weights: of the network, by name.
         backbone_weights: what the backbone started from.
+        epochs: of training that it has behind it.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Checkpoint:
     labels: LabelSpace
     weights: dict[str, Tensor]
     backbone_weights: str
+    epochs: int
 
 
 def make_record(config: DictConfig, labels: LabelSpace, backbone_weights: str) -> dict[str, Any]:
@@ -84,7 +86,9 @@ def read_checkpoint(path: str | Path, overrides: Sequence[str] = ()) -> Checkpoi
     prefix = "network."
     weights = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
     config = restore(record["config"], overrides, str(path))
-    return Checkpoint(path, config, LabelSpace.from_dicts(record["labels"]), weights, record["backbone_weights"])
+    labels = LabelSpace.from_dicts(record["labels"])
+    epochs = content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    return Checkpoint(path, config, labels, weights, record["backbone_weights"], epochs)
 
 
 def build_network(config: DictConfig, num_classes: int) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,23 +33,29 @@ def train(config: DictConfig) -> None:
     from panoptic.settings import build
 
     resume, folder = config.resume, run_dir()
+    first_epoch = 0
     if resume is not None:
-        config = read_checkpoint(resume, config.overrides).config
+        checkpoint = read_checkpoint(resume, config.overrides)
+        config, first_epoch = checkpoint.config, checkpoint.epochs
     if "save_dir" in config.logger:
         config.logger.save_dir = str(folder)
     seed_everything(config.seed, verbose=False)
     trainer = _trainer(config)
     data = build(config.data, seed=config.seed)
+    data.first_epoch = first_epoch
     labels = data.labels
     _ = data.val_source  # a fault in the data shows before anything is written
     network = build_network(config, labels.num_classes)
     record = make_record(config, labels, network.backbone.weights_used)
     optimization = build(config.optimizer)
+    optimization(network.parameters(), 1)  # settings out of range are told now, not once the run has begun
     module = PanopticModule(network, build_codec(config, labels, network), build(config.loss), optimization, record)
     trainer.callbacks.extend(_callbacks(config, folder, record))
     if trainer.is_global_zero:
         OmegaConf.save(config, folder / "config.yaml", resolve=True)
         _announce(trainer, network, config, folder)
+    # A resumed run has a folder of its own, and keeps its own best from there on.
+    warnings.filterwarnings("ignore", "The dirpath has changed", UserWarning)
     trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     if trainer.is_global_zero:
         _report(folder, labels)
@@ -91,11 +98,12 @@ def _callbacks(config: DictConfig, folder: Path, record: dict[str, Any]) -> list
     from panoptic.settings import build
 
     kept = {"dirpath": folder / "checkpoints", "auto_insert_metric_name": False, "enable_version_counter": False}
-    best = ModelCheckpoint(filename="best", monitor="val/pq", mode="max", **kept)
-    last = ModelCheckpoint(filename="last", **kept)
+    best = ModelCheckpoint(filename="best", monitor="val/pq", mode="max", save_on_train_epoch_end=False, **kept)
+    last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **kept)
     callbacks: list[Callback] = [build(config.curriculum), Pictures(config.callbacks.pictures), *progress_callbacks()]
     if config.callbacks.patience is not None:
-        callbacks.append(EarlyStopping("val/loss", patience=config.callbacks.patience, mode="min"))
+        patience = config.callbacks.patience
+        callbacks.append(EarlyStopping("val/loss", patience=patience, mode="min", check_on_train_epoch_end=False))
     if config.logger._target_ is not None:
         callbacks.append(LearningRateMonitor("step"))
     return [*callbacks, Summary(folder, record, best), best, last]

@@ -29,6 +29,7 @@ TINY = (
     *("data.height=64", "data.width=128", "data.crop=[64,128]", "data.workers=0"),
     *("data.train_size=8", "data.val_size=2", "data.test_size=2"),
     *("model.backbone.weights=random", "callbacks.pictures=1", "trainer.log_every_n_steps=1"),
+    "trainer.check_val_every_n_epoch=1",
 )
 RUN = {"train": train, "evaluate": evaluate, "predict": predict}
 
@@ -56,6 +57,15 @@ def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def sizes_of(folder: Path) -> dict[str, tuple[int, int]]:
+    """Width and height of each PNG in a folder."""
+    sizes = {}
+    for path in folder.glob("*.png"):
+        with Image.open(path) as image:
+            sizes[path.stem] = image.size
+    return sizes
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +171,7 @@ def test_predict_takes_images_of_any_size_and_kind(trained: Path, tmp_path: Path
     exif[0x0112] = 6  # to be shown turned by 90 degrees
     Image.fromarray(rgb).save(photos / "turned.jpg", exif=exif)
     run("predict", f"checkpoint={trained}/checkpoints/best.ckpt", "input=photos", "output=out")
-    sizes = {p.stem: Image.open(p).size for p in (tmp_path / "out" / "panoptic").glob("*.png")}
+    sizes = sizes_of(tmp_path / "out" / "panoptic")
     assert sizes == {"rgb": (61, 37), "grey": (61, 37), "deep": (50, 40), "alpha": (20, 30), "turned": (37, 61)}
     assert {p.stem for p in (tmp_path / "out" / "overlays").iterdir()} == set(sizes)
     assert len(json.loads((tmp_path / "out" / "panoptic.json").read_text())["annotations"]) == 5
@@ -175,7 +185,7 @@ def test_predict_on_real_photos(trained: Path, tmp_path: Path) -> None:
         f"input={FIXTURES}/coco_photos/images/*.jpg",
         "output=out",
     )
-    sizes = {p.stem: Image.open(p).size for p in (tmp_path / "out" / "panoptic").glob("*.png")}
+    sizes = sizes_of(tmp_path / "out" / "panoptic")
     assert sizes == {"000000142238": (640, 427), "000000439180": (640, 360)}
 
 
@@ -231,7 +241,7 @@ def test_a_resumed_run_is_the_unbroken_one(trained: Path, tmp_path: Path, monkey
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 @pytest.mark.parametrize("fusion", ["ablation=off", "ablation=on", "model/fusion=local", "model/fusion=static"])
 def test_every_experiment_and_ablation_trains_two_steps(experiment: str, fusion: str, tmp_path: Path) -> None:
-    small = (*TINY, "data.batch_size=2", "trainer.max_epochs=1", "+trainer.max_steps=2", "hydra.run.dir=run")
+    small = (*TINY, "data.batch_size=2", "data.train_size=4", "trainer.max_epochs=1", "hydra.run.dir=run")
     run("train", f"experiment={experiment}", fusion, *small)
     summary = json.loads(Path("run/summary.json").read_text())
     assert summary["steps"] == 2
@@ -343,3 +353,16 @@ def test_paths_may_hold_what_hydra_reads_otherwise(trained: Path, tmp_path: Path
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(odd / "one.png")
     run("predict", f"checkpoint={trained}/checkpoints/best.ckpt", f"input={odd}/one.png", f"output={odd}/out")
     assert (odd / "out" / "panoptic" / "one.png").is_file()
+
+
+def test_a_run_may_end_before_its_first_validation(tmp_path: Path) -> None:
+    run(
+        "train",
+        "experiment=quick",
+        *TINY,
+        "trainer.max_epochs=1",
+        "trainer.check_val_every_n_epoch=2",
+        "hydra.run.dir=run",
+    )
+    assert json.loads(Path("run/summary.json").read_text())["best"] == {}
+    assert [p.name for p in Path("run/checkpoints").iterdir()] == ["last.ckpt"]

@@ -36,6 +36,7 @@ class DataModule(LightningDataModule, ABC):
 
     Attributes:
         strength: of the curriculum at an epoch; the curriculum callback sets it.
+        first_epoch: that training begins with; above 0 where a run is resumed.
 
     Raises:
         InputError: naming the argument that is out of range.
@@ -68,6 +69,7 @@ class DataModule(LightningDataModule, ABC):
         self.workers = workers
         self.seed = seed
         self.strength: Callable[[int], float] = lambda epoch: 1.0
+        self.first_epoch = 0
 
     @abstractmethod
     def source(self, split: str) -> Source:
@@ -94,8 +96,9 @@ class DataModule(LightningDataModule, ABC):
         if self.trainer is not None:
             rank, world, epoch = self.trainer.global_rank, self.trainer.world_size, self.trainer.current_epoch
         sampler = KeySampler(len(self.train_source), seed=self.seed, strength=self.strength, rank=rank, world=world)
-        # Lightning sets the epoch too, but after workers have begun to read: too late when a run is resumed.
-        sampler.set_epoch(epoch)
+        # Lightning sets the epoch too, but after workers have begun to read, and it asks for this loader before it has
+        # restored how far a resumed run has come.
+        sampler.set_epoch(max(epoch, self.first_epoch))
         dataset = TrainingDataset(self.train_source, self.crop, self.scale, self.appearance)
         return self._loader(dataset, min(self.batch_size, max(len(sampler), 1)), sampler=sampler, drop_last=True)
 
