@@ -1,0 +1,46 @@
+"""The package works from a checkout and installed, from any directory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+def composed(folder: Path, cwd: Path) -> str:
+    """What the package in a folder composes for the ablation of the quick experiment."""
+    done = subprocess.run(
+        [sys.executable, "-m", "panoptic.train", "experiment=quick", "ablation=on", "--cfg", "job"],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_installed_package_has_its_own_configuration(tmp_path: Path) -> None:
+    # The layout that the wheel has: pyproject.toml maps panoptic.conf to conf/.
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(CHECKOUT / "panoptic", tmp_path / "site" / "panoptic", ignore=ignored)
+    shutil.copytree(CHECKOUT / "conf", tmp_path / "site" / "panoptic" / "conf", ignore=ignored)
+    installed = composed(tmp_path / "site", tmp_path)
+    assert "panoptic.models.fusion.UniformFusion" in installed
+    assert installed == composed(CHECKOUT, tmp_path)
+
+
+def test_two_checkouts_never_mix(tmp_path: Path) -> None:
+    other, elsewhere = tmp_path / "other", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("panoptic", "conf"):
+        shutil.copytree(CHECKOUT / name, other / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(CHECKOUT / "pyproject.toml", other)
+    quick = other / "conf" / "experiment" / "quick.yaml"
+    quick.write_text(quick.read_text().replace("name: quick", "name: other"))
+    assert "name: other" in composed(other, elsewhere)
+    assert "name: quick" in composed(CHECKOUT, elsewhere)
