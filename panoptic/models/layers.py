@@ -1,7 +1,7 @@
 """Layers that several parts share.
 
 Normalization is BatchNorm throughout, also at a batch of 4: every map that is normalized here has at least 32 cells an
-image at the smallest supported size and thousands at the usual ones, so that its statistics are well founded, and at
+image at 128x256 (smaller crops have fewer) and far more at 512x1024, so that its statistics are well founded, and at
 inference it folds into the convolution before it, which GroupNorm cannot.
 """
 
