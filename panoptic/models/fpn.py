@@ -31,7 +31,10 @@ class FPN(nn.Module):
         self.output = nn.ModuleList(conv_norm_act(channels, channels) for _ in range(NUM_LEVELS))
 
     def forward(self, features: Sequence[Float[Tensor, "B _ _ _"]]) -> list[Float[Tensor, "B C _ _"]]:
-        levels = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
-        for fine in range(len(levels) - 2, -1, -1):
-            levels[fine] = levels[fine] + F.interpolate(levels[fine + 1], size=levels[fine].shape[-2:], mode="nearest")
-        return [output(level) for output, level in zip(self.output, levels[:NUM_LEVELS], strict=True)]
+        *fine, coarsest = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
+        levels: list[Tensor] = []
+        coarser = coarsest
+        for level, output in zip(reversed(fine), reversed(self.output), strict=True):
+            coarser = output(level + F.interpolate(coarser, size=level.shape[-2:], mode="nearest"))
+            levels.insert(0, coarser)
+        return levels
