@@ -36,6 +36,7 @@ class SyntheticConfig(DataConfig):
     train_size: int = MISSING
     val_size: int = MISSING
     test_size: int = MISSING
+    cache: bool = MISSING
 
 
 @dataclass
@@ -164,14 +165,31 @@ class LossConfig:
 
 @dataclass
 class OptimizerConfig:
-    """See :func:`panoptic.optim.adamw_cosine`."""
+    """What every optimizer has."""
 
-    _target_: str = "panoptic.optim.adamw_cosine"
+    _target_: str = MISSING
     _partial_: bool = True
     lr: float = MISSING
     weight_decay: float = MISSING
-    beta2: float = MISSING
     warmup: float = MISSING
+    beta2: float = MISSING
+
+
+@dataclass
+class AdamWConfig(OptimizerConfig):
+    """See :func:`panoptic.optim.adamw_cosine`."""
+
+    _target_: str = "panoptic.optim.adamw_cosine"
+
+
+@dataclass
+class MuonConfig(OptimizerConfig):
+    """See :func:`panoptic.optim.muon_cosine`."""
+
+    _target_: str = "panoptic.optim.muon_cosine"
+    momentum: float = MISSING
+    vector_lr: float = MISSING
+    largest: int = MISSING
 
 
 @dataclass
@@ -181,6 +199,7 @@ class CurriculumConfig:
     _target_: str = "panoptic.callbacks.curriculum.Curriculum"
     stages: int = MISSING
     epochs_per_stage: int = MISSING
+    start: float = MISSING
 
 
 @dataclass
@@ -219,7 +238,8 @@ class TrainerConfig:
     """See :class:`lightning.pytorch.Trainer`, whose other arguments may be added with ``+trainer.<key>=``.
 
     Attributes:
-        precision: as there, or ``auto``: ``16-mixed`` on CUDA, ``32-true`` elsewhere.
+        precision: as there, or ``auto``: ``16-mixed`` on CUDA, ``bf16-mixed`` on a CPU that computes in
+            bfloat16, ``32-true`` elsewhere.
     """
 
     accelerator: str = MISSING
@@ -307,6 +327,7 @@ OPTIONS: dict[str, dict[str, type]] = {
         "static": FusionConfig,
         "uniform": FusionConfig,
     },
+    "optimizer": {"adamw": AdamWConfig, "muon": MuonConfig},
     "logger": {"tensorboard": TensorBoardConfig, "none": LoggerConfig},
 }
 OPEN = ("trainer",)

@@ -31,6 +31,7 @@ FROM_CODE = {  # what code hands over, so that no configuration has to
     "InstanceHead": {"in_channels"},
     "Codec": {"labels", "stride", "complexity_stride"},
     "adamw_cosine": {"parameters", "total_steps"},
+    "muon_cosine": {"parameters", "total_steps"},
 }
 
 

@@ -1,4 +1,4 @@
-"""The schedule at steps worked out by hand, and what weight decay spares."""
+"""The schedule at steps worked out by hand, what weight decay spares, and what an orthogonalized step is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from panoptic.errors import InputError
-from panoptic.optim import adamw_cosine
+from panoptic.optim import NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, Muon, adamw_cosine, muon_cosine, orthogonalize
 
 
 def rates(total_steps: int, warmup: float, steps: int, lr: float = 2.0) -> list[float]:
@@ -103,10 +103,169 @@ def test_resumes_in_the_middle():
     [
         ({"lr": -0.1}, "optimizer.lr: expected at least 0, got -0.1"),
         ({"weight_decay": -1.0}, "optimizer.weight_decay: expected at least 0, got -1.0"),
-        ({"warmup": 1.0}, r"optimizer.warmup: expected a share of the steps in \[0, 1\), got 1.0"),
-        ({"warmup": -0.1}, r"optimizer.warmup: expected a share of the steps in \[0, 1\), got -0.1"),
+        ({"warmup": 1.0}, r"optimizer.warmup: expected a number in \[0, 1\), got 1.0"),
+        ({"beta2": 1.0}, r"optimizer.beta2: expected a number in \[0, 1\), got 1.0"),
+        ({"warmup": -0.1}, r"optimizer.warmup: expected a number in \[0, 1\), got -0.1"),
     ],
 )
 def test_settings_out_of_range_are_named(settings, message):
     with pytest.raises(InputError, match=message):
         adamw_cosine([nn.Parameter(torch.zeros(2))], 10, **{"lr": 0.1, "weight_decay": 0.0, "warmup": 0.0, **settings})
+
+
+def iterated(value: float) -> float:
+    """What becomes of a singular value: the quintic of Newton-Schulz over and over."""
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        value = a * value + b * value**3 + c * value**5
+    return value
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (8, 30), (30, 8), (1, 5), (5, 1)])
+@pytest.mark.parametrize("scale", [1.0, 1e-5, 1e4])
+def test_orthogonalized_is_the_iteration_on_singular_values(shape, scale):
+    matrix = scale * torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    u, values, v = torch.linalg.svd(matrix.double(), full_matrices=False)
+    expected = u @ torch.diag((values / values.norm()).apply_(iterated)) @ v
+    torch.testing.assert_close(orthogonalize(matrix).double(), expected, atol=2e-5, rtol=0.0)
+
+
+def test_orthogonalized_directions_are_about_as_long_as_each_other():
+    matrix = torch.randn(16, 64, generator=torch.Generator().manual_seed(1)) * torch.logspace(0, 2, 16)[:, None]
+    assert torch.linalg.cond(matrix) > 50
+    values = torch.linalg.svdvals(orthogonalize(matrix))
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+
+
+def test_orthogonalizing_nothing_gives_nothing():
+    assert torch.equal(orthogonalize(torch.zeros(3, 5)), torch.zeros(3, 5))
+
+
+def test_orthogonalizing_turns_with_the_matrix():
+    generator = torch.Generator().manual_seed(2)
+    matrix, turn = torch.randn(6, 9, generator=generator), torch.linalg.qr(torch.randn(6, 6, generator=generator)).Q
+    torch.testing.assert_close(orthogonalize(turn @ matrix), turn @ orthogonalize(matrix), atol=1e-5, rtol=0.0)
+    torch.testing.assert_close(orthogonalize(matrix.mT), orthogonalize(matrix).mT, atol=1e-5, rtol=0.0)
+
+
+def gradients(parameter: torch.Tensor, steps: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return [torch.randn(parameter.shape, generator=generator) for _ in range(steps)]
+
+
+def run(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, steps: int = 5) -> torch.Tensor:
+    """The parameter after a few steps along the same random gradients."""
+    for gradient in gradients(parameter, steps):
+        parameter.grad = gradient
+        optimizer.step()
+    return parameter.detach()
+
+
+def test_first_step_of_muon_by_hand():
+    # The mean of gradients looked ahead points along the first gradient, whose two singular values are 0.6 and 0.8 of
+    # its norm. The step is 0.2 * sqrt(3) of the orthogonalized matrix, times the rate; decay takes 0.1 * 0.5.
+    parameter = nn.Parameter(torch.ones(2, 3))
+    parameter.grad = torch.tensor([[6.0, 0.0, 0.0], [0.0, 8.0, 0.0]])
+    Muon([parameter], lr=0.1, weight_decay=0.5).step()
+    expected = torch.full((2, 3), 0.95)
+    expected[0, 0] -= 0.1 * 0.2 * math.sqrt(3) * iterated(0.6)
+    expected[1, 1] -= 0.1 * 0.2 * math.sqrt(3) * iterated(0.8)
+    torch.testing.assert_close(parameter.detach(), expected, atol=1e-6, rtol=0.0)
+
+
+def test_muon_agrees_with_pytorch_which_rounds_to_bfloat16():
+    options = {"lr": 0.1, "weight_decay": 0.1, "momentum": 0.95}
+    ours, theirs = nn.Parameter(torch.zeros(6, 20)), nn.Parameter(torch.zeros(6, 20))
+    reference = torch.optim.Muon([theirs], **options, nesterov=True, adjust_lr_fn="match_rms_adamw")
+    moved, expected = run(Muon([ours], **options), ours), run(reference, theirs)
+    assert expected.abs().mean() > 0.05
+    assert (moved - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+def test_what_is_not_orthogonalized_moves_as_under_adamw():
+    for shape in [(7,), (4, 5), (2, 3, 3, 3)]:
+        ours, theirs = nn.Parameter(torch.ones(shape)), nn.Parameter(torch.ones(shape))
+        group = {"params": [ours], "orthogonalize": False, "beta2": 0.9}
+        reference = torch.optim.AdamW([theirs], lr=0.1, weight_decay=0.2, betas=(0.9, 0.9))
+        torch.testing.assert_close(run(Muon([group], lr=0.1, weight_decay=0.2), ours), run(reference, theirs))
+
+
+@pytest.mark.parametrize("orthogonalized", [True, False])
+def test_muon_does_not_see_the_order_in_memory(orthogonalized):
+    results = []
+    for order in (torch.contiguous_format, torch.channels_last):
+        parameter = nn.Parameter(torch.ones(4, 3, 3, 3).to(memory_format=order))
+        group = {"params": [parameter], "orthogonalize": orthogonalized}
+        results.append(run(Muon([group], lr=0.1), parameter))
+        assert parameter.is_contiguous(memory_format=order)
+    torch.testing.assert_close(*results)
+
+
+def test_muon_orthogonalizes_all_kernels_but_the_widest():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 8, 3), nn.Linear(4, 2))
+    options = {"lr": 0.1, "weight_decay": 0.05, "warmup": 0.0, "vector_lr": 0.5, "beta2": 0.9, "largest": 108}
+    optimizer, _ = muon_cosine(network.parameters(), 10, **options)
+    orthogonal, wide, vectors = optimizer.param_groups
+    assert [id(p) for p in orthogonal["params"]] == [id(network[0].weight), id(network[3].weight)]
+    assert [id(p) for p in wide["params"]] == [id(network[2].weight)]
+    assert all(p.ndim == 1 for p in vectors["params"])
+    assert len(vectors["params"]) == 5
+    assert [g["orthogonalize"] for g in optimizer.param_groups] == [True, False, False]
+    assert [g["weight_decay"] for g in optimizer.param_groups] == [0.05, 0.05, 0.0]
+    assert [g["lr"] for g in optimizer.param_groups] == [0.1, 0.05, 0.05]
+    assert [g["beta2"] for g in (wide, vectors)] == [0.9, 0.9]
+
+
+def test_muon_resumes_in_the_middle(tmp_path):
+    def start() -> tuple[nn.Module, torch.optim.Optimizer]:
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        nn.init.constant_(network[0].weight, 0.5)
+        return network, muon_cosine(network.parameters(), 10, lr=0.1, weight_decay=0.1, warmup=0.0)[0]
+
+    def advance(network: nn.Module, optimizer: torch.optim.Optimizer, seeds: range) -> None:
+        for seed in seeds:
+            for parameter in network.parameters():
+                parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed))
+            optimizer.step()
+
+    network, optimizer = start()
+    advance(network, optimizer, range(3))
+    torch.save((network.state_dict(), optimizer.state_dict()), tmp_path / "state.pt")
+    resumed, again = start()
+    weights, state = torch.load(tmp_path / "state.pt", weights_only=True)
+    resumed.load_state_dict(weights)
+    again.load_state_dict(state)
+    for pair in ((network, optimizer), (resumed, again)):
+        advance(*pair, range(3, 6))
+    for unbroken, after in zip(network.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(unbroken, after)
+
+
+def test_muon_takes_a_closure_and_leaves_what_has_no_gradient():
+    used, unused = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2))
+    optimizer, _ = muon_cosine([used, unused], 10, lr=0.1, weight_decay=0.1, warmup=0.0)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = used.square().sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() == 4.0
+    assert (used < 1).all()
+    assert torch.equal(unused.detach(), torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lr": -0.1}, "optimizer.lr: expected at least 0, got -0.1"),
+        ({"vector_lr": -1.0}, "optimizer.vector_lr: expected at least 0, got -1.0"),
+        ({"largest": -1}, "optimizer.largest: expected at least 0, got -1"),
+        ({"momentum": 1.0}, r"optimizer.momentum: expected a number in \[0, 1\), got 1.0"),
+    ],
+)
+def test_settings_of_muon_out_of_range_are_named(settings, message):
+    with pytest.raises(InputError, match=message):
+        muon_cosine([nn.Parameter(torch.zeros(2))], 10, **{"lr": 0.1, "weight_decay": 0.0, "warmup": 0.0, **settings})

@@ -7,28 +7,32 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from panoptic.errors import expect_at_least
+from panoptic.errors import InputError, expect_at_least
 
 
 class Curriculum(Callback):
     """Raises the strength of augmentation, and the complexity of synthetic scenes, stage by stage.
 
-    Stage ``k`` of ``K`` (from 0) has strength ``k / (K - 1)``; the last goes on to the end of training. A single stage
-    is full strength from the start. The stage is a function of the epoch alone, so that a resumed run goes on in the
-    stage that an unbroken one would be in.
+    Strength rises evenly from ``start`` in the first stage to 1 in the last, which goes on to the end of training. A
+    single stage is full strength from the start. The stage is a function of the epoch alone, so that a resumed run
+    goes on in the stage that an unbroken one would be in.
 
     Args:
         stages: K.
         epochs_per_stage: of every stage but the last.
+        start: strength of the first of several stages, 0..1.
 
     Raises:
-        InputError: if either is below 1.
+        InputError: if one of the first two is below 1, or ``start`` is not in 0..1.
     """
 
-    def __init__(self, stages: int, epochs_per_stage: int) -> None:
+    def __init__(self, stages: int, epochs_per_stage: int, start: float = 0.0) -> None:
         expect_at_least(1, curriculum__stages=stages, curriculum__epochs_per_stage=epochs_per_stage)
+        if not 0 <= start <= 1:
+            raise InputError(f"curriculum.start: expected a number in 0..1, got {start}")
         self.stages = stages
         self.epochs_per_stage = epochs_per_stage
+        self.start = start
 
     def stage(self, epoch: int) -> int:
         """Stage of an epoch, from 0."""
@@ -36,7 +40,9 @@ class Curriculum(Callback):
 
     def strength(self, epoch: int) -> float:
         """Position in the curriculum at an epoch, 0..1."""
-        return self.stage(epoch) / (self.stages - 1) if self.stages > 1 else 1.0
+        if self.stages == 1:
+            return 1.0
+        return self.start + (1 - self.start) * self.stage(epoch) / (self.stages - 1)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         trainer.datamodule.strength = self.strength
@@ -47,7 +53,7 @@ class Curriculum(Callback):
         pl_module.log_dict(values, on_epoch=True, on_step=False)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"stages": self.stages, "epochs_per_stage": self.epochs_per_stage}
+        return {"stages": self.stages, "epochs_per_stage": self.epochs_per_stage, "start": self.start}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict != self.state_dict():

@@ -23,6 +23,18 @@ def test_four_stages_by_hand():
     assert [curriculum.strength(epoch) for epoch in range(5)] == pytest.approx([0, 1 / 3, 2 / 3, 1, 1])
 
 
+def test_strength_rises_from_where_it_starts():
+    curriculum = Curriculum(stages=3, epochs_per_stage=2, start=0.5)
+    assert [curriculum.strength(epoch) for epoch in range(6)] == [0.5, 0.5, 0.75, 0.75, 1.0, 1.0]
+    assert Curriculum(stages=1, epochs_per_stage=1, start=0.5).strength(0) == 1.0
+
+
+@pytest.mark.parametrize("start", [-0.1, 1.1])
+def test_start_out_of_range_is_named(start):
+    with pytest.raises(InputError, match=rf"curriculum.start: expected a number in 0\.\.1, got {start}"):
+        Curriculum(stages=2, epochs_per_stage=1, start=start)
+
+
 def test_one_stage_is_full_strength_from_the_start():
     curriculum = Curriculum(stages=1, epochs_per_stage=5)
     assert [(curriculum.stage(epoch), curriculum.strength(epoch)) for epoch in (0, 4, 5, 50)] == [(0, 1.0)] * 4
@@ -51,7 +63,7 @@ def test_stage_and_strength_are_logged_once_an_epoch():
 
 def test_a_resumed_run_is_in_the_stage_of_an_unbroken_one():
     state = Curriculum(stages=3, epochs_per_stage=2).state_dict()
-    assert state == {"stages": 3, "epochs_per_stage": 2}
+    assert state == {"stages": 3, "epochs_per_stage": 2, "start": 0.0}
     resumed = Curriculum(stages=3, epochs_per_stage=2)
     resumed.load_state_dict(state)  # no warning, which would be an error here
     assert resumed.strength(3) == 0.5
