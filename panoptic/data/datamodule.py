@@ -137,6 +137,7 @@ class SyntheticData(DataModule):
         train_size: number of training scenes.
         val_size: number of validation scenes.
         test_size: number of test scenes.
+        cache: whether to keep painted scenes in memory, 4 bytes a pixel, for the epochs to come.
         loading: of :class:`DataModule`.
     """
 
@@ -150,6 +151,7 @@ class SyntheticData(DataModule):
         train_size: int,
         val_size: int,
         test_size: int,
+        cache: bool = False,
         **loading,
     ) -> None:
         super().__init__(**loading)
@@ -158,11 +160,13 @@ class SyntheticData(DataModule):
         expect_at_least(1, data__train_size=train_size, data__val_size=val_size, data__test_size=test_size)
         self.scenes_seed = scenes_seed
         self.size = (height, width)
+        self.cache = cache
         self.sizes = {"train": train_size, "val": val_size, "test": test_size}
 
     def source(self, split: str) -> SyntheticSource:
         height, width = self.size
-        return SyntheticSource(split, seed=self.scenes_seed, size=self.sizes[split], height=height, width=width)
+        size = {"size": self.sizes[split], "height": height, "width": width}
+        return SyntheticSource(split, seed=self.scenes_seed, **size, cache=self.cache)
 
 
 class CityscapesData(DataModule):

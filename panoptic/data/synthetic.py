@@ -13,6 +13,7 @@ import torch
 from jaxtyping import UInt8
 
 from panoptic.data.sample import Sample
+from panoptic.data.scene_cache import SceneCache
 from panoptic.data.scene_layout import Layout, compose
 from panoptic.data.scene_painter import Surface, label_of
 from panoptic.labels import CITYSCAPES, LabelSpace
@@ -84,6 +85,7 @@ class SyntheticSource:
         size: number of scenes, at least 1; a larger split begins with the scenes of a smaller one.
         height: of the images in pixels, at least 32.
         width: of the images in pixels, at least 32.
+        cache: whether to keep painted scenes in memory, 4 bytes a pixel, for the epochs to come.
 
     Raises:
         ValueError: if an argument is out of its range.
@@ -91,11 +93,14 @@ class SyntheticSource:
 
     labels: LabelSpace = CITYSCAPES
 
-    def __init__(self, split: str, *, seed: int = 0, size: int, height: int = 512, width: int = 1024) -> None:
+    def __init__(
+        self, split: str, *, seed: int = 0, size: int, height: int = 512, width: int = 1024, cache: bool = False
+    ) -> None:
         _check(split=split, height=height, width=width, strength=1.0, seed=seed, index=0)
         if size < 1:
             raise ValueError(f"size: expected at least 1 scene, got {size}")
         self.split, self.seed, self.size, self.height, self.width = split, seed, size, height, width
+        self._cache = SceneCache(size, height, width) if cache else None
 
     def __len__(self) -> int:
         return self.size
@@ -110,15 +115,14 @@ class SyntheticSource:
         if not 0 <= index < self.size:
             raise IndexError(f"index: expected 0 to {self.size - 1}, got {index}")
         _check(split=self.split, height=self.height, width=self.width, strength=strength, seed=self.seed, index=index)
-        image, segments = render_scene(
-            self.seed,
-            self.split,
-            index,
-            height=self.height,
-            width=self.width,
-            strength=strength if self.split == "train" else 1.0,
-        )
-        return Sample(image, segments, f"{self.split}_{index:06d}")
+        strength = strength if self.split == "train" else 1.0
+        scene = self._cache.get(index, strength) if self._cache is not None else None
+        if scene is None:
+            size = {"height": self.height, "width": self.width}
+            scene = render_scene(self.seed, self.split, index, **size, strength=strength)
+            if self._cache is not None:
+                self._cache.put(index, strength, *scene)
+        return Sample(*scene, f"{self.split}_{index:06d}")
 
 
 def _check(*, split: str, height: int, width: int, strength: float, seed: int, index: int) -> None:
