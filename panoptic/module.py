@@ -59,6 +59,10 @@ class PanopticModule(LightningModule):
         return terms["total"]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Evaluated:
+        with torch.autocast(self.device.type, enabled=False):  # scores are those that evaluation repeats, in fp32
+            return self._evaluate(batch)
+
+    def _evaluate(self, batch: Batch) -> Evaluated:
         targets = self.codec.encode(batch.segments)
         outputs = self.network(batch.images)
         prediction = self.codec.decode(outputs, batch.segments.size)

@@ -63,7 +63,6 @@ def train(config: DictConfig) -> None:
 
 def _trainer(config: DictConfig) -> Trainer:
     """Lightning's trainer with its own progress bar and checkpoints off: the run's callbacks do both."""
-    import torch
     from lightning.pytorch import Trainer
 
     from panoptic.settings import build
@@ -72,8 +71,7 @@ def _trainer(config: DictConfig) -> Trainer:
         logging.getLogger(name).setLevel(logging.WARNING)  # tips, and what was looked for and not found
     settings: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)
     if settings.get("precision") == "auto":
-        on_gpu = torch.cuda.is_available() and settings.get("accelerator", "auto") in ("auto", "gpu", "cuda")
-        settings["precision"] = "16-mixed" if on_gpu else "32-true"
+        settings["precision"] = _precision(settings.get("accelerator", "auto"))
     settings |= {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
     settings |= {"num_sanity_val_steps": 0, "use_distributed_sampler": False}  # the sampler takes its own share
     logger = build(config.logger) if config.logger._target_ is not None else False
@@ -87,6 +85,19 @@ def _trainer(config: DictConfig) -> Trainer:
             "would start the whole sweep again; start the runs one by one with torchrun, or set trainer.devices=1"
         )
     return trainer
+
+
+def _precision(accelerator: str) -> str:
+    """Half precision where the device computes in it, else single."""
+    import torch
+
+    if torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda"):
+        return "16-mixed"
+    if accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available()):
+        able = getattr(torch.cpu, "get_capabilities", dict)()  # lacking in older versions
+        if able.get("avx512_bf16") or able.get("amx_bf16"):
+            return "bf16-mixed"
+    return "32-true"
 
 
 def _callbacks(config: DictConfig, folder: Path, record: dict[str, Any]) -> list[Callback]:
