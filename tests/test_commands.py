@@ -113,7 +113,7 @@ def test_the_dashboard_has_what_a_run_is_judged_by(trained: Path) -> None:
         assert terms | {f"{split}/alpha_P{level}" for level in (2, 3, 4)} <= scalars
     assert {"val/pq", "val/sq", "val/rq", "val/pq_things", "val/pq_stuff", "val/boundary_f1"} <= scalars
     assert {f"complexity/object_density_{what}" for what in ("predicted", "true", "mean_absolute_error")} <= scalars
-    assert {"lr-AdamW/pg1", "curriculum/stage", "curriculum/strength"} <= scalars
+    assert {"lr-Muon/pg1", "curriculum/stage", "curriculum/strength"} <= scalars
     assert {"final/pq", "final/boundary_f1"} <= scalars
     assert [e.value for e in events.Scalars("curriculum/stage")] == [1.0, 2.0]
     for level in zip(*(events.Scalars(f"val/alpha_P{n}") for n in (2, 3, 4)), strict=True):
