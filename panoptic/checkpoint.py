@@ -114,5 +114,8 @@ def restore_network(checkpoint: Checkpoint) -> nn.Module:
     try:
         network.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
-        raise InputError(f"{checkpoint.path}: expected weights that fit its configuration: {error}") from None
+        first = str(error).splitlines()[1:2] or [str(error)]  # the rest are the other weights that do not fit
+        raise InputError(
+            f"{checkpoint.path}: expected weights that fit its configuration: {first[0].strip()}"
+        ) from None
     return network.eval()

@@ -106,7 +106,7 @@ def pack_overrides(name: str, arguments: list[str]) -> list[str]:
             continue
         if key in ("experiment", "ablation"):
             raise InputError(f"{argument}: expected no {key}, since the configuration comes from the checkpoint")
-        check_key(argument)
+        check_key(argument, own)
         packed.append(argument)
     if packed:
         kept.append(f"overrides=[{','.join(map(_quoted, packed))}]")

@@ -40,6 +40,8 @@ def evaluate(config: DictConfig) -> None:
         )
     predictor = Predictor.load(checkpoint)
     folder = output_folder(config.output or default_output(checkpoint.path, f"evaluate_{config.split}"))
+    if config.visualize:
+        output_folder(folder / "overlays")
     metrics = MetricCollection([PanopticQuality(labels), BoundaryF1(labels)]).to(predictor.device)
     scored = 0
     with CocoPanopticWriter(folder, labels, name="predictions") as writer:

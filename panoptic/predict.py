@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from omegaconf import DictConfig
 
 from panoptic.cli import command
@@ -28,13 +30,17 @@ def predict(config: DictConfig) -> None:
         read_image(path)
     predictor = Predictor.load(checkpoint)
     folder = output_folder(config.output or default_output(checkpoint.path, "predict"))
+    if config.visualize:
+        output_folder(folder / "overlays")
+    unique = {name for name, count in Counter(path.name for path in paths).items() if count == 1}
     rows = {}
     with CocoPanopticWriter(folder, predictor.labels, name="panoptic") as writer:
         for path, name in progress(list(zip(paths, output_names(paths), strict=True)), "predicting images", len(paths)):
             image = read_image(path)
             segments = predictor(image)
-            writer.add(name, segments, file_name=path.name)
-            rows[path.name] = segments
+            shown = path.name if path.name in unique else str(path)
+            writer.add(name, segments, file_name=shown)
+            rows[shown] = segments
             if config.visualize:
                 write_overlay(folder / "overlays" / f"{name}.png", image, segments, predictor.labels)
     print_counts(rows, predictor.labels)

@@ -18,6 +18,7 @@ from panoptic.checkpoint import Checkpoint, build_codec, read_checkpoint, restor
 from panoptic.codec import Codec
 from panoptic.data.batch import Batch, collate
 from panoptic.data.sample import Sample
+from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
 
@@ -59,7 +60,14 @@ class Predictor:
         return self.codec.labels
 
     def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> Segments:
-        """The segments of one image of any size, with scores, on the CPU."""
+        """The segments of one image of any size, with scores, on the CPU.
+
+        Raises:
+            InputError: if it is no plain RGB image.
+        """
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            came = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise InputError(f"image: expected an RGB array, uint8 [H W 3], got {came}")
         return self.predict_batch(collate([Sample(image, None, "")])).to("cpu").unstack()[0]
 
     @torch.inference_mode()

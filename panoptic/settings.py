@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,12 @@ def _extra_keys(node: Any, path: str) -> Iterator[str]:
             yield from _extra_keys(node[key], f"{path}{key}.")
 
 
-def check_key(override: str) -> None:
+def check_key(override: str, own: Iterable[str] = ()) -> None:
     """Refuses a change to a checkpoint's configuration whose key no configuration of this project can have.
+
+    Args:
+        override: in Hydra's syntax.
+        own: keys of the command itself, which may have been meant.
 
     Raises:
         InputError: naming the key.
@@ -66,7 +70,11 @@ def check_key(override: str) -> None:
             f"{override}: expected key=value; + is for keys under {', '.join(OPEN)} only, ~ is not supported"
         )
     if not _known(TrainConfig, parts, ""):
-        raise InputError(f"{parsed.key_or_group}: expected a key of the training configuration, which this is not")
+        meant = difflib.get_close_matches(".".join(parts), [*own, *_keys(TrainConfig, "")], 1)
+        hint = f"; did you mean {meant[0]}?" if meant else ""
+        raise InputError(
+            f"{parsed.key_or_group}: expected a key of the training configuration, which this is not{hint}"
+        )
 
 
 def _known(schema: type, parts: Sequence[str], group: str) -> bool:
@@ -79,6 +87,18 @@ def _known(schema: type, parts: Sequence[str], group: str) -> bool:
     group = f"{group}/{parts[0]}".lstrip("/")
     options = OPTIONS[group].values() if group in OPTIONS else [types[parts[0]]]
     return any(dataclasses.is_dataclass(option) and _known(option, parts[1:], group) for option in options)
+
+
+def _keys(schema: type, group: str) -> Iterator[str]:
+    """All keys that a configuration can have, with dots."""
+    for name, kind in typing.get_type_hints(schema).items():
+        if name.startswith("_"):
+            continue
+        yield name
+        inner = f"{group}/{name}".lstrip("/")
+        for option in OPTIONS[inner].values() if inner in OPTIONS else [kind]:
+            if dataclasses.is_dataclass(option):
+                yield from (f"{name}.{key}" for key in _keys(option, inner))
 
 
 def restore(config: dict[str, Any], overrides: Sequence[str], source: str) -> DictConfig:

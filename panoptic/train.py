@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from panoptic.cli import command, is_multirun, run_dir
-from panoptic.errors import InputError
+from panoptic.errors import InputError, expect_at_least
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, Trainer
@@ -39,6 +39,12 @@ def train(config: DictConfig) -> None:
         config, first_epoch = checkpoint.config, checkpoint.epochs
     if "save_dir" in config.logger:
         config.logger.save_dir = str(folder)
+    _check(config)
+    if first_epoch >= config.trainer.max_epochs:
+        raise InputError(
+            f"{resume}: expected a run with epochs left, got one that has trained {first_epoch} of "
+            f"{config.trainer.max_epochs}; trainer.max_epochs={2 * first_epoch} would go on"
+        )
     seed_everything(config.seed, verbose=False)
     trainer = _trainer(config)
     data = build(config.data, seed=config.seed)
@@ -61,6 +67,17 @@ def train(config: DictConfig) -> None:
         _report(folder, labels)
 
 
+def _check(config: DictConfig) -> None:
+    """Refuses what neither the schema nor a part that is built would."""
+    expect_at_least(0, seed=config.seed)
+    if config.seed >= 2**32:
+        raise InputError(f"seed: expected less than {2**32}, got {config.seed}")
+    epochs = {key: config.trainer[key] for key in ("max_epochs", "check_val_every_n_epoch", "log_every_n_steps")}
+    expect_at_least(1, **{f"trainer__{key}": value for key, value in epochs.items()})
+    if config.callbacks.patience is not None:
+        expect_at_least(0, callbacks__patience=config.callbacks.patience)
+
+
 def _trainer(config: DictConfig) -> Trainer:
     """Lightning's trainer with its own progress bar and checkpoints off: the run's callbacks do both."""
     from lightning.pytorch import Trainer
@@ -72,6 +89,8 @@ def _trainer(config: DictConfig) -> Trainer:
     settings: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)
     if settings.get("precision") == "auto":
         settings["precision"] = _precision(settings.get("accelerator", "auto"))
+    # A run too short for its first validation would end without a score and without a best checkpoint.
+    settings["check_val_every_n_epoch"] = min(settings["check_val_every_n_epoch"], settings["max_epochs"])
     settings |= {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
     settings |= {"num_sanity_val_steps": 0, "use_distributed_sampler": False}  # the sampler takes its own share
     logger = build(config.logger) if config.logger._target_ is not None else False

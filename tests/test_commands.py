@@ -274,7 +274,7 @@ BAD = {  # what is typed, and what the sentence says
     "misspelt key": ("train", ["optimizer.lrr=1"], "'lrr'"),
     "misspelt group": ("train", ["experiment=quik"], "experiment/quik"),
     "wrong type": ("train", ["optimizer.lr=fast"], "optimizer.lr"),
-    "added key": ("train", ["+optimizer.momentum=1"], "optimizer.momentum"),
+    "added key": ("train", ["+optimizer.dampening=1"], "optimizer.dampening"),
     "added trainer key": ("train", ["+trainer.max_epoch=1"], "max_epoch"),
     "no files": ("train", ["data=cityscapes", "data.root=nowhere"], "data=synthetic"),
     "no root": ("train", ["data=coco_panoptic"], "data.root"),
@@ -283,6 +283,13 @@ BAD = {  # what is typed, and what the sentence says
     "no width": ("train", ["model.fusion.hidden=0"], "model.fusion.hidden"),
     "warmup": ("train", ["optimizer.warmup=2"], "optimizer.warmup"),
     "even window": ("train", ["codec.peak_window=4"], "codec.peak_window"),
+    "seed below 0": ("train", ["seed=-1"], "seed: expected at least 0, got -1"),
+    "seed too large": ("train", ["seed=4294967296"], "seed: expected less than 4294967296, got 4294967296"),
+    "no epoch": ("train", ["trainer.max_epochs=0"], "trainer.max_epochs: expected at least 1, got 0"),
+    "never validated": ("train", ["trainer.check_val_every_n_epoch=0"], "trainer.check_val_every_n_epoch: expected"),
+    "no patience": ("train", ["callbacks.patience=-1"], "callbacks.patience: expected at least 0, got -1"),
+    "no momentum": ("train", ["optimizer.momentum=1.5"], "optimizer.momentum: expected a number in [0, 1), got 1.5"),
+    "no file of weights": ("train", ["model.backbone.weights=text.ckpt"], "text.ckpt: expected a file of weights"),
     "no checkpoint to resume": ("train", ["resume=nowhere.ckpt"], "nowhere.ckpt"),
     "no checkpoint": ("evaluate", ["checkpoint=nowhere.ckpt"], "nowhere.ckpt"),
     "checkpoint not given": ("evaluate", [], "checkpoint: expected a value"),
@@ -290,7 +297,10 @@ BAD = {  # what is typed, and what the sentence says
     "folder for a checkpoint": ("evaluate", ["checkpoint=."], "a folder"),
     "other torch file": ("evaluate", ["checkpoint=tensor.ckpt"], "tensor.ckpt"),
     "unknown split": ("evaluate", ["checkpoint=CKPT", "split=dev"], "split"),
-    "misspelt change": ("evaluate", ["checkpoint=CKPT", "data.rooot=x"], "data.rooot"),
+    "misspelt change": ("evaluate", ["checkpoint=CKPT", "data.rooot=x"], "did you mean data.root?"),
+    "misspelt key of the command": ("predict", ["checkpoint=CKPT", "input=.", "outptu=x"], "did you mean output?"),
+    "change that the weights do not fit": ("evaluate", ["checkpoint=CKPT", "model.fpn.channels=8"], "size mismatch"),
+    "overlays in a file": ("predict", ["checkpoint=CKPT", "input=whole.png", "output=out"], "out/overlays"),
     "change of a wrong type": ("evaluate", ["checkpoint=CKPT", "data.test_size=few"], "data.test_size"),
     "experiment with a checkpoint": ("evaluate", ["checkpoint=CKPT", "experiment=full"], "experiment"),
     "output in a file": ("evaluate", ["checkpoint=CKPT", "output=text.ckpt/out"], "text.ckpt/out"),
@@ -312,6 +322,8 @@ def test_bad_input_gets_one_sentence_and_leaves_nothing(
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save("whole.png")
     Path("cut.png").write_bytes(Path("whole.png").read_bytes()[:2000])
     Path("folder").mkdir()
+    Path("out").mkdir()
+    Path("out/overlays").touch()
     before = sorted(tmp_path.rglob("*"))
     if name == "train" and not any(a.startswith(("experiment", "resume")) for a in arguments):
         settings = [t for t in TINY if not (t.startswith("data.") and any(a.startswith("data=") for a in arguments))]
@@ -358,7 +370,7 @@ def test_paths_may_hold_what_hydra_reads_otherwise(trained: Path, tmp_path: Path
     assert (odd / "out" / "panoptic" / "one.png").is_file()
 
 
-def test_a_run_may_end_before_its_first_validation(tmp_path: Path) -> None:
+def test_a_run_too_short_for_its_first_validation_is_validated_at_its_end(tmp_path: Path) -> None:
     run(
         "train",
         "experiment=quick",
@@ -367,5 +379,25 @@ def test_a_run_may_end_before_its_first_validation(tmp_path: Path) -> None:
         "trainer.check_val_every_n_epoch=2",
         "hydra.run.dir=run",
     )
-    assert json.loads(Path("run/summary.json").read_text())["best"] == {}
-    assert [p.name for p in Path("run/checkpoints").iterdir()] == ["last.ckpt"]
+    summary = json.loads(Path("run/summary.json").read_text())
+    assert summary["best"]["epoch"] == 1
+    assert summary["best_checkpoint"] == "best.ckpt"
+    assert sorted(p.name for p in Path("run/checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_a_finished_run_is_not_resumed(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run("train", f"resume={trained}/checkpoints/last.ckpt")
+    assert stop.value.code == 1
+    assert "last.ckpt: expected a run with epochs left, got one that has trained 2 of 2" in capsys.readouterr().err
+    assert not any(tmp_path.rglob("*.*"))
+
+
+def test_images_of_one_name_are_told_apart(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(f"{folder}/one.png")
+    run("predict", f"checkpoint={trained}/checkpoints/best.ckpt", "input=*/one.png", "output=out")
+    images = json.loads(Path("out/panoptic.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["a/one.png", "b/one.png"]
+    assert "2 images" in capsys.readouterr().out

@@ -60,7 +60,7 @@ class Summary(Callback):
             "seconds": round(time.monotonic() - self.started, 1),
             "best": self.best_scores,
             "last": last,
-            "best_checkpoint": Path(self.best.best_model_path).name,
+            "best_checkpoint": self._best_checkpoint(),
             "parameters": sum(p.numel() for p in pl_module.network.parameters()),
             "backbone_weights": self.record["backbone_weights"],
             "device": str(pl_module.device),
@@ -72,6 +72,13 @@ class Summary(Callback):
         if isinstance(trainer.logger, TensorBoardLogger):
             metrics = {f"final/{name.removeprefix('val/')}": last[name] for name in HEADLINE if name in last}
             trainer.logger.log_hyperparams(_flat(self.record["config"]), metrics)
+
+    def _best_checkpoint(self) -> str | None:
+        """Its name; the whole path where a resumed run has found no better one than the run before."""
+        path = Path(self.best.best_model_path)
+        if (self.folder / "checkpoints" / path.name).is_file():
+            return path.name
+        return str(path) if path.is_file() else None
 
 
 HEADLINE = ("val/pq", "val/sq", "val/rq", "val/pq_things", "val/pq_stuff", "val/boundary_f1", "val/loss")

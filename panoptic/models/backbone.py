@@ -60,7 +60,10 @@ class Backbone(nn.Module):
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
-            raise InputError(f"{path}: expected a file of weights (a state dict), which it is not: {error}") from None
+            raise InputError(
+                f"{path}: expected a file of weights (a state dict), got one that cannot be read as such "
+                f"({type(error).__name__})"
+            ) from None
         state = state.get("state_dict", state) if isinstance(state, dict) else {}
         lacking = [key for key in self.body.state_dict() if key not in state and "num_batches_tracked" not in key]
         if lacking:
