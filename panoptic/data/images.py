@@ -82,7 +82,10 @@ def find_images(pattern: str | os.PathLike) -> list[Path]:
     if os.path.isdir(given):
         found = _images_among(Path(given).iterdir())
         if not found:
-            raise InputError(f"{pattern}: expected a folder with images ({' '.join(SUFFIXES)}), got one without any")
+            raise InputError(
+                f"{pattern}: expected a folder with images ({' '.join(SUFFIXES)}), got one without any; "
+                f"for those in folders within, give a glob: {pattern}/**/*.png"
+            )
         return found
     if not glob.has_magic(given):
         raise InputError(
