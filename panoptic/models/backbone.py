@@ -73,7 +73,8 @@ class Backbone(nn.Module):
         try:
             self.body.load_state_dict({key: state[key] for key in self.body.state_dict() if key in state}, strict=False)
         except RuntimeError as error:
-            raise InputError(f"{path}: expected weights of this backbone's shapes: {error}") from None
+            first = str(error).splitlines()[1:2] or [str(error)]  # the rest are the other weights that do not fit
+            raise InputError(f"{path}: expected weights of this backbone's shapes: {first[0].strip()}") from None
 
 
 def _choose_weights(name: str, weights: str) -> str:
