@@ -67,7 +67,7 @@ def muon_cosine(
 ) -> tuple[Optimizer, LRScheduler]:
     """:class:`Muon`, whose learning rate rises linearly, then falls to 0 along half a cosine.
 
-    It learns far more from a step than AdamW where a run is short and starts from random weights.
+    Meant for short runs from random weights.
 
     Args:
         parameters: to train.
@@ -111,8 +111,8 @@ class Muon(Optimizer):
     A step moves all directions of a kernel alike, where that of Adam mostly follows its few strongest ones. It has the
     size that a step of AdamW has at the same learning rate (Liu et al. 2025, "Muon is scalable for LLM training").
 
-    The implementations of PyTorch and timm orthogonalize in bfloat16 alone, which takes seconds a step on a processor
-    that does not compute in it; this one takes single precision everywhere. It iterates on the kernel's Gram matrix,
+    The implementations of PyTorch and timm orthogonalize in bfloat16 alone, which is very slow on a processor that does
+    not compute in it; this one takes single precision everywhere. It iterates on the kernel's Gram matrix,
     which is up to nine times smaller than the kernel.
 
     Args:
