@@ -18,6 +18,8 @@ NUM_LEVELS = 3
 class FPN(nn.Module):
     """From the backbone's four levels to three of equal width, fine to coarse.
 
+    Each level is smoothed before it flows on to the next finer one, not after, as in the paper.
+
     Args:
         in_channels: of each of the backbone's levels, fine to coarse.
         channels: of every level that comes out.
