@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from panoptic.segments import Segments
@@ -20,10 +20,19 @@ COMPLEXITY_NAMES = ("object_density", "scale_variance")
 """What the two channels of a complexity tensor are, in order."""
 
 
-def things_of(segments: Segments, is_thing: Sequence[bool]) -> Bool[Tensor, "*batch N"]:
-    """Which segments are things that can be counted: of a thing class, not crowd, with at least one pixel."""
+def things_of(
+    segments: Segments, is_thing: Sequence[bool], areas: Int64[Tensor, "*batch N"] | None = None
+) -> Bool[Tensor, "*batch N"]:
+    """Which segments are things that can be counted: of a thing class, not crowd, with at least one pixel.
+
+    Args:
+        segments: of one image or a batch.
+        is_thing: whether each class is a thing.
+        areas: of the segments, where they are known.
+    """
+    areas = segments.areas() if areas is None else areas
     table = torch.tensor([*is_thing, False], device=segments.classes.device)  # class -1, padding, reads the last entry
-    return table[segments.classes] & ~segments.crowd & (segments.areas() > 0)
+    return table[segments.classes] & ~segments.crowd & (areas > 0)
 
 
 def centers_of(segments: Segments) -> Float[Tensor, "B N 2"]:
@@ -50,9 +59,16 @@ def image_complexity(segments: Segments, is_thing: Sequence[bool]) -> Float[Tens
         segments: a batch.
         is_thing: whether each class is a thing.
     """
-    things = things_of(segments, is_thing)
+    return complexity_of_areas(segments, segments.areas(), is_thing)
+
+
+def complexity_of_areas(
+    segments: Segments, areas: Int64[Tensor, "B N"], is_thing: Sequence[bool]
+) -> Float[Tensor, "B 2"]:
+    """:func:`image_complexity` of segments whose areas are known."""
+    things = things_of(segments, is_thing, areas)
     count = things.sum(1).float()
-    log_area = torch.where(things, segments.areas().clamp(min=1).double().log(), 0.0)
+    log_area = torch.where(things, areas.clamp(min=1).double().log(), 0.0)
     mean = log_area.sum(1, keepdim=True) / count.clamp(min=1).unsqueeze(1)
     variance = torch.where(things, (log_area - mean) ** 2, 0.0).sum(1) / count.clamp(min=1)
     return torch.stack([count.log1p(), variance.float()], dim=1)

@@ -145,3 +145,12 @@ def _cityscapes() -> LabelSpace:
 
 CITYSCAPES = _cityscapes()
 """The 19 evaluated classes of Cityscapes (Cordts et al. 2016); category ids are its labelIds."""
+
+
+def is_cityscapes(labels: LabelSpace) -> bool:
+    """Whether these are the evaluated classes of Cityscapes under its own ids, whatever their colors."""
+
+    def rows(space: LabelSpace) -> list[tuple[str, int, bool]]:
+        return [(category.name, category.id, category.isthing) for category in space.categories]
+
+    return rows(labels) == rows(CITYSCAPES)

@@ -1,6 +1,7 @@
 """Metrics: pure functions on segments, and one thin torchmetrics class for each."""
 
 from panoptic.metrics.boundary_f1 import BoundaryF1
-from panoptic.metrics.panoptic_quality import PanopticQuality
+from panoptic.metrics.mean_iou import MeanIoU
+from panoptic.metrics.panoptic_quality import BoundaryPanopticQuality, PanopticQuality
 
-__all__ = ["BoundaryF1", "PanopticQuality"]
+__all__ = ["BoundaryF1", "BoundaryPanopticQuality", "MeanIoU", "PanopticQuality"]

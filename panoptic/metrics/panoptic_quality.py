@@ -1,30 +1,31 @@
-"""Panoptic quality as a metric: states are counts, so batch sizes and ranks change nothing."""
+"""Panoptic quality and Boundary PQ as metrics: states are counts, so batch sizes and ranks change nothing."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from panoptic.labels import LabelSpace
+from panoptic.labels import LabelSpace, is_cityscapes
 from panoptic.metrics import functional
+from panoptic.metrics.base import SegmentsMetric
 from panoptic.segments import Segments
 
 
-class PanopticQuality(Metric):
+class PanopticQuality(SegmentsMetric):
     """Panoptic, segmentation and recognition quality (Kirillov et al. 2019), as the official evaluators define them.
 
     The rules of matching are those of :func:`panoptic.metrics.functional.panoptic_counts`.
 
     Args:
         labels: the label space of predictions and targets.
+
+    Example:
+        >>> metric = PanopticQuality(labels)
+        >>> metric.update(prediction, target)  # Segments, one image or a batch
+        >>> metric.compute()["pq"]
     """
 
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
-    plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
+    prefix = ""
 
     iou_sum: Tensor
     tp: Tensor
@@ -32,23 +33,16 @@ class PanopticQuality(Metric):
     fn: Tensor
 
     def __init__(self, labels: LabelSpace, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.labels = labels
-        self.add_state("iou_sum", torch.zeros(labels.num_classes, dtype=torch.float64), dist_reduce_fx="sum")
-        for name in ("tp", "fp", "fn"):
-            self.add_state(name, torch.zeros(labels.num_classes, dtype=torch.int64), dist_reduce_fx="sum")
+        super().__init__(labels, **kwargs)
+        self._class_state("iou_sum", dtype=torch.float64)
+        self._class_state("tp", "fp", "fn")
 
-    def update(self, prediction: Segments, target: Segments) -> None:
-        """Adds one image or a batch.
+    def _counts(self, prediction: Segments, target: Segments) -> functional.PanopticCounts:
+        return functional.panoptic_counts(prediction, target, self.labels.num_classes)
 
-        Raises:
-            ValueError: if the two differ in size or, on a CPU, have an id without a row or a class out of range.
-        """
-        functional.check_pair(prediction, target, self.labels.num_classes)
-        counts = functional.panoptic_counts(prediction, target, self.labels.num_classes)
-        for name, count in counts._asdict().items():
-            # Not in place: a module cast to half precision casts this state too, and the sum restores float64.
-            setattr(self, name, getattr(self, name) + count.to(self.device))
+    def _add(self, prediction: Segments, target: Segments) -> None:
+        for name, count in self._counts(prediction, target).total()._asdict().items():
+            self._add_state(name, count)
 
     def compute(self) -> dict[str, Tensor]:
         """The scores so far, scalars in 0..1 by name.
@@ -57,16 +51,42 @@ class PanopticQuality(Metric):
         and so on are those over the things and the stuff alone. A mean over no class is 0. ``pq/<name>`` and so on are
         the scores of each category, NaN where it does not occur. The keys never change.
         """
-        scores = functional.panoptic_quality(functional.PanopticCounts(self.iou_sum, self.tp, self.fp, self.fn))
-        groups = {"": range(len(self.labels)), "_things": self.labels.things, "_stuff": self.labels.stuff}
-        means = {
-            f"{score}{group}": values[list(classes)].nanmean().nan_to_num(0.0)
-            for group, classes in groups.items()
-            for score, values in scores.items()
-        }
-        each = {
-            f"{score}/{name}": value
-            for score, values in scores.items()
-            for name, value in zip(self.labels.names, values.unbind(), strict=True)
-        }
-        return means | each
+        counts = functional.PanopticCounts(self.iou_sum, self.tp, self.fp, self.fn)
+        return self._numbers(functional.quality_scores(counts, self.labels, self.prefix))
+
+
+class BoundaryPanopticQuality(PanopticQuality):
+    """Boundary PQ (Cheng et al. 2021): the IoU of a pair is the smaller of mask IoU and boundary IoU.
+
+    Large segments with coarse contours score high in PQ and low here. ``compute`` has the keys of
+    :class:`PanopticQuality`, each with ``boundary_`` before it.
+
+    Args:
+        labels: the label space of predictions and targets.
+        dilation_ratio: width of the boundaries as a share of the diagonal, above 0 and below 1. By default 0.005 for
+            the label space of Cityscapes and 0.02 for every other, as its authors have it.
+
+    Raises:
+        ValueError: if the ratio is out of range.
+    """
+
+    prefix = "boundary_"
+
+    setting: Tensor
+
+    def __init__(self, labels: LabelSpace, dilation_ratio: float | None = None, **kwargs) -> None:
+        super().__init__(labels, **kwargs)
+        self.dilation_ratio = default_dilation_ratio(labels) if dilation_ratio is None else dilation_ratio
+        if not 0 < self.dilation_ratio < 1:
+            raise ValueError(
+                f"dilation_ratio: expected a share of the diagonal, above 0 and below 1, got {dilation_ratio}"
+            )
+        self._setting_state(self.dilation_ratio)
+
+    def _counts(self, prediction: Segments, target: Segments) -> functional.PanopticCounts:
+        return functional.boundary_panoptic_counts(prediction, target, self.labels.num_classes, self.dilation_ratio)
+
+
+def default_dilation_ratio(labels: LabelSpace) -> float:
+    """Width of the boundaries of Boundary PQ as a share of the diagonal, by data set."""
+    return 0.005 if is_cityscapes(labels) else 0.02

@@ -168,6 +168,7 @@ def test_means_over_images_then_classes():
     result = {name: value.item() for name, value in metric.compute().items()}
     road, car, sky = (1 + 2 / 3 + 0 + 1) / 4, (1 + 2 / 3) / 2, 0.0
     expected = {"boundary_f1": (road + car + sky) / 3}
+    expected |= {"boundary_f1_things": car, "boundary_f1_stuff": (road + sky) / 2}
     expected |= {"boundary_f1/road": road, "boundary_f1/car": car, "boundary_f1/sky": sky}
     assert result == pytest.approx(expected, rel=1e-12)
 
@@ -177,7 +178,8 @@ def test_nothing_true_scores_zero_without_nan(table):
     metric = BoundaryF1(LABELS)
     metric.update(table, make("...."))
     result = metric.compute()
-    assert result.pop("boundary_f1") == 0.0
+    for group in ("", "_things", "_stuff"):
+        assert result.pop(f"boundary_f1{group}") == 0.0
     assert all(value.isnan() for value in result.values())
 
 
@@ -265,7 +267,7 @@ def test_two_ranks_give_the_value_of_one():
     one, other = BoundaryF1(LABELS, tolerance=0.04), BoundaryF1(LABELS, tolerance=0.04)
 
     def gather(state, group=None):
-        return [state, other.score_sum if state is metric.score_sum else other.images]
+        return [state, next(getattr(other, name) for name in other._defaults if getattr(metric, name) is state)]
 
     metric = BoundaryF1(LABELS, tolerance=0.04, dist_sync_fn=gather, distributed_available_fn=lambda: True)
     for i, pair in enumerate(pairs):
@@ -278,7 +280,8 @@ def test_in_a_collection_beside_panoptic_quality():
     collection = MetricCollection([PanopticQuality(LABELS), BoundaryF1(LABELS)], prefix="val/")
     collection.update(square(10, 10), square(10, 10), sizes=None)
     result = collection.compute()
-    assert {k for k in result if "boundary" in k} == {f"val/boundary_f1{n}" for n in ("", "/road", "/car", "/sky")}
+    names = ("", "_things", "_stuff", "/road", "/car", "/sky")
+    assert {k for k in result if "boundary" in k} == {f"val/boundary_f1{n}" for n in names}
     assert (result["val/boundary_f1"], result["val/pq"]) == (1.0, 1.0)
 
 

@@ -47,7 +47,7 @@ def score(*pairs) -> dict[str, float]:
 
 def counted(prediction, target, of=CAR) -> tuple[float, int, int, int]:
     """IoU sum, TP, FP and FN of one class."""
-    return tuple(values[of].item() for values in panoptic_counts(prediction, target, len(LABELS)))
+    return tuple(values[of].item() for values in panoptic_counts(prediction, target, len(LABELS)).total())
 
 
 def random_pair(seed: int, size=(12, 15)) -> tuple[Segments, Segments]:
@@ -221,7 +221,7 @@ def test_a_group_without_classes_is_zero_beside_one_with():
 def test_parity_with_the_official_algorithm(batch):
     pairs = [random_pair(1000 * batch + i) for i in range(25)]
     prediction, target = Segments.stack([p for p, _ in pairs]), Segments.stack([t for _, t in pairs])
-    counts = torch.stack([v.double() for v in panoptic_counts(prediction, target, len(LABELS))], 1)
+    counts = torch.stack([v.double() for v in panoptic_counts(prediction, target, len(LABELS)).total()], 1)
     expected = torch.tensor(official(pairs), dtype=torch.float64)
     assert expected.min(0).values[1:].min() > 0  # matches, false positives and misses of every class were met
     torch.testing.assert_close(counts[:, 1:], expected[:, 1:], rtol=0, atol=0)

@@ -1,0 +1,86 @@
+"""Scores for people: rows of a table, its text, and a plot, from the flat dicts that metrics compute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from panoptic.labels import LabelSpace
+
+COLUMNS = {
+    "PQ": ("pq", "pq"),
+    "SQ": ("sq", "sq"),
+    "RQ": ("rq", "rq"),
+    "boundary PQ": ("boundary_pq", "boundary_pq"),
+    "boundary SQ": ("boundary_sq", "boundary_sq"),
+    "boundary RQ": ("boundary_rq", "boundary_rq"),
+    "boundary F1": ("boundary_f1", "boundary_f1"),
+    "IoU": ("mean_iou", "iou"),
+}
+"""What a score is called in a table: the keys of its mean over classes and, up to the name, of a class."""
+
+
+def score_rows(scores: Mapping[str, float | Tensor], labels: LabelSpace) -> dict[str, dict[str, float]]:
+    """The scores by row (all, things, stuff, each category) and column; what is missing or NaN is left out."""
+    suffixes = [("all", ""), ("things", "_things"), ("stuff", "_stuff")]
+    keys = {row: {c: f"{mean}{suffix}" for c, (mean, _) in COLUMNS.items()} for row, suffix in suffixes}
+    keys |= {name: {c: f"{each}/{name}" for c, (_, each) in COLUMNS.items()} for name in labels.names}
+    rows = {
+        row: {column: float(scores[key]) for column, key in named.items() if key in scores}
+        for row, named in keys.items()
+    }
+    kept = {row: {c: v for c, v in cells.items() if v == v} for row, cells in rows.items()}
+    return {row: cells for row, cells in kept.items() if cells}
+
+
+def rich_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
+    """A table with a row by name and a column by the name of each number."""
+    table = Table(title=title, title_justify="left")
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    table.add_column("")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for name, row in rows.items():
+        table.add_row(name, *(f"{row[c]:.4f}" if c in row else "" for c in columns))
+    return table
+
+
+def text_table(title: str, rows: Mapping[str, Mapping[str, float]], width: int = 120) -> str:
+    """The same as plain text."""
+    console = Console(width=width, no_color=True, highlight=False)
+    with console.capture() as capture:
+        console.print(rich_table(title, rows))
+    return capture.get()
+
+
+def plot_rows(title: str, rows: Mapping[str, Mapping[str, float]], ax: Any = None) -> tuple[Any, Any]:
+    """Horizontal bars, a group by row and a color by column, on a scale of 0 to 1.
+
+    Args:
+        title: above the plot.
+        rows: as :func:`score_rows` gives them.
+        ax: Matplotlib axes to draw on; new ones by default.
+
+    Returns:
+        Figure and axes.
+    """
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        _, ax = plt.subplots(figsize=(7, 1.2 + 0.3 * max(len(rows), 1)), layout="constrained")
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    thickness = 0.8 / max(len(columns), 1)
+    for i, column in enumerate(columns):
+        places = [y + (i - (len(columns) - 1) / 2) * thickness for y in range(len(rows))]
+        values = [row.get(column, float("nan")) for row in rows.values()]
+        ax.barh(places, values, height=thickness, label=column)
+    ax.set(xlim=(0, 1), yticks=range(len(rows)), yticklabels=list(rows), title=title)
+    ax.invert_yaxis()
+    ax.grid(axis="x", alpha=0.3)
+    if columns:
+        ax.legend(loc="best")
+    return ax.figure, ax
