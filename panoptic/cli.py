@@ -113,7 +113,16 @@ def pack_overrides(name: str, arguments: list[str]) -> list[str]:
     return kept
 
 
-PATHS = ("checkpoint", "input", "output", "resume")
+PATHS = (
+    "checkpoint",
+    "input",
+    "output",
+    "resume",
+    "ground_truth",
+    "ground_truth_dir",
+    "predictions",
+    "predictions_dir",
+)
 """Keys whose values are paths, which may hold what means something else in Hydra's grammar: ``=``, commas, brackets."""
 
 

@@ -287,6 +287,11 @@ class EvaluateConfig:
         split: of the checkpoint's data: ``train``, ``val`` or ``test``.
         output: folder to write to; by default one beside the checkpoint.
         visualize: whether to write an overlay for every image.
+        truth: whether to write the truth too, in the formats of the predictions.
+        boundaries: whether to compute Boundary PQ and boundary F1.
+        dilation_ratio: of Boundary PQ, a share of the diagonal; ``null`` is 0.005 for Cityscapes' labels, else 0.02.
+        tolerance: of boundary F1, a share of the diagonal.
+        worst: how many of the images with the lowest PQ to show.
         overrides: what the command line changes in the checkpoint's configuration.
     """
 
@@ -294,6 +299,11 @@ class EvaluateConfig:
     split: str = "test"
     output: str | None = None
     visualize: bool = False
+    truth: bool = False
+    boundaries: bool = True
+    dilation_ratio: float | None = None
+    tolerance: float = 0.0075
+    worst: int = 0
     overrides: list[str] = field(default_factory=list)
 
 
@@ -316,7 +326,43 @@ class PredictConfig:
     overrides: list[str] = field(default_factory=list)
 
 
-COMMANDS: dict[str, type] = {"train": TrainConfig, "evaluate": EvaluateConfig, "predict": PredictConfig}
+@dataclass
+class ScoreConfig:
+    """``python -m panoptic.score``.
+
+    Attributes:
+        ground_truth: JSON file in COCO panoptic format.
+        ground_truth_dir: folder of its PNG files; by default the JSON file's path without suffix.
+        predictions: JSON file in the same format.
+        predictions_dir: folder of its PNG files; by default the JSON file's path without suffix.
+        output: JSON file to write, beside which goes a CSV file with a row per image; nothing is written without it.
+        missing: what an image without prediction is: ``error``, or ``count_as_empty``.
+        boundaries: whether to compute Boundary PQ and boundary F1.
+        dilation_ratio: of Boundary PQ, a share of the diagonal; ``null`` is 0.005 for Cityscapes' labels, else 0.02.
+        tolerance: of boundary F1, a share of the diagonal.
+        worst: how many of the images with the lowest PQ to show.
+        workers: processes; by default one for each processor.
+    """
+
+    ground_truth: str = MISSING
+    ground_truth_dir: str | None = None
+    predictions: str = MISSING
+    predictions_dir: str | None = None
+    output: str | None = None
+    missing: str = "error"
+    boundaries: bool = True
+    dilation_ratio: float | None = None
+    tolerance: float = 0.0075
+    worst: int = 0
+    workers: int | None = None
+
+
+COMMANDS: dict[str, type] = {
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "predict": PredictConfig,
+    "score": ScoreConfig,
+}
 
 OPTIONS: dict[str, dict[str, type]] = {
     # The options of a group whose fields differ, each with its schema.

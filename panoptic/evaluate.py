@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from panoptic.cli import command
 from panoptic.errors import InputError
+from panoptic.labels import LabelSpace, is_cityscapes
+
+if TYPE_CHECKING:
+    from panoptic.data.coco_writer import CocoPanopticWriter
 
 
 def evaluate(config: DictConfig) -> None:
@@ -16,22 +22,24 @@ def evaluate(config: DictConfig) -> None:
     Raises:
         InputError: if something that was given cannot be used.
     """
-    from torchmetrics import MetricCollection
+    from contextlib import ExitStack
 
-    from panoptic.callbacks.summary import write_json
     from panoptic.checkpoint import read_checkpoint
-    from panoptic.data.coco_panoptic import CocoPanopticWriter
-    from panoptic.metrics import BoundaryF1, PanopticQuality
+    from panoptic.metrics.display import SUMMARY, score_rows
+    from panoptic.metrics.per_image import Evaluation, score_image
     from panoptic.predictor import Predictor
-    from panoptic.report import output_folder, print_scores, progress, quality_rows, write_overlay
+    from panoptic.report import output_folder, print_table, progress, write_json, write_overlay
+    from panoptic.scoring import RowWriter, Worst, scoring_settings
     from panoptic.settings import build
 
     if config.split not in ("train", "val", "test"):
         raise InputError(f"split: expected train, val or test, got {config.split!r}")
+    settings = scoring_settings(config)
     checkpoint = read_checkpoint(config.checkpoint, config.overrides)
     data = build(checkpoint.config.data, seed=checkpoint.config.seed)
     loader = data.split_dataloader(config.split)
-    labels = loader.dataset.source.labels
+    source = loader.dataset.source
+    labels = source.labels
     if labels != checkpoint.labels:
         raise InputError(
             f"{checkpoint.path}: expected data with the label space it was trained on ({len(checkpoint.labels)} "
@@ -42,33 +50,54 @@ def evaluate(config: DictConfig) -> None:
     folder = output_folder(config.output or default_output(checkpoint.path, f"evaluate_{config.split}"))
     if config.visualize:
         output_folder(folder / "overlays")
-    metrics = MetricCollection([PanopticQuality(labels), BoundaryF1(labels)]).to(predictor.device)
-    scored = 0
-    with CocoPanopticWriter(folder, labels, name="predictions") as writer:
+
+    evaluation, worst = Evaluation(labels, settings), Worst(config.worst)
+    index = 0
+    with ExitStack() as stack:
+        rows = stack.enter_context(RowWriter(folder / "per_image.csv", labels))
+        predictions = [stack.enter_context(w) for w in _writers(folder, labels, config.split, truth=False)]
+        truths = [stack.enter_context(w) for w in _writers(folder, labels, config.split, truth=True) if config.truth]
         for batch in progress(loader, f"evaluating {config.split}, batches", len(loader)):
-            batch = batch.to(predictor.device)
-            predicted = predictor.predict_batch(batch)
+            predicted = predictor.predict_batch(batch).unstack(batch.sizes)
+            target = [None] * len(predicted)
             if batch.segments is not None:
-                metrics.update(predicted, batch.segments)
-                scored += len(batch.names)
-            images = batch.images.permute(0, 2, 3, 1).cpu().numpy()
-            for name, image, (height, width), segments in zip(
-                batch.names, images, batch.sizes, predicted.to("cpu").unstack(batch.sizes), strict=True
-            ):
-                segments = segments.compact()
-                writer.add(name, segments)
+                target = batch.segments.to(predictor.device).unstack(batch.sizes)
+            for i, name in enumerate(batch.names):
+                image_id, (height, width) = source.image_ids[index], batch.sizes[i]
+                index += 1
+                if target[i] is not None:
+                    scores = score_image(predicted[i], target[i], labels, settings)
+                    evaluation.add(scores)
+                    worst.add(rows.add(image_id, name, scores))
+                for writers, segments in ((predictions, predicted[i]), (truths, target[i])):
+                    for writer in writers if segments is not None else ():
+                        writer.add(name, segments, image_id=image_id)
                 if config.visualize:
-                    write_overlay(folder / "overlays" / f"{name}.png", image[:height, :width], segments, labels)
-    if scored == 0:
+                    image = batch.images[i, :, :height, :width].permute(1, 2, 0).cpu().numpy()
+                    write_overlay(folder / "overlays" / f"{name}.png", image, predicted[i].to("cpu").compact(), labels)
+    if evaluation.images == 0:
         print(f"the truth of split {config.split} is withheld: predictions were written, nothing was scored")
     else:
-        scores = {k: float(v) for k, v in metrics.compute().items() if not v.isnan()}
-        write_json(
-            folder / "scores.json",
-            {"checkpoint": str(checkpoint.path), "split": config.split, "images": scored, "scores": scores},
-        )
-        print_scores(f"{config.split}: {scored} images", quality_rows(scores, labels))
+        about = {"checkpoint": str(checkpoint.path), "split": config.split}
+        write_json(folder / "scores.json", about | evaluation.result())
+        print_table(f"{config.split}: {evaluation.images} images", score_rows(evaluation.scores(), labels, SUMMARY))
+        if config.worst:
+            print_table(f"the {len(worst.rows())} images with the lowest PQ", worst.rows())
     print(f"results: {folder}")
+
+
+def _writers(folder: Path, labels: LabelSpace, split: str, *, truth: bool) -> Iterator[CocoPanopticWriter]:
+    """What writes the formats that the official evaluators read: COCO's, and Cityscapes' for its label space."""
+    from panoptic.data.coco_writer import CityscapesPanopticWriter, CocoPanopticWriter
+
+    yield CocoPanopticWriter(folder, labels, name="truth" if truth else "predictions")
+    if is_cityscapes(labels):
+        yield CityscapesPanopticWriter(
+            folder / ("cityscapes_truth" if truth else "cityscapes"),
+            labels,
+            name=f"cityscapes_panoptic_{split}",
+            suffix="_gtFine_panoptic" if truth else "_pred_panoptic",
+        )
 
 
 def default_output(checkpoint: Path, name: str) -> Path:

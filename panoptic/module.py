@@ -14,7 +14,7 @@ from torchmetrics.regression import MeanAbsoluteError
 from panoptic.codec import Codec, Outputs, Targets
 from panoptic.complexity import COMPLEXITY_NAMES
 from panoptic.data.batch import Batch
-from panoptic.metrics import BoundaryF1, PanopticQuality
+from panoptic.metrics import BoundaryF1, BoundaryPanopticQuality, MeanIoU, PanopticQuality
 from panoptic.segments import Segments
 
 Optimization = Callable[..., tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]]
@@ -48,7 +48,8 @@ class PanopticModule(LightningModule):
         self.loss = loss
         self.optimization = optimization
         self.record = dict(record)
-        self.quality = MetricCollection([PanopticQuality(codec.labels), BoundaryF1(codec.labels)], prefix="val/")
+        metrics = (PanopticQuality, BoundaryPanopticQuality, BoundaryF1, MeanIoU)
+        self.quality = MetricCollection([metric(codec.labels) for metric in metrics], prefix="val/")
         self.complexity_error = nn.ModuleDict({name: MeanAbsoluteError() for name in COMPLEXITY_NAMES})
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -67,7 +68,7 @@ class PanopticModule(LightningModule):
         outputs = self.network(batch.images)
         prediction = self.codec.decode(outputs, batch.segments.size)
         self._log_terms("val", self.loss(outputs, targets), outputs, len(batch.names))
-        self.quality.update(prediction, batch.segments)
+        self.quality.update(prediction, batch.segments, sizes=batch.sizes)
         for i, name in enumerate(COMPLEXITY_NAMES):
             predicted, true = outputs.complexity[:, i].float(), targets.complexity[:, i]
             self.complexity_error[name].update(predicted, true)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,33 +18,16 @@ from rich.table import Table
 
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
+from panoptic.metrics.display import rich_table
 from panoptic.overlay import overlay
 from panoptic.segments import Segments
 
 T = TypeVar("T")
 
 
-def print_scores(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
+def print_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     """Prints a table: a row by name, a column by the names of its numbers."""
-    table = Table(title=title, title_justify="left")
-    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    table.add_column("")
-    for name in columns:
-        table.add_column(name, justify="right")
-    for name, row in rows.items():
-        table.add_row(name, *(f"{row[c]:.4f}" if c in row else "" for c in columns))
-    _console().print(table)
-
-
-def quality_rows(scores: Mapping[str, float], labels: LabelSpace) -> dict[str, dict[str, float]]:
-    """The scores of the panoptic metrics by all, things, stuff and class."""
-    rows: dict[str, dict[str, float]] = {}
-    for row, suffix in [("all", ""), ("things", "_things"), ("stuff", "_stuff"), *((n, f"/{n}") for n in labels.names)]:
-        named = {"PQ": f"pq{suffix}", "SQ": f"sq{suffix}", "RQ": f"rq{suffix}", "boundary F1": f"boundary_f1{suffix}"}
-        found = {column: scores[key] for column, key in named.items() if key in scores and scores[key] == scores[key]}
-        if found:
-            rows[row] = found
-    return rows
+    _console().print(rich_table(title, rows))
 
 
 def print_counts(images: Mapping[str, Segments], labels: LabelSpace, most: int = 20) -> None:
@@ -89,6 +73,13 @@ def output_folder(path: str | Path) -> Path:
     if not os.access(folder, os.W_OK):
         raise InputError(f"output={folder}: expected a folder that can be written, and it cannot")
     return folder
+
+
+def write_json(path: Path, content: object) -> None:
+    """Writes a JSON file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(part, path)
 
 
 def _console() -> Console:

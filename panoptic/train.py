@@ -150,16 +150,19 @@ def _announce(trainer: Trainer, network: nn.Module, config: DictConfig, folder: 
 
 
 def _report(folder: Path, labels: LabelSpace) -> None:
-    from panoptic.report import print_scores, quality_rows
+    from panoptic.metrics.display import SUMMARY, score_rows
+    from panoptic.report import print_table
 
     summary = json.loads((folder / "summary.json").read_text())
     rows = {}
     for which in ("best", "last"):
         scores = {name.removeprefix("val/"): value for name, value in summary[which].items()}
         rows |= {
-            f"{which}: {row}": v for row, v in quality_rows(scores, labels).items() if row in ("all", "things", "stuff")
+            f"{which}: {row}": v
+            for row, v in score_rows(scores, labels, SUMMARY).items()
+            if row in ("all", "things", "stuff")
         }
-    print_scores(f"validation, after {summary['epochs']} epochs in {summary['seconds']:.0f} s", rows)
+    print_table(f"validation, after {summary['epochs']} epochs in {summary['seconds']:.0f} s", rows)
     print(
         f"checkpoints: {folder / 'checkpoints'}\nsummary: {folder / 'summary.json'}\n"
         f"dashboard: tensorboard --logdir {folder}"

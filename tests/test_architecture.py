@@ -66,7 +66,7 @@ def imported(file: Path, everywhere: bool = True) -> set[str]:
 
 def breaches(room: str, forbidden: tuple[str, ...]) -> list[str]:
     """Imports of a room that it may not have."""
-    files = [PACKAGE / room] if room.endswith(".py") else sorted((PACKAGE / room).glob("*.py"))
+    files = [PACKAGE / room] if room.endswith(".py") else sorted((PACKAGE / room).rglob("*.py"))
     assert files
     found = []
     for file in files:
@@ -91,7 +91,7 @@ def test_only_the_network_sees_its_siblings() -> None:
     assert parts <= {file.stem for file in (PACKAGE / "models").glob("*.py")}
 
 
-@pytest.mark.parametrize("name", ["__init__", "cli", "config", "settings", "train", "evaluate", "predict"])
+@pytest.mark.parametrize("name", ["__init__", "cli", "config", "settings", "train", "evaluate", "predict", "score"])
 def test_commands_answer_before_torch_is_imported(name: str) -> None:
     slow = (
         "torch",

@@ -134,7 +134,7 @@ def test_evaluate_scores_and_writes_predictions(trained: Path, tmp_path: Path, c
     run("evaluate", f"checkpoint={trained}/checkpoints/best.ckpt", "output=out", "visualize=true")
     written = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert (written["split"], written["images"]) == ("test", 2)
-    assert 0 <= written["scores"]["pq"] <= 1
+    assert 0 <= written["all"]["pq"] <= 1
     assert sorted(p.name for p in (tmp_path / "out" / "overlays").iterdir()) == ["test_000000.png", "test_000001.png"]
     source = CocoPanopticSource(
         "test", image_dir="out/overlays", panoptic_dir="out/predictions", panoptic_json="out/predictions.json"
@@ -146,9 +146,12 @@ def test_evaluate_scores_and_writes_predictions(trained: Path, tmp_path: Path, c
 
 def test_evaluation_repeats_the_scores_of_training(trained: Path, tmp_path: Path) -> None:
     run("evaluate", f"checkpoint={trained}/checkpoints/last.ckpt", "split=val", "output=out")
-    scores = json.loads((tmp_path / "out" / "scores.json").read_text())["scores"]
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     last = json.loads((trained / "summary.json").read_text())["last"]
-    for name in ("pq", "sq", "rq", "boundary_f1"):
+    for name in ("pq", "sq", "rq"):
+        assert scores["all"][name] == pytest.approx(last[f"val/{name}"], abs=1e-6)
+        assert scores["boundary_pq"]["all"][name] == pytest.approx(last[f"val/boundary_{name}"], abs=1e-6)
+    for name in ("boundary_f1", "mean_iou"):
         assert scores[name] == pytest.approx(last[f"val/{name}"], abs=1e-6)
 
 

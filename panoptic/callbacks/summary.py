@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import platform
 import time
 from collections.abc import Mapping
@@ -16,6 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from panoptic import __version__
+from panoptic.report import write_json
 
 
 class Summary(Callback):
@@ -81,15 +80,18 @@ class Summary(Callback):
         return str(path) if path.is_file() else None
 
 
-HEADLINE = ("val/pq", "val/sq", "val/rq", "val/pq_things", "val/pq_stuff", "val/boundary_f1", "val/loss")
+HEADLINE = (
+    "val/pq",
+    "val/sq",
+    "val/rq",
+    "val/pq_things",
+    "val/pq_stuff",
+    "val/boundary_pq",
+    "val/boundary_f1",
+    "val/mean_iou",
+    "val/loss",
+)
 """The scores that tables show."""
-
-
-def write_json(path: Path, content: object) -> None:
-    """Writes a JSON file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(part, path)
 
 
 def _scores(trainer: Trainer) -> dict[str, float]:

@@ -72,8 +72,24 @@ class SegmentTable:
     scores: np.ndarray
 
     @classmethod
-    def parse(cls, content: dict[str, Any], path: Path, labels: LabelSpace, image_ids: list[int | str]) -> SegmentTable:
+    def parse(
+        cls,
+        content: dict[str, Any],
+        path: Path,
+        labels: LabelSpace,
+        image_ids: list[int | str],
+        *,
+        lowest_id: int = 1,
+    ) -> SegmentTable:
         """Reads ``annotations``.
+
+        Args:
+            content: of the file.
+            path: of the file.
+            labels: its label space.
+            image_ids: of the images that must have one each.
+            lowest_id: of a segment. The official evaluators take pixels of 0 for void in the truth, and for a segment
+                in predictions that list one with this id.
 
         Raises:
             InputError: if it is not exactly one for each image, or one is invalid.
@@ -92,7 +108,7 @@ class SegmentTable:
         if bare:
             raise InputError(f"{where}: expected one for each of 'images', got none for {some(bare)}")
         ordered = [of_image[image_id] for image_id in image_ids]
-        tables = [_read_rows(entry, f"{where}: image_id {entry['image_id']!r}", labels) for entry in ordered]
+        tables = [_read_rows(entry, f"{where}: image_id {entry['image_id']!r}", labels, lowest_id) for entry in ordered]
         rows = [row for table in tables for row in table]
         ids, classes, crowd, scores = zip(*rows, strict=True) if rows else ((), (), (), ())
         return cls(
@@ -110,13 +126,15 @@ class SegmentTable:
         return self.ids[rows].copy(), self.classes[rows].copy(), self.crowd[rows].copy(), self.scores[rows].copy()
 
 
-def _read_rows(annotation: dict[str, Any], where: str, labels: LabelSpace) -> list[tuple[int, int, bool, float]]:
+def _read_rows(
+    annotation: dict[str, Any], where: str, labels: LabelSpace, lowest_id: int
+) -> list[tuple[int, int, bool, float]]:
     """Id, class, crowd and score of each segment of an image."""
     rows = []
     for info in _get(annotation, "segments_info", (list,), where):
         segment = _get(info, "id", (int,), where)
-        if not 0 < segment < 1 << 24:
-            raise InputError(f"{where}: expected segment ids of 1 to {(1 << 24) - 1}, got {segment}")
+        if not lowest_id <= segment < 1 << 24:
+            raise InputError(f"{where}: expected segment ids of {lowest_id} to {(1 << 24) - 1}, got {segment}")
         category = _get(info, "category_id", (int,), where)
         c = labels.class_of_id.get(category)
         if c is None:
@@ -127,6 +145,20 @@ def _read_rows(annotation: dict[str, Any], where: str, labels: LabelSpace) -> li
     if doubled:
         raise InputError(f"{where}: expected distinct segment ids, got twice {some(doubled)}")
     return rows
+
+
+def annotated_images(content: dict[str, Any], path: Path) -> list[int | str]:
+    """The image ids of ``annotations``, in their order.
+
+    Raises:
+        InputError: if there is none, one lacks its image id, or two share one.
+    """
+    where = f"{path}: annotations"
+    ids = [_get(entry, "image_id", (int, str), where) for entry in _get(content, "annotations", (list,), str(path))]
+    doubled = _doubled(ids)
+    if not ids or doubled:
+        raise InputError(f"{where}: expected distinct image ids, got {f'twice {some(doubled)}' if doubled else 'none'}")
+    return ids
 
 
 def find_json(split: str, root: str | os.PathLike | None, given: str | os.PathLike | None) -> Path | None:
@@ -214,7 +246,7 @@ def load(path: Path) -> dict[str, Any]:
         InputError: if it is missing, or not a JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except OSError as error:
         raise InputError(f"{path}: expected a JSON file, got none that can be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -222,6 +254,10 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected an object with images, annotations and categories, got {_short(content)}")
     return content
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 def demand_folder(path: Path, what: str) -> None:

@@ -1,4 +1,4 @@
-"""The COCO panoptic format, read and written (Kirillov et al. 2019, https://cocodataset.org/#format-data).
+"""The COCO panoptic format, read (Kirillov et al. 2019, https://cocodataset.org/#format-data).
 
 A JSON file lists ``images``, ``annotations`` and ``categories``; beside it, a folder of its name holds a PNG for each
 annotation, in which a pixel's segment id is ``R + 256 G + 65536 B`` and 0 is void.
@@ -6,15 +6,12 @@ annotation, in which a pixel's segment id is ``R + 256 G + 65536 B`` and 0 is vo
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from jaxtyping import Int32, Int64
 
 from panoptic.data.coco_json import (
     ImageList,
@@ -27,10 +24,9 @@ from panoptic.data.coco_json import (
     read_labels,
     some,
 )
-from panoptic.data.images import find_images, output_names, read_image, read_stored
+from panoptic.data.images import find_images, output_names, read_image, read_numbers
 from panoptic.data.sample import Sample
 from panoptic.errors import InputError
-from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
 
 
@@ -91,6 +87,11 @@ class CocoPanopticSource:
         """Number of images."""
         return len(self.images.ids)
 
+    @property
+    def image_ids(self) -> list[int | str]:
+        """The ids in the JSON file."""
+        return self.images.ids
+
     def read(self, index: int, strength: float = 1.0) -> Sample:
         """The image at ``index``; ``strength`` is of no effect.
 
@@ -119,12 +120,11 @@ class CocoPanopticSource:
         if self._table is None:
             return None
         path = self.panoptic_dir / self._table.file_names[index]
-        stored = read_stored(path, ("RGB", "RGBA"), "a PNG with 8-bit RGB").astype(np.int32)
-        self._check_size(path, stored.shape[:2], index)
-        numbers = stored[..., 0] + 256 * stored[..., 1] + 65536 * stored[..., 2]
         ids, classes, crowd, scores = self._table.rows(index)
+        rows = read_ids(path, ids, self.panoptic_json)
+        self._check_size(path, rows.shape, index)
         return Segments(
-            torch.from_numpy(_rows_of(numbers, ids, path, self.panoptic_json)),
+            torch.from_numpy(rows),
             torch.from_numpy(classes),
             torch.from_numpy(crowd),
             torch.from_numpy(scores) if len(scores) and not np.isnan(scores).any() else None,
@@ -136,138 +136,33 @@ class CocoPanopticSource:
             raise InputError(f"{path}: expected height and width {expected} as {self.panoptic_json} says, got {size}")
 
 
-class CocoPanopticWriter:
-    """Writes segments in COCO panoptic format: ``<name>/*.png`` and, at the end, ``<name>.json``.
-
-    Use it as a context manager. The JSON file appears whole when the block ends, and not at all when it fails; the one
-    of an earlier run is removed with the first image, as its PNG files are being replaced. With ``name="panoptic_val"``
-    and the images in ``<directory>/val``, the result is a data set that :class:`CocoPanopticSource` reads as is.
+def read_ids(png: Path, table: Int64[np.ndarray, " N"], panoptic_json: Path) -> Int32[np.ndarray, "H W"]:
+    """The rows of a table that the pixels of a PNG belong to, counted from 1; 0 is void.
 
     Args:
-        directory: made if it is not there.
-        labels: the label space of all segments.
-        name: of the JSON file and of the folder.
+        png: the file.
+        table: the number of each segment in it. Pixels of 0 are void unless it has a 0.
+        panoptic_json: the file that the table is from, for errors.
 
     Raises:
-        InputError: if the directory cannot be written to.
+        InputError: if the PNG cannot be read, or it has a number that the table lacks or the reverse.
     """
-
-    def __init__(self, directory: str | os.PathLike, labels: LabelSpace, *, name: str = "panoptic"):
-        self.labels = labels
-        self.panoptic_dir = Path(directory).expanduser() / name
-        self.panoptic_json = self.panoptic_dir.with_name(f"{name}.json")
-        self._images: dict[int | str, dict[str, Any]] = {}
-        self._annotations: dict[str, dict[str, Any]] = {}
-        try:
-            self.panoptic_dir.mkdir(parents=True, exist_ok=True)
-            for folder in (self.panoptic_dir, self.panoptic_dir.parent):
-                tempfile.TemporaryFile(dir=folder).close()  # better to fail now than after hours of work
-        except OSError as error:
-            raise InputError(f"{self.panoptic_dir}: expected a folder that can be written to, got: {error}") from error
-
-    def add(
-        self, name: str, segments: Segments, *, image_id: int | str | None = None, file_name: str | None = None
-    ) -> None:
-        """Writes the PNG of an image and notes its segments; those without a pixel are left out.
-
-        Args:
-            name: of the PNG, without suffix.
-            segments: of one image.
-            image_id: distinct among all images; left out, ``name``, as a number where it is one (``000000000139``
-                is 139, as in COCO).
-            file_name: of the image itself; left out, ``<name>.png``.
-
-        Raises:
-            ValueError: if the name or the id came before, the name has a folder in it, or the segments are a batch or
-                of another label space.
-            InputError: if the file cannot be written.
-        """
-        if not name or Path(name).name != name or name in self._annotations:
-            raise ValueError(f"name: expected one without folder that did not come before, got {name!r}")
-        if image_id is None:
-            image_id = int(name) if name.isdecimal() and int(name) not in self._images else name
-        if image_id in self._images:
-            raise ValueError(f"image_id: expected one that did not come before, got {image_id!r}")
-        segments = segments.compact()
-        if len(segments.classes) and int(segments.classes.max()) >= len(self.labels):
-            raise ValueError(f"classes: expected 0..{len(self.labels) - 1}, got {int(segments.classes.max())}")
-        ids = segments.ids.cpu().numpy()
-        pixels = np.stack([ids & 255, (ids >> 8) & 255, ids >> 16], axis=-1).astype(np.uint8)
-        try:
-            self.panoptic_json.unlink(missing_ok=True)
-            Image.fromarray(pixels).save(self.panoptic_dir / f"{name}.png")
-        except OSError as error:
-            raise InputError(f"{self.panoptic_dir / name}.png: expected to write it, got: {error}") from error
-        height, width = segments.size
-        file_name = file_name or f"{name}.png"
-        self._images[image_id] = {"id": image_id, "file_name": file_name, "height": height, "width": width}
-        self._annotations[name] = {
-            "image_id": image_id,
-            "file_name": f"{name}.png",
-            "segments_info": _segments_info(segments, self.labels),
-        }
-
-    def close(self) -> None:
-        """Writes the JSON file.
-
-        Raises:
-            InputError: if it cannot be written.
-        """
-        content = {
-            "images": list(self._images.values()),
-            "annotations": list(self._annotations.values()),
-            "categories": self.labels.to_dicts(),
-        }
-        unfinished = self.panoptic_json.with_name(f".{self.panoptic_json.name}.{os.getpid()}")
-        try:
-            unfinished.write_text(json.dumps(content), encoding="utf-8")
-            os.replace(unfinished, self.panoptic_json)
-        except OSError as error:
-            raise InputError(f"{self.panoptic_json}: expected to write it, got: {error}") from error
-        finally:
-            unfinished.unlink(missing_ok=True)
-
-    def __enter__(self) -> CocoPanopticWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
-
-
-def _segments_info(segments: Segments, labels: LabelSpace) -> list[dict[str, Any]]:
-    """The rows of ``segments_info``; every segment has a pixel."""
-    flat, count = segments.ids.cpu().flatten().long(), len(segments.classes)
-    ends = []  # first and last row, then first and last column, of each segment
-    for axis, length in enumerate(segments.size):
-        places = torch.arange(length).unsqueeze(1 - axis).expand(segments.size).flatten()
-        for reduce, start in (("amin", length), ("amax", -1)):
-            ends.append(torch.full((count + 1,), start).scatter_reduce_(0, flat, places, reduce)[1:])
-    top, bottom, left, right = ends
-    boxes = torch.stack([left, top, right - left + 1, bottom - top + 1], dim=1).tolist()
-    infos = [
-        {"id": row + 1, "category_id": labels.categories[c].id, "area": area, "bbox": box, "iscrowd": int(crowd)}
-        for row, (c, area, box, crowd) in enumerate(
-            zip(segments.classes.tolist(), segments.areas().tolist(), boxes, segments.crowd.tolist(), strict=True)
-        )
-    ]
-    if segments.scores is not None:
-        for info, score in zip(infos, segments.scores.tolist(), strict=True):
-            info["score"] = score
-    return infos
-
-
-def _rows_of(numbers: np.ndarray, table: np.ndarray, png: Path, panoptic_json: Path) -> np.ndarray:
-    """Turns the numbers in a PNG ``[H W]`` into rows of its table, counted from 1; 0 stays 0."""
+    numbers = read_numbers(png)
+    flat = numbers.ravel()
+    # Neighbors mostly belong together, so that runs are few where pixels are many.
+    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
     order = np.argsort(table)
-    known = np.concatenate([[0], table[order]]).astype(numbers.dtype)
-    place = np.searchsorted(known, numbers)
-    found = known[np.minimum(place, len(known) - 1)] == numbers
+    known, rows = table[order], order + 1
+    if 0 not in table:
+        known, rows = np.concatenate([[0], known]), np.concatenate([[0], rows])
+    place = np.searchsorted(known, flat[starts])
+    found = known[np.minimum(place, len(known) - 1)] == flat[starts]
     if not found.all():
-        strange = np.unique(numbers[~found]).tolist()
+        strange = np.unique(flat[starts[~found]]).tolist()
         raise InputError(f"{png}: expected the segment ids that {panoptic_json} lists, got others: {some(strange)}")
-    counts = np.bincount(place.ravel(), minlength=len(known))
-    if not counts[1:].all():
-        absent = known[1:][counts[1:] == 0].tolist()
+    there = np.bincount(place, minlength=len(known)) > 0
+    absent = known[~there & (rows > 0)].tolist()
+    if absent:
         raise InputError(f"{png}: expected each segment that {panoptic_json} lists, got no pixel of {some(absent)}")
-    return np.concatenate([[0], order + 1]).astype(np.int32)[place]
+    lengths = np.diff(starts, append=len(flat))
+    return np.repeat(rows[place].astype(np.int32), lengths).reshape(numbers.shape)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Shaped, UInt8, UInt32
 from PIL import Image
 
 from panoptic.errors import InputError
@@ -64,6 +64,20 @@ def read_stored(path: str | os.PathLike, modes: Sequence[str], expected: str) ->
         if image.mode not in modes:
             raise InputError(f"{path}: expected {expected}, got an image of mode {image.mode!r}")
         return np.array(image)
+
+
+def read_numbers(path: str | os.PathLike) -> UInt32[np.ndarray, "H W"]:
+    """The numbers ``R + 256 G + 65536 B`` that a PNG with 8-bit color stores, as COCO panoptic has them.
+
+    Raises:
+        InputError: if the file is missing, damaged, or has another pixel format.
+    """
+    with _opened(path) as image:
+        if image.mode not in ("RGB", "RGBA"):
+            raise InputError(f"{path}: expected a PNG with 8-bit RGB, got an image of mode {image.mode!r}")
+        # Pillow holds four bytes a pixel for both: as they lie there they are the numbers, but for the fourth.
+        stored = image.tobytes("raw", "RGBX" if image.mode == "RGB" else "RGBA")
+        return np.frombuffer(stored, dtype="<u4").reshape(image.height, image.width) & np.uint32(0xFFFFFF)
 
 
 def find_images(pattern: str | os.PathLike) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -32,6 +33,11 @@ class Source(Protocol):
     """One split of a data set."""
 
     labels: LabelSpace
+
+    @property
+    def image_ids(self) -> Sequence[int | str]:
+        """The ids of the images in COCO panoptic format, the data set's own where it has that format."""
+        ...
 
     def __len__(self) -> int:
         """Number of images."""

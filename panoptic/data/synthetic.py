@@ -105,6 +105,11 @@ class SyntheticSource:
     def __len__(self) -> int:
         return self.size
 
+    @property
+    def image_ids(self) -> range:
+        """The numbers of the scenes."""
+        return range(self.size)
+
     def read(self, index: int, strength: float = 1.0) -> Sample:
         """The scene at ``index``; validation and test scenes are of full strength whatever is asked for.
 

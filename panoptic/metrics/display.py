@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -24,11 +24,17 @@ COLUMNS = {
 """What a score is called in a table: the keys of its mean over classes and, up to the name, of a class."""
 
 
-def score_rows(scores: Mapping[str, float | Tensor], labels: LabelSpace) -> dict[str, dict[str, float]]:
+SUMMARY = ("PQ", "SQ", "RQ", "boundary PQ", "boundary F1", "IoU")
+"""The columns of a table that fits a page."""
+
+
+def score_rows(
+    scores: Mapping[str, float | Tensor], labels: LabelSpace, columns: Sequence[str] = tuple(COLUMNS)
+) -> dict[str, dict[str, float]]:
     """The scores by row (all, things, stuff, each category) and column; what is missing or NaN is left out."""
     suffixes = [("all", ""), ("things", "_things"), ("stuff", "_stuff")]
-    keys = {row: {c: f"{mean}{suffix}" for c, (mean, _) in COLUMNS.items()} for row, suffix in suffixes}
-    keys |= {name: {c: f"{each}/{name}" for c, (_, each) in COLUMNS.items()} for name in labels.names}
+    keys = {row: {c: f"{COLUMNS[c][0]}{suffix}" for c in columns} for row, suffix in suffixes}
+    keys |= {name: {c: f"{COLUMNS[c][1]}/{name}" for c in columns} for name in labels.names}
     rows = {
         row: {column: float(scores[key]) for column, key in named.items() if key in scores}
         for row, named in keys.items()
@@ -41,7 +47,7 @@ def rich_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
     """A table with a row by name and a column by the name of each number."""
     table = Table(title=title, title_justify="left")
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right")
     for name, row in rows.items():

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from panoptic.data.coco_panoptic import CocoPanopticSource, CocoPanopticWriter
+from panoptic.data.coco_panoptic import CocoPanopticSource
+from panoptic.data.coco_writer import CocoPanopticWriter
 from panoptic.errors import InputError
 from panoptic.labels import Category, LabelSpace
 from panoptic.segments import Segments

@@ -133,6 +133,7 @@ class TestTraining:
     def test_a_sample_without_truth_cannot_train(self):
         class Withheld:
             labels = CITYSCAPES
+            image_ids = (1,)
 
             def __len__(self) -> int:
                 return 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Shaped
 from torch import Tensor
 
 from panoptic.labels import LabelSpace
@@ -19,8 +19,8 @@ def class_means(name: str, values: Float64[Tensor, " C"], labels: LabelSpace) ->
     return {f"{name}{group}": values[list(classes)].nanmean() for group, classes in groups.items()}
 
 
-def class_values(name: str, values: Float64[Tensor, " C"], labels: LabelSpace) -> dict[str, Tensor]:
-    """A score by category, under ``<name>/<category>``."""
+def class_values(name: str, values: Shaped[Tensor, " C"], labels: LabelSpace) -> dict[str, Tensor]:
+    """A score or a count by category, under ``<name>/<category>``."""
     return {f"{name}/{category}": value for category, value in zip(labels.names, values.unbind(), strict=True)}
 
 

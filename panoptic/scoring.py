@@ -1,0 +1,164 @@
+"""What the commands that score share: scores of saved predictions in parallel, a row per image, the worst images."""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import multiprocessing
+import os
+import pickle
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from types import TracebackType
+
+import torch
+from omegaconf import DictConfig
+
+from panoptic.data.coco_pairs import PredictionPairs
+from panoptic.errors import InputError, expect_at_least
+from panoptic.labels import LabelSpace
+from panoptic.metrics.per_image import ImageScores, Settings, image_row, score_image
+
+Scored = tuple[int | str, str, ImageScores]
+"""An image's id, the name of its file, and its scores."""
+
+
+def scoring_settings(config: DictConfig) -> Settings:
+    """The keys of a command that say what is scored.
+
+    Raises:
+        InputError: if one is out of range.
+    """
+    expect_at_least(0, worst=config.worst)
+    try:
+        return Settings(config.boundaries, config.dilation_ratio, config.tolerance)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def score_pairs(pairs: PredictionPairs, settings: Settings, workers: int | None = None) -> Iterator[Scored]:
+    """The scores of each image, in order.
+
+    Args:
+        pairs: what to score.
+        settings: how.
+        workers: processes; by default one for each processor that this one may use. 0 and 1 work in this process.
+
+    Raises:
+        InputError: if an image cannot be scored, or a process was killed.
+    """
+    if workers is None:
+        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    expect_at_least(0, workers=workers)
+    workers = min(workers, len(pairs))
+    if workers <= 1:
+        for index in range(len(pairs)):
+            yield _score(pairs, settings, index)
+        return
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context(method), initializer=_start, initargs=(pairs, settings)
+    )
+    chunk = max(1, min(8, len(pairs) // (4 * workers)))
+    try:
+        for scored in pool.map(_score_in_worker, range(len(pairs)), chunksize=chunk):
+            yield pickle.loads(scored)
+    except BrokenProcessPool:
+        raise InputError(
+            f"workers={workers}: expected processes that live, one was killed; memory may not suffice for as many"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _score(pairs: PredictionPairs, settings: Settings, index: int) -> Scored:
+    pair = pairs[index]
+    return pair.image_id, pair.file_name, score_image(pair.prediction, pair.target, pairs.labels, settings)
+
+
+_work: tuple[PredictionPairs, Settings]  # of a worker process
+
+
+def _start(pairs: PredictionPairs, settings: Settings) -> None:
+    global _work
+    _work = pairs, settings
+    torch.set_num_threads(1)
+
+
+def _score_in_worker(index: int) -> bytes:
+    # Bytes, since a tensor on its own would travel through a shared memory file for each.
+    return pickle.dumps(_score(*_work, index))
+
+
+class RowWriter:
+    """Writes a CSV file with one row per image, whole or not at all; see
+    :func:`panoptic.metrics.per_image.image_row` for its columns.
+
+    Use it as a context manager. Rows are not kept in memory.
+
+    Args:
+        path: of the file; ``None`` writes nothing.
+        labels: the label space of all images.
+    """
+
+    def __init__(self, path: Path | None, labels: LabelSpace) -> None:
+        self.path = path
+        self.labels = labels
+        self._part = None if path is None else path.with_name(f".{path.name}.{os.getpid()}")
+
+    def __enter__(self) -> RowWriter:
+        self._file = None if self._part is None else self._part.open("w", newline="", encoding="utf-8")
+        self._csv: csv.DictWriter | None = None
+        return self
+
+    def add(self, image_id: int | str, file_name: str, scores: ImageScores) -> dict[str, object]:
+        """Writes the row of an image and returns it."""
+        row = {"image_id": image_id, "file_name": file_name, **image_row(scores, self.labels)}
+        if self._file is not None:
+            if self._csv is None:
+                self._csv = csv.DictWriter(self._file, list(row))
+                self._csv.writeheader()
+            self._csv.writerow(row)
+        return row
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._file is None:
+            return
+        self._file.close()
+        if kind is None and self._csv is not None:
+            os.replace(self._part, self.path)
+        else:
+            self._part.unlink(missing_ok=True)
+
+
+class Worst:
+    """Remembers the images with the lowest PQ.
+
+    Args:
+        count: how many.
+    """
+
+    COLUMNS = ("pq", "boundary_pq", "boundary_f1", "mean_iou", "object_density", "scale_variance")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._heap: list[tuple[float, int, Mapping[str, object]]] = []
+        self._seen = 0
+
+    def add(self, row: Mapping[str, object]) -> None:
+        """Takes the row of an image into account; one without any class to score is passed over."""
+        self._seen += 1
+        if self.count == 0 or row["pq"] is None:
+            return
+        kept = {"image": row["file_name"]} | {name: row[name] for name in self.COLUMNS if row.get(name) is not None}
+        # A heap gives its smallest first, so the best of the worst has the smallest key. Earlier images win ties.
+        heapq.heappush(self._heap, (-row["pq"], -self._seen, kept))
+        if len(self._heap) > self.count:
+            heapq.heappop(self._heap)
+
+    def rows(self) -> dict[str, dict[str, float]]:
+        """Their scores by file name, the worst first."""
+        ordered = [kept for _, _, kept in sorted(self._heap, key=lambda entry: (-entry[0], -entry[1]))]
+        return {str(kept["image"]): {name: kept[name] for name in kept if name != "image"} for kept in ordered}
