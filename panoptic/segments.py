@@ -89,6 +89,36 @@ class Segments:
         )
 
     @classmethod
+    def from_maps(
+        cls,
+        semantic: Int[Tensor, "H W"],
+        instances: Int[Tensor, "H W"],
+        crowd: Bool[Tensor, "H W"] | None = None,
+    ) -> Segments:
+        """The segments of one image from what networks and other libraries hold: classes and instance numbers.
+
+        Pixels of one class and one instance number are a segment; the numbers themselves mean nothing.
+
+        Args:
+            semantic: class of each pixel; :data:`VOID` where there is none.
+            instances: number of each pixel's instance within its class; one number, such as 0, throughout stuff.
+            crowd: whether a pixel belongs to a crowd; by default none does.
+
+        Raises:
+            ValueError: if the maps differ in size.
+        """
+        crowd = torch.zeros_like(semantic, dtype=torch.bool) if crowd is None else crowd
+        if not semantic.shape == instances.shape == crowd.shape:
+            shapes = ", ".join(str(list(part.shape)) for part in (semantic, instances, crowd))
+            raise ValueError(f"from_maps: expected maps of one size, got {shapes}")
+        void = semantic == VOID
+        columns = torch.stack([semantic.long(), instances.long(), crowd.long()], -1)
+        table, row = columns[~void].unique(dim=0, return_inverse=True)
+        ids = torch.zeros_like(semantic, dtype=torch.int32)
+        ids[~void] = row.int() + 1
+        return cls(ids, table[:, 0], table[:, 2].bool())
+
+    @classmethod
     def stack(cls, items: Sequence[Segments]) -> Segments:
         """A batch of images: smaller maps are padded with void at the right and bottom, tables with class ``-1``.
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import glob
 import os
+import struct
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 from jaxtyping import Shaped, UInt8, UInt32
+from kornia_rs.io import decode_image_png_u8
 from PIL import Image
 
 from panoptic.errors import InputError
@@ -72,12 +75,38 @@ def read_numbers(path: str | os.PathLike) -> UInt32[np.ndarray, "H W"]:
     Raises:
         InputError: if the file is missing, damaged, or has another pixel format.
     """
+    color = _decode_fast(path)
+    if color is not None:
+        # Four bytes a pixel are a number as they lie there, but for the fourth.
+        numbers = cv2.cvtColor(color, cv2.COLOR_RGB2RGBA).view("<u4")[..., 0]
+        numbers &= np.uint32(0xFFFFFF)
+        return numbers
     with _opened(path) as image:
         if image.mode not in ("RGB", "RGBA"):
             raise InputError(f"{path}: expected a PNG with 8-bit RGB, got an image of mode {image.mode!r}")
-        # Pillow holds four bytes a pixel for both: as they lie there they are the numbers, but for the fourth.
-        stored = image.tobytes("raw", "RGBX" if image.mode == "RGB" else "RGBA")
+        stored = image.tobytes("raw", "RGBX" if image.mode == "RGB" else "RGBA")  # Pillow holds four bytes for both
         return np.frombuffer(stored, dtype="<u4").reshape(image.height, image.width) & np.uint32(0xFFFFFF)
+
+
+def _decode_fast(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"] | None:
+    """A PNG with 8-bit RGB, decoded in a third of the time that Pillow takes.
+
+    ``None`` is for everything that Pillow shall judge: other formats, large images, and files with any fault.
+    """
+    try:
+        content = Path(path).read_bytes()
+        header = struct.unpack(">8sI4sIIBB", content[:26])  # signature, first chunk, width, height, depth, color type
+    except (OSError, struct.error):
+        return None
+    width, height = header[3:5]
+    if header[:3] != (b"\x89PNG\r\n\x1a\n", 13, b"IHDR") or header[5:] != (8, 2):
+        return None
+    if not 0 < width * height <= (Image.MAX_IMAGE_PIXELS or 1 << 28):
+        return None
+    try:
+        return np.asarray(decode_image_png_u8(content, (height, width), "rgb"))
+    except Exception:  # whatever it is, Pillow says it better
+        return None
 
 
 def find_images(pattern: str | os.PathLike) -> list[Path]:

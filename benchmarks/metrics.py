@@ -1,0 +1,416 @@
+"""``python -m benchmarks.metrics``: the metrics beside the reference evaluators, for equality, time and memory.
+
+Everything is made from a seed and measured in one run; times are medians. The evaluators are ``cityscapesscripts`` and
+``hotcoco`` (extra ``test``) and ``panopticapi``, which is fetched into a temporary folder without its dependencies.
+``--output`` writes the figures as JSON too, ``--known`` adds the maps of a folder with ``coco_gt.json`` and
+``coco_pred.json``. What needs a GPU runs where there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import platform
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torchmetrics
+
+from benchmarks import references
+from benchmarks.references import CATEGORIES, Map
+from panoptic.data.coco_pairs import PredictionPairs
+from panoptic.labels import CITYSCAPES, LabelSpace
+from panoptic.metrics import BoundaryF1, BoundaryPanopticQuality, PanopticQuality
+from panoptic.metrics import functional as F
+from panoptic.metrics.per_image import Evaluation, Settings, score_image
+from panoptic.scoring import score_pairs
+from panoptic.segments import Segments
+
+LABELS = LabelSpace.from_dicts(CATEGORIES)
+Counts = dict[int, tuple[float, int, int, int]]
+
+
+def main() -> None:
+    """Runs all parts and prints their figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0, help="of all maps")
+    parser.add_argument("--pairs", type=int, default=500, help="random pairs for equality")
+    parser.add_argument("--images", type=int, default=50, help="pairs of 1024x2048 to score from files")
+    parser.add_argument("--known", type=Path, help="folder with coco_gt.json, coco_pred.json and their PNG folders")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(arguments.seed)
+    report: dict[str, Any] = {"machine": machine()}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        panopticapi = references.install_panopticapi(folder / "panopticapi")
+        report["equality"] = equality(rng, folder, arguments.pairs, panopticapi)
+        if arguments.known is not None:
+            report["known"] = known(arguments.known)
+        report["one pair"] = one_pair(rng)
+        report["boundary F1"] = boundary_f1(rng)
+        files = large_files(rng, folder, arguments.images)
+        report["score"] = score(*files, panopticapi)
+        report["memory"] = memory(*files)
+    if torch.cuda.is_available():
+        report["CUDA"] = cuda(rng)
+    if arguments.output is not None:
+        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured with."""
+    about = {
+        "processor": platform.processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchmetrics": torchmetrics.__version__,
+        "numpy": np.__version__,
+    }
+    show("machine", about.items())
+    return about
+
+
+def equality(rng: np.random.Generator, folder: Path, count: int, panopticapi: Any) -> dict[str, Any]:
+    """Largest differences to the evaluators, over random pairs one by one and over all of them together."""
+    from cityscapesscripts.evaluation import evalPanopticSemanticLabeling as cityscapes
+
+    pairs = {i: references.random_pair(rng) for i in range(count)}
+    truth = references.write_maps(folder / "small", "truth", {i: true for i, (_, true) in pairs.items()})
+    guess = references.write_maps(folder / "small", "guess", {i: predicted for i, (predicted, _) in pairs.items()})
+    read, settings = PredictionPairs(truth, guess), Settings(dilation_ratio=0.02)
+    ours, boundary = [], []
+    for pair in read:
+        scores = score_image(pair.prediction, pair.target, LABELS, settings)
+        ours.append(counts_by_id(scores.quality))
+        boundary.append(counts_by_id(scores.boundary_quality))
+
+    figures: dict[str, Any] = {
+        "pairs": count,
+        "empty predictions": 0,
+        "empty truths": 0,
+        "with crowd": 0,
+        "with void": 0,
+    }
+    for (_, guessed), (numbers, infos) in pairs.values():
+        figures["empty predictions"] += not guessed
+        figures["empty truths"] += not infos
+        figures["with crowd"] += any(info["iscrowd"] for info in infos)
+        figures["with void"] += bool((numbers == 0).any())
+    for name, module in (("panopticapi", panopticapi), ("cityscapesscripts", cityscapes)):
+        if module is not None:
+            theirs = [references.official_counts(module, truth, guess, i) for i in range(count)]
+            figures[name] = difference(ours, theirs)
+    figures["hotcoco"] = difference(ours, hotcoco_counts(folder, pairs))
+    plain = [references.boundary_counts(*pair, 0.02) for pair in pairs.values()]
+    figures["Boundary PQ, a segment at a time"] = difference(boundary, plain)
+    show("equality: largest difference of IoU sum, TP, FP, FN of a class in an image", figures.items())
+    return figures
+
+
+def hotcoco_counts(folder: Path, pairs: dict[int, tuple[Map, Map]]) -> list[Counts]:
+    """The same from hotcoco, one file for each image."""
+    from hotcoco.panoptic import PanopticEval
+
+    result = []
+    for i, (predicted, true) in pairs.items():
+        truth = references.write_maps(folder / f"single_{i}", "truth", {i: true})
+        guess = references.write_maps(folder / f"single_{i}", "guess", {i: predicted})
+        evaluation = PanopticEval(truth, guess)
+        evaluation.evaluate()
+        rows = evaluation.results()["per_class"].items()
+        counts = {int(key): (row["iou"], row["tp"], row["fp"], row["fn"]) for key, row in rows}
+        result.append({key: row for key, row in counts.items() if any(row[1:])})
+    return result
+
+
+def counts_by_id(counts: F.PanopticCounts) -> Counts:
+    """IoU sum, TP, FP and FN by category id, of the categories that occur."""
+    rows = zip(LABELS.categories, *(values.tolist() for values in counts), strict=True)
+    return {category.id: tuple(row) for category, *row in rows if any(row[1:])}
+
+
+def difference(ours: Iterable[Counts], theirs: Iterable[Counts]) -> float:
+    """The largest difference of any count; infinite where only one of the two has a category."""
+    largest = 0.0
+    for one, other in zip(ours, theirs, strict=True):
+        if one.keys() != other.keys():
+            return float("inf")
+        for key, counts in one.items():
+            largest = max(largest, *(abs(float(a) - float(b)) for a, b in zip(counts, other[key], strict=True)))
+    return largest
+
+
+def known(folder: Path) -> dict[str, Any]:
+    """PQ and Boundary PQ of given files."""
+    pairs = PredictionPairs(folder / "coco_gt.json", folder / "coco_pred.json")
+    evaluation = Evaluation(pairs.labels)
+    for pair in pairs:
+        evaluation.add(score_image(pair.prediction, pair.target, pairs.labels))
+    result = evaluation.result()
+    figures = {f"PQ, {group}": result[group]["pq"] for group in ("all", "things", "stuff")}
+    figures |= {f"Boundary PQ, {group}": result["boundary_pq"][group]["pq"] for group in ("all", "things", "stuff")}
+    show(f"{folder.name}, to 16 digits", ((name, repr(value)) for name, value in figures.items()))
+    return figures
+
+
+def one_pair(rng: np.random.Generator) -> dict[str, Any]:
+    """``update`` and ``compute`` for a pair of 1024x2048 with 60 segments, beside torchmetrics."""
+    predicted, true = references.large_pair(rng)
+    prediction, target = as_segments(predicted), as_segments(true)
+
+    def run(metric: Any, *inputs: Any) -> Callable[[], None]:
+        def call() -> None:
+            metric.reset()
+            metric.update(*inputs)
+            metric.compute()
+
+        return call
+
+    things, stuff = set(LABELS.things), set(LABELS.stuff)
+    other = torchmetrics.detection.PanopticQuality(things=things, stuffs=stuff, allow_unknown_preds_category=True)
+    maps = [torch.stack([s.semantic(), s.ids.long()], -1)[None] for s in (prediction, target)]
+    milliseconds = {
+        "torchmetrics PanopticQuality": 1000 * median(run(other, *maps), 3),
+        "PanopticQuality": 1000 * median(run(PanopticQuality(LABELS), prediction, target), 21),
+        "BoundaryPanopticQuality": 1000 * median(run(BoundaryPanopticQuality(LABELS), prediction, target), 11),
+        "BoundaryF1": 1000 * median(run(BoundaryF1(LABELS), prediction, target), 11),
+    }
+    figures: dict[str, Any] = {f"{name}, ms": value for name, value in milliseconds.items()}
+    ratio = milliseconds["torchmetrics PanopticQuality"] / milliseconds["PanopticQuality"]
+    figures["torchmetrics / PanopticQuality"] = ratio
+    show("update + compute, 1024x2048, 60 segments", figures.items())
+    return figures
+
+
+def boundary_f1(rng: np.random.Generator) -> dict[str, Any]:
+    """Boundary F1 of 19 classes at 1024x2048, beside a disk dilation and a distance transform for each class."""
+    maps = []
+    for numbers, infos in references.large_pair(rng, segments=80):
+        ids = np.zeros(numbers.shape, np.int32)
+        for i, info in enumerate(infos, start=1):
+            ids[numbers == info["id"]] = i
+        classes = torch.arange(len(infos)) % len(CITYSCAPES)
+        maps.append(Segments(torch.from_numpy(ids), classes, torch.zeros(len(infos), dtype=torch.bool)))
+    prediction, target = maps
+    c, radius = len(CITYSCAPES), int(np.ceil(0.0075 * np.hypot(*target.size)))
+    plain = [np.where(s.ids.numpy() > 0, s.semantic().numpy(), -1) for s in maps]
+
+    def ours() -> list[float]:
+        return F.boundary_f1(prediction, target, c, 0.0075)[0].tolist()
+
+    def by_distance() -> list[float]:
+        return references.boundary_f1(*plain, c, radius, references.distance_transform)
+
+    dilated = references.boundary_f1(*plain, c, radius, references.disk_dilation)
+    figures = {
+        "classes": int(sum(value == value for value in dilated)),
+        "radius, pixels": radius,
+        "mean over classes": float(np.nanmean(dilated)),
+        "largest difference to skimage's disk": float(np.nanmax(np.abs(np.subtract(ours(), dilated)))),
+        "ours, ms": 1000 * median(ours, 11),
+        "OpenCV distance transform by class, ms": 1000 * median(by_distance, 3),
+    }
+    figures["distance transform / ours"] = figures["OpenCV distance transform by class, ms"] / figures["ours, ms"]
+    show("boundary F1, 1024x2048", figures.items())
+    return figures
+
+
+def large_files(rng: np.random.Generator, folder: Path, count: int) -> tuple[Path, Path]:
+    """Files of pairs of 1024x2048."""
+    pairs = {i: references.large_pair(rng) for i in range(count)}
+    truth = references.write_maps(folder / "large", "truth", {i: true for i, (_, true) in pairs.items()})
+    return truth, references.write_maps(
+        folder / "large", "guess", {i: predicted for i, (predicted, _) in pairs.items()}
+    )
+
+
+def score(truth: Path, guess: Path, panopticapi: Any) -> dict[str, Any]:
+    """Scores files in parallel, boundary scores off unless said, beside panopticapi and hotcoco."""
+    from hotcoco.panoptic import PanopticEval
+
+    processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+    def ours(boundaries: bool, workers: int) -> Callable[[], float]:
+        def call() -> float:
+            settings = Settings(boundaries, 0.02)
+            pairs, evaluation = PredictionPairs(truth, guess), Evaluation(LABELS, settings)
+            for _, _, scores in score_pairs(pairs, settings, workers):
+                evaluation.add(scores)
+            return evaluation.scores()["pq"]
+
+        return call
+
+    def official() -> float:
+        folders = str(truth.with_suffix("")), str(guess.with_suffix(""))
+        with contextlib.redirect_stdout(io.StringIO()):
+            return panopticapi.pq_compute(str(truth), str(guess), *folders)["All"]["pq"]
+
+    def compiled() -> float:
+        evaluation = PanopticEval(truth, guess)
+        evaluation.evaluate()
+        return evaluation.results()["All"]["pq"]
+
+    pairs = PredictionPairs(truth, guess)
+    in_memory = [(pair.prediction, pair.target) for pair in pairs]
+
+    def without_files() -> None:
+        for prediction, target in in_memory:
+            score_image(prediction, target, LABELS, Settings(boundaries=False))
+
+    masks = hotcoco_masks(in_memory)
+    figures: dict[str, Any] = {"pairs": len(pairs), "processes": processes, "PQ": ours(False, processes)()}
+    seconds = {
+        "ours, s": median(ours(False, processes), 5),
+        "ours with boundary scores, s": median(ours(True, processes), 3),
+    }
+    if panopticapi is not None:
+        figures["PQ, panopticapi"] = official()
+        seconds["panopticapi, s"] = median(official, 3)
+    figures["PQ, hotcoco"] = compiled()
+    seconds |= {
+        "hotcoco, s": median(compiled, 5),
+        "ours from memory, one process, s": median(without_files, 3),
+        "hotcoco from masks in memory, s": median(lambda: PanopticEval(*masks).evaluate(), 3),
+    }
+    figures |= seconds
+    if panopticapi is not None:
+        figures["panopticapi / ours"] = seconds["panopticapi, s"] / seconds["ours, s"]
+    figures["hotcoco / ours"] = seconds["hotcoco, s"] / seconds["ours, s"]
+    show("score, 1024x2048 from PNG files", figures.items())
+    return figures
+
+
+def hotcoco_masks(pairs: list[tuple[Segments, Segments]]) -> tuple[Any, Any]:
+    """The same maps as data sets of run-length masks, which hotcoco takes without any PNG."""
+    from hotcoco import COCO, mask
+
+    sets = []
+    for side in (1, 0):
+        images, annotations = [], []
+        for i, pair in enumerate(pairs, start=1):
+            segments, (height, width) = pair[side], pair[side].size
+            images.append({"id": i, "height": height, "width": width, "file_name": f"{i}.png"})
+            for row, (c, crowd) in enumerate(zip(segments.classes.tolist(), segments.crowd.tolist(), strict=True)):
+                binary = np.asfortranarray((segments.ids == row + 1).numpy().astype(np.uint8))
+                code = mask.encode(binary)
+                if isinstance(code["counts"], bytes):
+                    code["counts"] = code["counts"].decode()
+                area = int(binary.sum())
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": i,
+                        "category_id": CATEGORIES[c]["id"],
+                        "iscrowd": int(crowd),
+                        "segmentation": code,
+                        "area": area,
+                        "bbox": [0, 0, width, height],
+                        "score": 1.0,
+                    }
+                )
+        sets.append(COCO({"images": images, "annotations": annotations, "categories": CATEGORIES}))
+    return sets[0], sets[1]
+
+
+def memory(truth: Path, guess: Path, images: int = 500) -> dict[str, Any]:
+    """Peak memory after some and after all images of an evaluation; the files are gone through again and again."""
+    settings = Settings(dilation_ratio=0.02)
+    pairs, evaluation = PredictionPairs(truth, guess), Evaluation(LABELS, settings)
+    figures: dict[str, Any] = {}
+    for i in range(images):
+        pair = pairs[i % len(pairs)]
+        evaluation.add(score_image(pair.prediction, pair.target, LABELS, settings))
+        if i + 1 in (50, images):
+            figures[f"peak after {i + 1} images, MB"] = peak_megabytes()
+    show("memory of one process, 1024x2048 with boundary scores", figures.items())
+    return figures
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has had resident."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def cuda(rng: np.random.Generator) -> dict[str, Any]:
+    """The same counts and scores on a GPU and under autocast, and their times."""
+    figures: dict[str, Any] = {}
+    same = True
+    settings = Settings(dilation_ratio=0.02)
+    for _ in range(20):
+        prediction, target = (as_segments(m) for m in references.random_pair(rng))
+        expected = flat(score_image(prediction, target, LABELS, settings))
+        with torch.autocast("cuda", dtype=torch.float16):
+            got = flat(score_image(prediction.to("cuda"), target.to("cuda"), LABELS, settings))
+        same = same and all(
+            torch.equal(a.nan_to_num(-1), b.cpu().nan_to_num(-1)) for a, b in zip(expected, got, strict=True)
+        )
+    figures["same as on the CPU, bit for bit, in 16-mixed"] = same
+    prediction, target = (as_segments(m).to("cuda") for m in references.large_pair(rng))
+    for metric in (PanopticQuality(LABELS), BoundaryPanopticQuality(LABELS), BoundaryF1(LABELS)):
+        metric = metric.to("cuda")
+
+        def call(metric: Any = metric) -> None:
+            metric.update(prediction, target)
+            torch.cuda.synchronize()
+
+        figures[f"{type(metric).__name__} update, ms"] = 1000 * median(call, 21)
+    show("CUDA, 1024x2048, 60 segments", figures.items())
+    return figures
+
+
+def flat(scores: Any) -> list[torch.Tensor]:
+    """The tensors of an image's scores."""
+    return [t for part in scores for t in (part if isinstance(part, tuple) else (part,))]
+
+
+def as_segments(panoptic_map: Map) -> Segments:
+    """A map as segments."""
+    numbers, infos = panoptic_map
+    ids = np.zeros(numbers.shape, np.int32)
+    for i, info in enumerate(infos, start=1):
+        ids[numbers == info["id"]] = i
+    return Segments(
+        torch.from_numpy(ids),
+        torch.tensor([LABELS.class_of_id[info["category_id"]] for info in infos], dtype=torch.int64),
+        torch.tensor([bool(info["iscrowd"]) for info in infos], dtype=torch.bool),
+    )
+
+
+def median(call: Callable[[], Any], repeats: int) -> float:
+    """Seconds that a call takes, after one that does not count."""
+    call()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def show(title: str, rows: Iterable[tuple[str, Any]]) -> None:
+    """Prints a part of the report."""
+    print(f"\n{title}")
+    for name, value in rows:
+        text = f"{value:.4g}" if isinstance(value, float) else str(value)
+        print(f"  {name:<48}{text:>24}", flush=True)
+
+
+if __name__ == "__main__":
+    cv2.setNumThreads(1)
+    main()
