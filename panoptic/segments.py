@@ -92,8 +92,8 @@ class Segments:
     def from_maps(
         cls,
         semantic: Int[Tensor, "H W"],
-        instances: Int[Tensor, "H W"],
-        crowd: Bool[Tensor, "H W"] | None = None,
+        instances: Int[Tensor, "_ _"],
+        crowd: Bool[Tensor, "_ _"] | None = None,
     ) -> Segments:
         """The segments of one image from what networks and other libraries hold: classes and instance numbers.
 

@@ -123,3 +123,19 @@ def test_moving_takes_every_tensor():
     moved = make([[1, 2]], [0, 1], crowd={2}, scores=[0.25, 0.5]).to("meta")
     assert {tensor.device.type for tensor in (moved.ids, moved.classes, moved.crowd, moved.scores)} == {"meta"}
     assert same(SMALL.to("cpu"), SMALL)
+
+
+def test_from_maps_of_classes_and_instances():
+    semantic = torch.tensor([[4, 4, 255, 2], [4, 4, 2, 2]])
+    instances = torch.tensor([[7, 9, 7, 0], [7, 9, 0, 5]])
+    crowd = torch.tensor([[False, True, True, False], [False, True, False, False]])
+    segments = Segments.from_maps(semantic, instances, crowd)
+    assert segments.ids.tolist() == [[3, 4, 0, 1], [3, 4, 1, 2]]
+    assert segments.ids.dtype == torch.int32
+    assert segments.classes.tolist() == [2, 2, 4, 4]
+    assert segments.crowd.tolist() == [False, False, False, True]
+    assert torch.equal(segments.semantic(), semantic)
+    empty = Segments.from_maps(torch.full((2, 3), 255), torch.zeros(2, 3, dtype=torch.int64))
+    assert (empty.ids.sum(), len(empty.classes)) == (0, 0)
+    with pytest.raises(ValueError, match=r"maps of one size, got \[2, 4\], \[2, 3\], \[2, 4\]"):
+        Segments.from_maps(semantic, torch.zeros(2, 3, dtype=torch.int64))

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from panoptic.data.images import find_images, output_names, read_image, read_stored
+from panoptic.data import images
+from panoptic.data.images import find_images, output_names, read_image, read_numbers, read_stored
 from panoptic.errors import InputError
 
 
@@ -179,3 +180,60 @@ def test_output_names():
     assert output_names(["a.jpg", "a.jpg", "a"]) == ["a_jpg", "a_jpg_2", "a"]
     assert output_names(["a_jpg.png", "a.jpg", "a.png"]) == ["a_jpg", "a_jpg_2", "a_png"]
     assert output_names([]) == []
+
+
+class TestNumbers:
+    """The numbers of a PNG with color, which two decoders read."""
+
+    COLOR = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    EXPECTED = COLOR.astype(np.uint32) @ np.array([1, 256, 65536], dtype=np.uint32)
+
+    def write(self, path, mode="RGB", **options):
+        Image.fromarray(self.COLOR).convert(mode).save(path, **options)
+        return path
+
+    @pytest.mark.parametrize("slow", [False, True])
+    @pytest.mark.parametrize("options", [{}, {"compress_level": 0}, {"optimize": True}])
+    def test_both_decoders_read_what_was_written(self, tmp_path, monkeypatch, slow, options):
+        path = self.write(tmp_path / "a.png", **options)
+        assert images._decode_fast(path) is not None
+        if slow:
+            monkeypatch.setattr(images, "_decode_fast", lambda path: None)
+        np.testing.assert_array_equal(read_numbers(path), self.EXPECTED)
+
+    def test_transparency_is_no_part_of_the_number(self, tmp_path):
+        rgba = np.concatenate([self.COLOR, np.random.default_rng(1).integers(0, 256, (37, 53, 1), dtype=np.uint8)], -1)
+        Image.fromarray(rgba).save(tmp_path / "a.png")
+        np.testing.assert_array_equal(read_numbers(tmp_path / "a.png"), self.EXPECTED)
+        self.write(tmp_path / "b.png", transparency=(1, 2, 3))
+        np.testing.assert_array_equal(read_numbers(tmp_path / "b.png"), self.EXPECTED)
+
+    @pytest.mark.parametrize("mode", ["L", "P", "1"])
+    def test_other_pixel_formats_are_refused(self, tmp_path, mode):
+        with pytest.raises(InputError, match=f"a.png: expected a PNG with 8-bit RGB, got an image of mode '{mode}'"):
+            read_numbers(self.write(tmp_path / "a.png", mode))
+
+    def test_a_damaged_file_is_never_read_as_something_else(self, tmp_path):
+        content = self.write(tmp_path / "a.png").read_bytes()
+        rng, refused = np.random.default_rng(2), 0
+        for i in range(150):
+            spoilt = bytearray(content)
+            if i % 3:
+                spoilt[rng.integers(len(spoilt))] ^= 1 << int(rng.integers(8))
+            else:
+                spoilt = spoilt[: rng.integers(len(spoilt) - 16)]
+            (tmp_path / "b.png").write_bytes(spoilt)
+            try:
+                numbers = read_numbers(tmp_path / "b.png")
+            except InputError:
+                refused += 1
+            else:
+                np.testing.assert_array_equal(numbers, self.EXPECTED)
+        assert refused > 100
+
+    def test_a_header_that_promises_too_much_allocates_nothing(self, tmp_path):
+        content = bytearray(self.write(tmp_path / "a.png").read_bytes())
+        content[16:24] = (1 << 30).to_bytes(4, "big") * 2
+        (tmp_path / "a.png").write_bytes(content)
+        with pytest.raises(InputError, match=r"a\.png: expected"):
+            read_numbers(tmp_path / "a.png")
