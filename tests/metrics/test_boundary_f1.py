@@ -296,3 +296,28 @@ def test_refuses_what_cannot_be_compared():
         BoundaryF1(LABELS).update(make("rr"), make("rrr"))
     with pytest.raises(ValueError, match="sizes: expected none with a single image"):
         BoundaryF1(LABELS).update(make("rr"), make("rr"), sizes=[(1, 2)])
+
+
+def test_identical_to_dilation_with_a_disk():
+    """19 classes at the tolerance of the benchmark's largest images, dilated class by class by scikit-image."""
+    morphology = pytest.importorskip("skimage.morphology")
+    rng = np.random.default_rng(0)
+    coarse = rng.permutation(np.arange(63) % 20 - 1).reshape(7, 9).repeat(48, 0).repeat(48, 1)
+    target, prediction = coarse, np.roll(coarse, (20, -21), (0, 1))
+    radius = 18
+    tolerance = radius / math.hypot(*target.shape) - 1e-9
+    inside, footprint = target >= 0, morphology.disk(radius)
+    expected = []
+    for c in range(19):
+        maps = []
+        for semantic in (prediction, target):
+            mask, contour = semantic == c, np.zeros_like(inside)
+            for dy, dx in ((0, 1), (1, 0), (1, 1)):
+                here, there = np.s_[: mask.shape[0] - dy, : mask.shape[1] - dx], np.s_[dy:, dx:]
+                contour[here] |= (mask[here] != mask[there]) & inside[here] & inside[there]
+            maps.append(contour)
+        reached = [morphology.dilation(contour, footprint) for contour in maps]
+        precision, recall = (maps[0] & reached[1]).sum() / maps[0].sum(), (maps[1] & reached[0]).sum() / maps[1].sum()
+        expected.append(2 * precision * recall / (precision + recall))
+    assert 0.1 < min(expected) < max(expected) < 0.95
+    assert scores(make(prediction), make(target), tolerance, 19) == pytest.approx(expected, rel=1e-12)
