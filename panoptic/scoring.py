@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import ctypes
+import gc
 import heapq
 import multiprocessing
 import os
-import pickle
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -20,6 +21,7 @@ from omegaconf import DictConfig
 from panoptic.data.coco_pairs import PredictionPairs
 from panoptic.errors import InputError, expect_at_least
 from panoptic.labels import LabelSpace
+from panoptic.metrics.functional import PanopticCounts
 from panoptic.metrics.per_image import ImageScores, Settings, image_row, score_image
 
 Scored = tuple[int | str, str, ImageScores]
@@ -62,10 +64,10 @@ def score_pairs(pairs: PredictionPairs, settings: Settings, workers: int | None 
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context(method), initializer=_start, initargs=(pairs, settings)
     )
-    chunk = max(1, min(8, len(pairs) // (4 * workers)))
+    chunk = max(1, min(8, len(pairs) // (16 * workers)))  # small, so that all end at about the same time
     try:
-        for scored in pool.map(_score_in_worker, range(len(pairs)), chunksize=chunk):
-            yield pickle.loads(scored)
+        for image_id, file_name, arrays in pool.map(_score_in_worker, range(len(pairs)), chunksize=chunk):
+            yield image_id, file_name, _scores_of(arrays)
     except BrokenProcessPool:
         raise InputError(
             f"workers={workers}: expected processes that live, one was killed; memory may not suffice for as many"
@@ -86,6 +88,7 @@ def _start(pairs: PredictionPairs, settings: Settings) -> None:
     global _work
     _work = pairs, settings
     torch.set_num_threads(1)
+    gc.freeze()  # what is there already stays, so that no collection touches, and thereby copies, the parent's memory
     _keep_freed_memory()
 
 
@@ -100,9 +103,28 @@ def _keep_freed_memory() -> None:
     mallopt(mmap_threshold, 32 << 20)  # the most that it takes
 
 
-def _score_in_worker(index: int) -> bytes:
-    # Bytes, since a tensor on its own would travel through a shared memory file for each.
-    return pickle.dumps(_score(*_work, index))
+def _score_in_worker(index: int) -> tuple[int | str, str, tuple]:
+    image_id, file_name, scores = _score(*_work, index)
+    return image_id, file_name, _arrays(scores)
+
+
+def _arrays(part: Any) -> Any:
+    """Nested tuples with arrays for tensors: each tensor would travel through a shared memory file of its own."""
+    if isinstance(part, torch.Tensor):
+        return part.numpy()
+    return tuple(map(_arrays, part)) if isinstance(part, tuple) else part
+
+
+def _scores_of(arrays: tuple) -> ImageScores:
+    """The inverse of :func:`_arrays`."""
+    quality, confusion, complexity, boundary_quality, boundary_f1 = arrays
+    return ImageScores(
+        PanopticCounts(*map(torch.from_numpy, quality)),
+        torch.from_numpy(confusion),
+        torch.from_numpy(complexity),
+        None if boundary_quality is None else PanopticCounts(*map(torch.from_numpy, boundary_quality)),
+        None if boundary_f1 is None else torch.from_numpy(boundary_f1),
+    )
 
 
 class RowWriter:

@@ -24,7 +24,7 @@ from panoptic.data.coco_json import (
     read_labels,
     some,
 )
-from panoptic.data.images import find_images, output_names, read_image, read_numbers
+from panoptic.data.images import find_images, output_names, read_image, read_words
 from panoptic.data.sample import Sample
 from panoptic.errors import InputError
 from panoptic.segments import Segments
@@ -147,22 +147,23 @@ def read_ids(png: Path, table: Int64[np.ndarray, " N"], panoptic_json: Path) -> 
     Raises:
         InputError: if the PNG cannot be read, or it has a number that the table lacks or the reverse.
     """
-    numbers = read_numbers(png)
-    flat = numbers.ravel()
+    words = read_words(png)
+    flat = words.ravel()
     # Neighbors mostly belong together, so that runs are few where pixels are many.
-    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
+    starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
+    numbers = flat[starts] & np.uint32(0xFFFFFF)
     order = np.argsort(table)
     known, rows = table[order], order + 1
     if 0 not in table:
-        known, rows = np.concatenate([[0], known]), np.concatenate([[0], rows])
-    place = np.searchsorted(known, flat[starts])
-    found = known[np.minimum(place, len(known) - 1)] == flat[starts]
+        known, rows = np.append(0, known), np.append(0, rows)
+    place = np.searchsorted(known, numbers)
+    found = known[np.minimum(place, len(known) - 1)] == numbers
     if not found.all():
-        strange = np.unique(flat[starts[~found]]).tolist()
+        strange = np.unique(numbers[~found]).tolist()
         raise InputError(f"{png}: expected the segment ids that {panoptic_json} lists, got others: {some(strange)}")
     there = np.bincount(place, minlength=len(known)) > 0
     absent = known[~there & (rows > 0)].tolist()
     if absent:
         raise InputError(f"{png}: expected each segment that {panoptic_json} lists, got no pixel of {some(absent)}")
     lengths = np.diff(starts, append=len(flat))
-    return np.repeat(rows[place].astype(np.int32), lengths).reshape(numbers.shape)
+    return np.repeat(rows[place].astype(np.int32), lengths).reshape(words.shape)

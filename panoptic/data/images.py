@@ -75,17 +75,23 @@ def read_numbers(path: str | os.PathLike) -> UInt32[np.ndarray, "H W"]:
     Raises:
         InputError: if the file is missing, damaged, or has another pixel format.
     """
+    return read_words(path) & np.uint32(0xFFFFFF)
+
+
+def read_words(path: str | os.PathLike) -> UInt32[np.ndarray, "H W"]:
+    """:func:`read_numbers` before the upper byte is cleared, for those who clear it where they look at it only.
+
+    Pixels have one number exactly if they have one word, unless the file has an alpha channel.
+    """
     color = _decode_fast(path)
     if color is not None:
         # Four bytes a pixel are a number as they lie there, but for the fourth.
-        numbers = cv2.cvtColor(color, cv2.COLOR_RGB2RGBA).view("<u4")[..., 0]
-        numbers &= np.uint32(0xFFFFFF)
-        return numbers
+        return cv2.cvtColor(color, cv2.COLOR_RGB2RGBA).view("<u4")[..., 0]
     with _opened(path) as image:
         if image.mode not in ("RGB", "RGBA"):
             raise InputError(f"{path}: expected a PNG with 8-bit RGB, got an image of mode {image.mode!r}")
         stored = image.tobytes("raw", "RGBX" if image.mode == "RGB" else "RGBA")  # Pillow holds four bytes for both
-        return np.frombuffer(stored, dtype="<u4").reshape(image.height, image.width) & np.uint32(0xFFFFFF)
+        return np.frombuffer(stored, dtype="<u4").reshape(image.height, image.width)
 
 
 def _decode_fast(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"] | None:

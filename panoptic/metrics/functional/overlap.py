@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int32, Int64
 from torch import Tensor
@@ -47,7 +48,7 @@ def as_batch(segments: Segments) -> Segments:
 def intersections(prediction: Segments, target: Segments) -> Int64[Tensor, "B T1 P1"]:
     """Number of pixels by (target id, predicted id) of each image of a batch; row and column 0 are void."""
     shape = (len(target.ids), target.classes.shape[-1] + 1, prediction.classes.shape[-1] + 1)
-    key = (_wide_enough(target.ids, shape) * shape[-1]).add_(prediction.ids)
+    key = torch.add(prediction.ids, _wide_enough(target.ids, shape), alpha=shape[-1])
     return _count(key, shape)
 
 
@@ -59,9 +60,9 @@ def boundary_intersections(
     The sums over both splits are the plain intersections, so that one pass serves mask and boundary scores.
     """
     shape = (len(target.ids), target.classes.shape[-1] + 1, 2, prediction.classes.shape[-1] + 1, 2)
-    key = (_wide_enough(target.ids, shape) * 2).add_(segment_boundaries(target.ids, dilation_ratio))
-    key.mul_(shape[3]).add_(prediction.ids).mul_(2).add_(segment_boundaries(prediction.ids, dilation_ratio))
-    return _count(key, shape)
+    true = torch.add(segment_boundaries(target.ids, dilation_ratio), _wide_enough(target.ids, shape), alpha=2)
+    predicted = torch.add(segment_boundaries(prediction.ids, dilation_ratio), prediction.ids, alpha=2)
+    return _count(torch.add(predicted, true, alpha=2 * shape[3]), shape)
 
 
 def boundary_width(size: tuple[int, int], dilation_ratio: float) -> int:
@@ -112,7 +113,19 @@ def _count(key: Tensor, shape: tuple[int, ...]) -> Tensor:
         key = key + torch.arange(images, device=key.device, dtype=key.dtype).view(-1, 1, 1) * bins
     key = key.flatten()
     if key.device.type == "cpu":
-        return torch.bincount(key, minlength=images * bins).view(shape)
+        return _count_runs(key, images * bins).view(shape)
     # Elsewhere bincount would wait for the largest key; the widths of the tables bound it.
     counts = key.new_zeros(images * bins, dtype=torch.int64)
     return counts.scatter_add_(0, key.long(), counts.new_ones(()).expand(len(key))).view(shape)
+
+
+def _count_runs(key: Tensor, bins: int) -> Int64[Tensor, " bins"]:
+    """``torch.bincount`` of maps, in which neighbors mostly share their key: by runs, in half the time."""
+    flat = key.numpy()
+    ends = np.flatnonzero(flat[1:] != flat[:-1])
+    if 4 * len(ends) > len(flat) or len(flat) == 0:  # noise
+        return torch.bincount(key, minlength=bins)
+    ends = np.append(ends, len(flat) - 1)
+    lengths = np.diff(ends, prepend=-1)
+    counts = np.bincount(flat[ends], weights=lengths, minlength=bins)  # in float64, which holds them exactly
+    return torch.from_numpy(counts.astype(np.int64))
