@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -73,6 +74,21 @@ def output_folder(path: str | Path) -> Path:
     if not os.access(folder, os.W_OK):
         raise InputError(f"output={folder}: expected a folder that can be written, and it cannot")
     return folder
+
+
+@contextmanager
+def made_folder(path: Path | None) -> Iterator[None]:
+    """:func:`output_folder` for a block: what was made for it and is still empty goes if the block fails."""
+    made = [] if path is None else [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        if path is not None:
+            output_folder(path)
+        yield
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):  # it was not made, or it is not empty
+                folder.rmdir()
+        raise
 
 
 def write_json(path: Path, content: object) -> None:

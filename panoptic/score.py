@@ -19,7 +19,7 @@ def score(config: DictConfig) -> None:
     from panoptic.data.coco_pairs import PredictionPairs
     from panoptic.metrics.display import SUMMARY, score_rows
     from panoptic.metrics.per_image import Evaluation
-    from panoptic.report import output_folder, print_table, progress, write_json
+    from panoptic.report import made_folder, print_table, progress, write_json
     from panoptic.scoring import RowWriter, Worst, score_pairs, scoring_settings
 
     if config.missing not in ("error", "count_as_empty"):
@@ -37,13 +37,10 @@ def score(config: DictConfig) -> None:
         print(f"{pairs.missing} of {len(pairs)} images have no prediction, and count as empty")
     if pairs.ignored:
         print(f"{pairs.ignored} predictions are for images that the ground truth lacks, and are left out")
-    rows_file = None
-    if output is not None:
-        output_folder(output.parent)
-        rows_file = output.with_name(f"{output.stem}_per_image.csv")
+    rows_file = None if output is None else output.with_name(f"{output.stem}_per_image.csv")
 
     evaluation, worst = Evaluation(pairs.labels, settings), Worst(config.worst)
-    with RowWriter(rows_file, pairs.labels) as rows:
+    with made_folder(None if output is None else output.parent), RowWriter(rows_file, pairs.labels) as rows:
         scored = score_pairs(pairs, settings, config.workers)
         for image_id, file_name, scores in progress(scored, "scoring images", len(pairs)):
             evaluation.add(scores)

@@ -15,7 +15,8 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from panoptic.config import OPEN, OPTIONS, TrainConfig
+from panoptic.config import OPEN, TrainConfig
+from panoptic.config_groups import OPTIONS
 from panoptic.errors import InputError
 
 

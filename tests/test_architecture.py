@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "panoptic"
 FORBIDDEN = {  # a room, and what it may not know
     "labels.py": ("panoptic", "torch", "lightning", "hydra"),
     "errors.py": ("panoptic", "torch", "lightning", "hydra"),
+    "config_groups.py": ("torch", "lightning", "panoptic.models", "panoptic.data", "panoptic.module"),
     "config.py": ("torch", "lightning", "panoptic.models", "panoptic.data", "panoptic.module"),
     "settings.py": ("torch", "lightning", "panoptic.models", "panoptic.data", "panoptic.module"),
     "cli.py": ("torch", "lightning", "panoptic.models", "panoptic.data", "panoptic.module"),
@@ -91,7 +92,9 @@ def test_only_the_network_sees_its_siblings() -> None:
     assert parts <= {file.stem for file in (PACKAGE / "models").glob("*.py")}
 
 
-@pytest.mark.parametrize("name", ["__init__", "cli", "config", "settings", "train", "evaluate", "predict", "score"])
+@pytest.mark.parametrize(
+    "name", ["__init__", "cli", "config", "config_groups", "settings", "train", "evaluate", "predict", "score"]
+)
 def test_commands_answer_before_torch_is_imported(name: str) -> None:
     slow = (
         "torch",

@@ -12,8 +12,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from panoptic import config as schema
-from panoptic.config import OPTIONS, register
+from panoptic import config_groups as schema
+from panoptic.config import register
+from panoptic.config_groups import OPTIONS
 from panoptic.data.datamodule import DataModule
 from panoptic.settings import config_path
 

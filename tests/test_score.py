@@ -311,7 +311,8 @@ def test_bad_input_gets_one_sentence_and_leaves_nothing(
         spoil()
     before = sorted(here.rglob("*"))
     keys = {argument.partition("=")[0] for argument in arguments}
-    defaults = [f"{key}={value}" for key, value in (("output", "result.json"), ("workers", workers)) if key not in keys]
+    given = {"output": "new/folder/result.json", "workers": workers}
+    defaults = [f"{key}={value}" for key, value in given.items() if key not in keys]
     with pytest.raises(SystemExit) as stop:
         run(*defaults, *arguments)
     shown = capsys.readouterr().err
