@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -25,7 +26,7 @@ def score(config: DictConfig) -> None:
     if config.missing not in ("error", "count_as_empty"):
         raise InputError(f"missing: expected error or count_as_empty, got {config.missing!r}")
     settings = scoring_settings(config)
-    output = _output(config.output)
+    output = _output(config.output, (config.ground_truth, config.predictions))
     pairs = PredictionPairs(
         config.ground_truth,
         config.predictions,
@@ -55,19 +56,20 @@ def score(config: DictConfig) -> None:
         print(f"results: {output}, {rows_file}")
 
 
-def _output(given: str | None) -> Path | None:
+def _output(given: str | None, inputs: Sequence[str]) -> Path | None:
     """The file to write.
 
     Raises:
-        InputError: if it is a folder, or its name does not end in .json.
+        InputError: if it is a folder or one of the inputs, or its name does not end in .json.
     """
     if given is None:
         return None
     path = Path(given).expanduser()
     if path.is_dir() or path.suffix.lower() != ".json":
-        raise InputError(
-            f"output={given}: expected the name of a .json file, got {'a folder' if path.is_dir() else 'another name'}"
-        )
+        came = "a folder" if path.is_dir() else "another name"
+        raise InputError(f"output={given}: expected the name of a .json file, got {came}")
+    if path.resolve() in [Path(name).expanduser().resolve() for name in inputs]:
+        raise InputError(f"output={given}: expected a file of its own, got one that is to be read")
     return path
 
 

@@ -297,6 +297,7 @@ BAD: dict[str, tuple[Any, tuple[str, ...], str]] = {  # what is wrong, other arg
     "NaN ratio": (None, ("tolerance=nan",), "tolerance: expected a share of the diagonal"),
     "output no JSON": (None, ("output=result.txt",), "output=result.txt: expected the name of a .json file"),
     "output a folder": (None, ("output=truth",), "output=truth: expected the name of a .json file, got a folder"),
+    "output an input": (None, ("output=./guess.json",), "output=./guess.json: expected a file of its own"),
     "output in a file": (None, ("output=truth.json/result.json",), "truth.json"),
 }
 
