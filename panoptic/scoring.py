@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import csv
-import ctypes
-import gc
 import heapq
-import multiprocessing
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,6 +18,7 @@ from panoptic.errors import InputError, expect_at_least
 from panoptic.labels import LabelSpace
 from panoptic.metrics.functional import PanopticCounts
 from panoptic.metrics.per_image import ImageScores, Settings, image_row, score_image
+from panoptic.parallel import in_processes
 
 Scored = tuple[int | str, str, ImageScores]
 """An image's id, the name of its file, and its scores."""
@@ -47,65 +43,20 @@ def score_pairs(pairs: PredictionPairs, settings: Settings, workers: int | None 
     Args:
         pairs: what to score.
         settings: how.
-        workers: processes; by default one for each processor that this one may use. 0 and 1 work in this process.
+        workers: see :func:`panoptic.parallel.in_processes`.
 
     Raises:
         InputError: if an image cannot be scored, or a process was killed.
     """
-    if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    expect_at_least(0, workers=workers)
-    workers = min(workers, len(pairs))
-    if workers <= 1:
-        for index in range(len(pairs)):
-            yield _score(pairs, settings, index)
-        return
-    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context(method), initializer=_start, initargs=(pairs, settings)
-    )
-    chunk = max(1, min(8, len(pairs) // (16 * workers)))  # small, so that all end at about the same time
-    try:
-        for image_id, file_name, arrays in pool.map(_score_in_worker, range(len(pairs)), chunksize=chunk):
-            yield image_id, file_name, _scores_of(arrays)
-    except BrokenProcessPool:
-        raise InputError(
-            f"workers={workers}: expected processes that live, one was killed; memory may not suffice for as many"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for image_id, file_name, arrays in in_processes(_score, (pairs, settings), len(pairs), workers):
+        yield image_id, file_name, _scores_of(arrays)
 
 
-def _score(pairs: PredictionPairs, settings: Settings, index: int) -> Scored:
+def _score(context: tuple[PredictionPairs, Settings], index: int) -> tuple[int | str, str, tuple]:
+    pairs, settings = context
     pair = pairs[index]
-    return pair.image_id, pair.file_name, score_image(pair.prediction, pair.target, pairs.labels, settings)
-
-
-_work: tuple[PredictionPairs, Settings]  # of a worker process
-
-
-def _start(pairs: PredictionPairs, settings: Settings) -> None:
-    global _work
-    _work = pairs, settings
-    torch.set_num_threads(1)
-    gc.freeze()  # what is there already stays, so that no collection touches, and thereby copies, the parent's memory
-    _keep_freed_memory()
-
-
-def _keep_freed_memory() -> None:
-    """Has glibc keep what is freed for the next image: maps made of fresh pages take twice as long to score."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # another C library, or none that can be asked
-        return
-    trim_threshold, mmap_threshold = -1, -3
-    mallopt(trim_threshold, 512 << 20)
-    mallopt(mmap_threshold, 32 << 20)  # the most that it takes
-
-
-def _score_in_worker(index: int) -> tuple[int | str, str, tuple]:
-    image_id, file_name, scores = _score(*_work, index)
-    return image_id, file_name, _arrays(scores)
+    scores = score_image(pair.prediction, pair.target, pairs.labels, settings)
+    return pair.image_id, pair.file_name, _arrays(scores)
 
 
 def _arrays(part: Any) -> Any:
