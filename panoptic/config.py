@@ -130,11 +130,39 @@ class ScoreConfig:
     workers: int | None = None
 
 
+@dataclass
+class ScenesConfig:
+    """``python -m panoptic.scenes``.
+
+    Attributes:
+        output: a new or empty folder.
+        format: ``cityscapes``, as its archives unzip, or ``coco_panoptic``.
+        scenes_seed: of the scenes.
+        height: of a scene in pixels.
+        width: of a scene in pixels.
+        train_size: number of training scenes; 0 leaves a split out.
+        val_size: number of validation scenes.
+        test_size: number of test scenes.
+        workers: processes; by default one for each processor.
+    """
+
+    output: str = MISSING
+    format: str = "cityscapes"
+    scenes_seed: int = 0
+    height: int = 512
+    width: int = 1024
+    train_size: int = 800
+    val_size: int = 150
+    test_size: int = 150
+    workers: int | None = None
+
+
 COMMANDS: dict[str, type] = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "score": ScoreConfig,
+    "scenes": ScenesConfig,
 }
 
 OPEN = ("trainer",)

@@ -79,7 +79,9 @@ class CocoPanopticSource:
             self.images = ImageList.parse(content, self.panoptic_json)
             if split != "test" or content.get("annotations"):
                 self._table = SegmentTable.parse(content, self.panoptic_json, self.labels, self.images.ids)
-                self.panoptic_dir = base / Path(panoptic_dir or self.panoptic_json.with_suffix("")).expanduser()
+                self.panoptic_dir = self.panoptic_json.with_suffix("")
+                if panoptic_dir is not None:
+                    self.panoptic_dir = base / Path(panoptic_dir).expanduser()
                 demand_folder(self.panoptic_dir, f"with the PNG files of {self.panoptic_json}")
         self._names = output_names(self.images.file_names)
 

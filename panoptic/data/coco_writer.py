@@ -72,32 +72,55 @@ class CocoPanopticWriter:
                 of another label space.
             InputError: if the file cannot be written.
         """
-        if not name or Path(name).name != name or name in self._annotations:
-            raise ValueError(f"name: expected one without folder that did not come before, got {name!r}")
-        if image_id is None:
-            image_id = int(name) if name.isdecimal() and int(name) not in self._images else name
-        if image_id in self._images:
-            raise ValueError(f"image_id: expected one that did not come before, got {image_id!r}")
+        self._check(name, image_id)
+        self.note(name, self.write_png(name, segments), image_id=image_id, file_name=file_name)
+
+    def write_png(self, name: str, segments: Segments) -> dict[str, Any]:
+        """The first half of :meth:`add`, which another process may do: writes the PNG.
+
+        Returns:
+            What :meth:`note` needs: the size of the image and its ``segments_info``.
+        """
         segments = segments.compact()
         if len(segments.classes) and int(segments.classes.max()) >= len(self.labels):
             raise ValueError(f"classes: expected 0..{len(self.labels) - 1}, got {int(segments.classes.max())}")
         numbers, segments = self._numbered(segments.to("cpu"))
         stored = np.concatenate([[0], numbers])[segments.ids.numpy()]
         pixels = np.stack([stored & 255, (stored >> 8) & 255, stored >> 16], axis=-1).astype(np.uint8)
-        png = f"{name}{self.suffix}.png"
+        png = self.panoptic_dir / f"{name}{self.suffix}.png"
         try:
             self.panoptic_json.unlink(missing_ok=True)
-            Image.fromarray(pixels).save(self.panoptic_dir / png)
+            Image.fromarray(pixels).save(png)
         except OSError as error:
-            raise InputError(f"{self.panoptic_dir / png}: expected to write it, got: {error}") from error
-        height, width = segments.size
+            raise InputError(f"{png}: expected to write it, got: {error}") from error
+        return {"size": segments.size, "segments_info": _segments_info(segments, numbers, self.labels)}
+
+    def note(
+        self,
+        name: str,
+        written: dict[str, Any],
+        *,
+        image_id: int | str | None = None,
+        file_name: str | None = None,
+    ) -> None:
+        """The second half of :meth:`add`: notes what :meth:`write_png` returned."""
+        self._check(name, image_id)
+        if image_id is None:
+            image_id = int(name) if name.isdecimal() and int(name) not in self._images else name
+        height, width = written["size"]
         file_name = file_name or f"{name}.png"
         self._images[image_id] = {"id": image_id, "file_name": file_name, "height": height, "width": width}
         self._annotations[name] = {
             "image_id": image_id,
-            "file_name": png,
-            "segments_info": _segments_info(segments, numbers, self.labels),
+            "file_name": f"{name}{self.suffix}.png",
+            "segments_info": written["segments_info"],
         }
+
+    def _check(self, name: str, image_id: int | str | None) -> None:
+        if not name or Path(name).name != name or name in self._annotations:
+            raise ValueError(f"name: expected one without folder that did not come before, got {name!r}")
+        if image_id is not None and image_id in self._images:
+            raise ValueError(f"image_id: expected one that did not come before, got {image_id!r}")
 
     def _numbered(self, segments: Segments) -> tuple[Int64[np.ndarray, " N"], Segments]:
         """The distinct numbers, and the segments with a row for each, in the order of their first."""
@@ -203,12 +226,21 @@ class CityscapesPanopticWriter(CocoPanopticWriter):
         Raises:
             ValueError: if a class has more than 1000 things, which this format cannot tell apart.
         """
-        label = np.array([category.id for category in self.labels.categories])[segments.classes.numpy()]
-        single = np.array(self.labels.is_thing)[segments.classes.numpy()] & ~segments.crowd.numpy()
-        numbers = label.astype(np.int64)
-        for category in np.unique(label[single]):
-            rows = np.flatnonzero(single & (label == category))
-            if len(rows) > 1000:
-                raise ValueError(f"segments: expected at most 1000 things of a class, got {len(rows)} of {category}")
-            numbers[rows] = category * 1000 + np.arange(len(rows))
-        return numbers
+        return cityscapes_numbers(segments, self.labels)
+
+
+def cityscapes_numbers(segments: Segments, labels: LabelSpace) -> Int64[np.ndarray, " N"]:
+    """Cityscapes' number of each segment: labelId x 1000 + its place among its class's things, or the labelId alone.
+
+    Raises:
+        ValueError: if a class has more than 1000 things, which cannot be told apart.
+    """
+    classes = segments.classes.numpy()
+    numbers = np.array([category.id for category in labels.categories], dtype=np.int64)[classes]
+    single = np.array(labels.is_thing)[classes] & ~segments.crowd.numpy()
+    for category in np.unique(numbers[single]):
+        rows = np.flatnonzero(single & (numbers == category))
+        if len(rows) > 1000:
+            raise ValueError(f"segments: expected at most 1000 things of a class, got {len(rows)} of {category}")
+        numbers[rows] = category * 1000 + np.arange(len(rows))
+    return numbers

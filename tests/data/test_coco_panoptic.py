@@ -386,3 +386,12 @@ class TestFixtures:
                 nuclei += int((classes == source.labels.names.index("nucleus")).sum())
                 backgrounds += int((classes == source.labels.names.index("background")).sum())
         assert (nuclei, backgrounds) == (1816, 64)
+
+
+def test_a_root_may_be_relative(tmp_path, monkeypatch):
+    with CocoPanopticWriter(tmp_path / "data", LABELS, name="panoptic_val") as writer:
+        writer.add("a", _segments([[1, 1, 0]], [1]))
+        _write_image(tmp_path / "data" / "val" / "a.png", 1, 3)
+    monkeypatch.chdir(tmp_path)
+    for root in ("data", "./data", "../" + tmp_path.name + "/data"):
+        assert CocoPanopticSource("val", root=root).read(0).segments.ids.tolist() == [[1, 1, 0]]

@@ -1,0 +1,108 @@
+"""Synthetic scenes as a data set on disk: in the layout of Cityscapes, or in COCO panoptic format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt16
+from PIL import Image
+
+from panoptic.data.coco_writer import CocoPanopticWriter, cityscapes_numbers
+from panoptic.data.synthetic import SPLITS, SyntheticSource
+from panoptic.errors import InputError
+from panoptic.labels import LabelSpace
+from panoptic.parallel import in_processes
+from panoptic.segments import Segments
+
+CITY = "synthetic"
+"""The city that all scenes are from, where a format wants one."""
+
+
+def write_cityscapes(root: Path, source: SyntheticSource, workers: int | None = None) -> Iterator[str]:
+    """Writes a split as Cityscapes' archives unzip: ``leftImg8bit/<split>/synthetic``, ``gtFine/<split>/synthetic``.
+
+    Each scene is an image with its ``instanceIds`` and ``labelIds``. The truth of the test split is written too.
+
+    Args:
+        root: folder to write to.
+        source: the scenes.
+        workers: see :func:`panoptic.parallel.in_processes`.
+
+    Yields:
+        The name of each scene.
+    """
+    images, truths = (root / kind / source.split / CITY for kind in ("leftImg8bit", "gtFine"))
+    for folder in (images, truths):
+        _make(folder)
+    yield from in_processes(_write_cityscapes, (images, truths, source), len(source), workers)
+
+
+def _write_cityscapes(context: tuple[Path, Path, SyntheticSource], index: int) -> str:
+    images, truths, source = context
+    sample = source.read(index)
+    name = f"{CITY}_{SPLITS.index(source.split):06d}_{index:06d}"
+    instances = instance_ids(sample.segments, source.labels)
+    labels = np.where(instances < 1000, instances, instances // 1000).astype(np.uint8)
+    _save(Image.fromarray(sample.image), images / f"{name}_leftImg8bit.png")
+    _save(Image.fromarray(instances), truths / f"{name}_gtFine_instanceIds.png")
+    _save(Image.fromarray(labels), truths / f"{name}_gtFine_labelIds.png")
+    return name
+
+
+def instance_ids(segments: Segments, labels: LabelSpace) -> UInt16[np.ndarray, "H W"]:
+    """The numbers of an ``instanceIds`` file: labelId x 1000 + number on things told apart, else labelId; 0 is void."""
+    return np.append(0, cityscapes_numbers(segments, labels)).astype(np.uint16)[segments.ids.numpy()]
+
+
+def write_coco_panoptic(root: Path, source: SyntheticSource, workers: int | None = None) -> Iterator[str]:
+    """Writes a split in COCO panoptic format: ``<split>/*.png``, ``panoptic_<split>/*.png``, ``panoptic_<split>.json``.
+
+    Args:
+        root: folder to write to.
+        source: the scenes.
+        workers: see :func:`panoptic.parallel.in_processes`.
+
+    Yields:
+        The name of each scene.
+    """
+    images = root / source.split
+    _make(images)
+    with CocoPanopticWriter(root, source.labels, name=f"panoptic_{source.split}") as writer:
+        context = images, writer, source
+        for index, (name, entry) in enumerate(in_processes(_write_coco, context, len(source), workers)):
+            writer.note(name, entry, image_id=index)
+            yield name
+
+
+def _write_coco(context: tuple[Path, CocoPanopticWriter, SyntheticSource], index: int) -> tuple[str, dict[str, Any]]:
+    images, writer, source = context
+    sample = source.read(index)
+    _save(Image.fromarray(sample.image), images / f"{sample.name}.png")
+    return sample.name, writer.write_png(sample.name, sample.segments)
+
+
+FORMATS: dict[str, Callable[..., Iterator[str]]] = {
+    "cityscapes": write_cityscapes,
+    "coco_panoptic": write_coco_panoptic,
+}
+"""What writes a split, by the name of its format."""
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: expected a folder that can be made, got: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{folder}: expected a folder that can be written to, and it cannot")
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    try:
+        image.save(path)
+    except OSError as error:
+        raise InputError(f"{path}: expected to write it, got: {error}") from None
