@@ -51,6 +51,11 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
             if is_multirun():
                 raise  # the sweep goes on, and ends with this error
             failures.append(error)  # Hydra would announce it in its own words
+        except OSError as error:
+            if is_multirun() or error.errno is None:
+                raise
+            what = error.filename or "a file"
+            failures.append(InputError(f"{what}: expected to read or write it, got: {error.strerror}"))
         finally:
             _remove_if_empty(run_dir())
 

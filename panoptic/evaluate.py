@@ -56,7 +56,9 @@ def evaluate(config: DictConfig) -> None:
     with ExitStack() as stack:
         rows = stack.enter_context(RowWriter(folder / "per_image.csv", labels))
         predictions = [stack.enter_context(w) for w in _writers(folder, labels, config.split, truth=False)]
-        truths = [stack.enter_context(w) for w in _writers(folder, labels, config.split, truth=True) if config.truth]
+        truths = (
+            [stack.enter_context(w) for w in _writers(folder, labels, config.split, truth=True)] if config.truth else []
+        )
         for batch in progress(loader, f"evaluating {config.split}, batches", len(loader)):
             predicted = predictor.predict_batch(batch).unstack(batch.sizes)
             target = [None] * len(predicted)

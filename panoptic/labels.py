@@ -94,7 +94,7 @@ class LabelSpace:
         ]
 
     @classmethod
-    def from_dicts(cls, categories: Iterable[Mapping[str, Any]]) -> LabelSpace:
+    def from_dicts(cls, categories: Iterable[Any]) -> LabelSpace:
         """The inverse of :meth:`to_dicts`; a category without a color gets one derived from its position.
 
         Raises:
@@ -102,12 +102,31 @@ class LabelSpace:
         """
         built = []
         for position, category in enumerate(categories):
+            if not isinstance(category, Mapping):
+                raise ValueError(
+                    f"category {position + 1}: expected an object with id, name and isthing, got {category!r}"
+                )
             lacking = [key for key in ("id", "name", "isthing") if key not in category]
             if lacking:
                 raise ValueError(f"category {dict(category)}: expected the key {lacking[0]!r}, which it lacks")
-            color = tuple(int(c) for c in category.get("color", default_color(position)))
-            built.append(Category(str(category["name"]), int(category["id"]), bool(category["isthing"]), color))
+            color = category.get("color", default_color(position))
+            for key, valid, expected in (
+                ("id", type(category["id"]) is int, "a whole number"),
+                ("name", isinstance(category["name"], str) and category["name"].isprintable(), "text"),
+                ("isthing", category["isthing"] in (0, 1) and not isinstance(category["isthing"], float), "0 or 1"),
+                ("color", _is_color(color), "three whole numbers in 0..255"),
+            ):
+                if not valid:
+                    raise ValueError(
+                        f"category {position + 1}: expected {key!r} to be {expected}, got {category[key]!r}"
+                    )
+            built.append(Category(category["name"], category["id"], bool(category["isthing"]), tuple(color)))
         return cls(tuple(built))
+
+
+def _is_color(color: Any) -> bool:
+    """Whether it is red, green and blue as they come in a JSON file."""
+    return isinstance(color, (list, tuple)) and len(color) == 3 and all(type(c) is int and 0 <= c <= 255 for c in color)
 
 
 def default_color(position: int) -> tuple[int, int, int]:

@@ -28,6 +28,9 @@ T = TypeVar("T")
 
 def print_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     """Prints a table: a row by name, a column by the names of its numbers."""
+    if not rows:
+        print(f"{title}: nothing to score")
+        return
     _console().print(rich_table(title, rows))
 
 
@@ -94,8 +97,13 @@ def made_folder(path: Path | None) -> Iterator[None]:
 def write_json(path: Path, content: object) -> None:
     """Writes a JSON file whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(part, path)
+    try:
+        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
 
 
 def _console() -> Console:

@@ -46,9 +46,9 @@ def score(config: DictConfig) -> None:
         for image_id, file_name, scores in progress(scored, "scoring images", len(pairs)):
             evaluation.add(scores)
             worst.add(rows.add(image_id, file_name, scores))
-    if output is not None:
-        given = {"ground_truth": str(pairs.truth_json), "predictions": str(pairs.prediction_json)}
-        write_json(output, given | {"without_prediction": pairs.missing} | evaluation.result())
+        if output is not None:  # while the rows are not in place yet, so that both appear or neither
+            given = {"ground_truth": str(pairs.truth_json), "predictions": str(pairs.prediction_json)}
+            write_json(output, given | {"without_prediction": pairs.missing} | evaluation.result())
     print_table(f"{len(pairs)} images", score_rows(evaluation.scores(), pairs.labels, SUMMARY))
     if config.worst:
         print_table(f"the {len(worst.rows())} images with the lowest PQ", worst.rows())

@@ -6,6 +6,7 @@ import csv
 import heapq
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -95,6 +96,8 @@ class RowWriter:
         self._part = None if path is None else path.with_name(f".{path.name}.{os.getpid()}")
 
     def __enter__(self) -> RowWriter:
+        if self.path is not None and self.path.is_dir():
+            raise InputError(f"{self.path}: expected a file to write rows to, got a folder")
         self._file = None if self._part is None else self._part.open("w", newline="", encoding="utf-8")
         self._csv: csv.DictWriter | None = None
         return self
@@ -112,11 +115,13 @@ class RowWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._file is None:
             return
-        self._file.close()
-        if kind is None and self._csv is not None:
-            os.replace(self._part, self.path)
-        else:
-            self._part.unlink(missing_ok=True)
+        try:
+            self._file.close()
+            if kind is None and self._csv is not None:
+                os.replace(self._part, self.path)
+        finally:
+            with suppress(OSError):
+                self._part.unlink(missing_ok=True)
 
 
 class Worst:
@@ -138,13 +143,14 @@ class Worst:
         self._seen += 1
         if self.count == 0 or row["pq"] is None:
             return
-        kept = {"image": row["file_name"]} | {name: row[name] for name in self.COLUMNS if row.get(name) is not None}
+        kept = {"image": f"{row['file_name']} (id {row['image_id']})"}
+        kept |= {name: row[name] for name in self.COLUMNS if row.get(name) is not None}
         # A heap gives its smallest first, so the best of the worst has the smallest key. Earlier images win ties.
         heapq.heappush(self._heap, (-row["pq"], -self._seen, kept))
         if len(self._heap) > self.count:
             heapq.heappop(self._heap)
 
     def rows(self) -> dict[str, dict[str, float]]:
-        """Their scores by file name, the worst first."""
+        """Their scores by file name and id, the worst first."""
         ordered = [kept for _, _, kept in sorted(self._heap, key=lambda entry: (-entry[0], -entry[1]))]
         return {str(kept["image"]): {name: kept[name] for name in kept if name != "image"} for kept in ordered}

@@ -91,26 +91,34 @@ class Segments:
     @classmethod
     def from_maps(
         cls,
-        semantic: Int[Tensor, "H W"],
-        instances: Int[Tensor, "_ _"],
-        crowd: Bool[Tensor, "_ _"] | None = None,
+        semantic: Tensor,
+        instances: Tensor,
+        crowd: Tensor | None = None,
     ) -> Segments:
         """The segments of one image from what networks and other libraries hold: classes and instance numbers.
 
         Pixels of one class and one instance number are a segment; the numbers themselves mean nothing.
 
         Args:
-            semantic: class of each pixel; :data:`VOID` where there is none.
+            semantic: class of each pixel ``[H W]``; :data:`VOID` where there is none.
             instances: number of each pixel's instance within its class; one number, such as 0, throughout stuff.
-            crowd: whether a pixel belongs to a crowd; by default none does.
+            crowd: whether a pixel ``[H W]`` belongs to a crowd; by default none does.
 
         Raises:
-            ValueError: if the maps differ in size.
+            ValueError: if the maps differ in size, are not two-dimensional or hold other than whole numbers, or a
+                class is negative.
         """
         crowd = torch.zeros_like(semantic, dtype=torch.bool) if crowd is None else crowd
         if not semantic.shape == instances.shape == crowd.shape:
             shapes = ", ".join(str(list(part.shape)) for part in (semantic, instances, crowd))
             raise ValueError(f"from_maps: expected maps of one size, got {shapes}")
+        if semantic.ndim != 2 or semantic.is_floating_point() or instances.is_floating_point():
+            kinds = f"{semantic.dtype} {list(semantic.shape)} and {instances.dtype} {list(instances.shape)}"
+            raise ValueError(f"from_maps: expected maps [H W] of whole numbers, got {kinds}")
+        if semantic.numel() and semantic.min() < 0:
+            raise ValueError(
+                f"from_maps: expected classes of at least 0, and {VOID} for void, got {int(semantic.min())}"
+            )
         void = semantic == VOID
         columns = torch.stack([semantic.long(), instances.long(), crowd.long()], -1)
         table, row = columns[~void].unique(dim=0, return_inverse=True)

@@ -140,6 +140,15 @@ def test_evaluate_scores_and_writes_predictions(trained: Path, tmp_path: Path, c
     written = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert (written["split"], written["images"]) == ("test", 2)
     assert 0 <= written["all"]["pq"] <= 1
+    written_names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert written_names == {
+        "cityscapes",
+        "overlays",
+        "per_image.csv",
+        "predictions",
+        "predictions.json",
+        "scores.json",
+    }
     assert sorted(p.name for p in (tmp_path / "out" / "overlays").iterdir()) == ["test_000000.png", "test_000001.png"]
     source = CocoPanopticSource(
         "test", image_dir="out/overlays", panoptic_dir="out/predictions", panoptic_json="out/predictions.json"

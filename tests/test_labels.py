@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -99,3 +100,25 @@ def test_cityscapes_has_its_nineteen_classes_in_the_order_of_train_ids():
     assert CITYSCAPES.names[11:] == ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
     assert CITYSCAPES.class_of_id[26] == 13  # labelId of a car to its trainId
     assert CITYSCAPES.categories[13].color == (0, 0, 142)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"id": 1.0}, "category 1: expected 'id' to be a whole number, got 1.0"),
+        ({"id": True}, "category 1: expected 'id' to be a whole number, got True"),
+        ({"id": None}, "expected 'id' to be a whole number, got None"),
+        ({"name": None}, "expected 'name' to be text, got None"),
+        ({"isthing": "0"}, "expected 'isthing' to be 0 or 1, got '0'"),
+        ({"isthing": 2}, "expected 'isthing' to be 0 or 1, got 2"),
+        ({"isthing": None}, "expected 'isthing' to be 0 or 1, got None"),
+        ({"color": "red"}, "expected 'color' to be three whole numbers in 0..255, got 'red'"),
+        ({"color": None}, "expected 'color' to be three whole numbers in 0..255, got None"),
+        ({"color": [1, 2, 256]}, "expected 'color' to be three whole numbers"),
+    ],
+)
+def test_categories_of_wrong_types_are_refused_and_never_converted(change, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        LabelSpace.from_dicts([{"id": 1, "name": "car", "isthing": 1} | change])
+    with pytest.raises(ValueError, match="category 1: expected an object with id, name and isthing, got 1"):
+        LabelSpace.from_dicts([1])

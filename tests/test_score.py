@@ -200,6 +200,50 @@ def test_real_truth_against_itself_is_perfect() -> None:
     assert result["all"]["pq"] == result["boundary_pq"]["all"]["pq"] == result["boundary_f1"] == 1.0
 
 
+def test_crowd_of_stuff_is_crowd_as_for_the_references() -> None:
+    def crowd(content: dict) -> None:
+        content["annotations"][0]["segments_info"][0]["iscrowd"] = 1
+
+    write("truth", TRUTH, crowd)
+    write("guess", GUESS)
+    run("output=result.json")
+    road = json.loads(Path("result.json").read_text())["per_class"]["road"]
+    assert (road["tp"], road["fn"], road["fp"]) == (1, 0, 0)
+
+
+def test_names_may_look_like_markup(capsys: pytest.CaptureFixture) -> None:
+    def rename(content: dict) -> None:
+        content["categories"] = [CATEGORIES[0] | {"name": "[/x]"}, *CATEGORIES[1:]]
+
+    write("truth", TRUTH, rename)
+    write("guess", GUESS, rename)
+    run("output=result.json", "worst=2")
+    shown = capsys.readouterr().out
+    assert "[/x]" in shown
+    assert "a.png (id a)" in shown
+
+
+def blocked() -> None:
+    Path("result_per_image.csv").mkdir()
+
+
+def text_for_isthing(content: dict) -> None:
+    content["categories"] = [CATEGORIES[0] | {"isthing": "0"}, *CATEGORIES[1:]]
+
+
+def no_file_name(content: dict) -> None:
+    content["annotations"][0]["file_name"] = ""
+
+
+def huge(content: dict) -> None:
+    content["annotations"][0]["segments_info"][0]["score"] = 10**400
+
+
+def other_ids() -> None:
+    write("truth", {1: TRUTH["a"]})
+    write("guess", {"1": GUESS["a"]})
+
+
 def doubled(content: dict) -> None:
     content["annotations"].append(content["annotations"][0])
 
@@ -289,6 +333,25 @@ BAD: dict[str, tuple[Any, tuple[str, ...], str]] = {  # what is wrong, other arg
     ),
     "text for a number": (lambda: write("guess", GUESS, text_for_a_number), (), "expected 'id' to be a whole number"),
     "truth with id 0": (lambda: write("truth", TRUTH | {"a": ([[0, 1]], {0: 7, 1: 7})}), (), "segment ids of 1 to"),
+    "rows in a folder": (blocked, ("output=result.json",), "result_per_image.csv: expected a file to write rows to"),
+    "text for isthing": (
+        lambda: write("truth", TRUTH, text_for_isthing),
+        (),
+        "truth.json: categories: category 1: expected",
+    ),
+    "no file name": (
+        lambda: write("guess", GUESS, no_file_name),
+        (),
+        "guess.json: annotations: image_id 'a': expected 'file",
+    ),
+    "huge score": (lambda: write("guess", GUESS, huge), (), "expected 'score' to be a number of some use"),
+    "ids of other types": (other_ids, ("missing=count_as_empty",), "got none for 1 (but for '1' and others)"),
+    "a name too long": (
+        None,
+        ("output=" + "x" * 300 + ".json",),
+        "expected to read or write it, got: File name too long",
+    ),
+    "folder for a file": (None, ("predictions_dir=guess.json",), "guess.json: expected a folder with the PNG files of"),
     "unknown choice": (None, ("missing=ignore",), "missing: expected error or count_as_empty, got 'ignore'"),
     "misspelt key": (None, ("wurst=3",), "'wurst'"),
     "negative": (None, ("worst=-1",), "worst: expected at least 0, got -1"),

@@ -139,3 +139,16 @@ def test_from_maps_of_classes_and_instances():
     assert (empty.ids.sum(), len(empty.classes)) == (0, 0)
     with pytest.raises(ValueError, match=r"maps of one size, got \[2, 4\], \[2, 3\], \[2, 4\]"):
         Segments.from_maps(semantic, torch.zeros(2, 3, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("semantic", "instances", "said"),
+    [
+        (torch.tensor([[0, -1]]), torch.tensor([[0, 0]]), "expected classes of at least 0, and 255 for void, got -1"),
+        (torch.tensor([[0.0, 1.0]]), torch.tensor([[0, 0]]), r"expected maps \[H W\] of whole numbers"),
+        (torch.tensor([[[0, 1]]]), torch.tensor([[[0, 0]]]), r"whole numbers, got torch.int64 \[1, 1, 2\]"),
+    ],
+)
+def test_maps_that_mean_nothing_are_refused(semantic, instances, said):
+    with pytest.raises(ValueError, match=said):
+        Segments.from_maps(semantic, instances)

@@ -60,7 +60,7 @@ class SegmentTable:
         starts: the first row of each image, and the number of all rows.
         ids: the number of each segment in its PNG.
         classes: the class of each segment.
-        crowd: whether it is a crowd; never true for stuff, whatever the file says.
+        crowd: whether it is a crowd; never true for stuff, whatever the file says, unless asked for.
         scores: its score; NaN where there is none.
     """
 
@@ -80,6 +80,7 @@ class SegmentTable:
         image_ids: list[int | str],
         *,
         lowest_id: int = 1,
+        stuff_crowd: bool = False,
     ) -> SegmentTable:
         """Reads ``annotations``.
 
@@ -90,6 +91,7 @@ class SegmentTable:
             image_ids: of the images that must have one each.
             lowest_id: of a segment. The official evaluators take pixels of 0 for void in the truth, and for a segment
                 in predictions that list one with this id.
+            stuff_crowd: whether a crowd of a stuff category is one, as for those evaluators.
 
         Raises:
             InputError: if it is not exactly one for each image, or one is invalid.
@@ -108,11 +110,14 @@ class SegmentTable:
         if bare:
             raise InputError(f"{where}: expected one for each of 'images', got none for {some(bare)}")
         ordered = [of_image[image_id] for image_id in image_ids]
-        tables = [_read_rows(entry, f"{where}: image_id {entry['image_id']!r}", labels, lowest_id) for entry in ordered]
+        tables = [
+            _read_rows(entry, f"{where}: image_id {entry['image_id']!r}", labels, lowest_id, stuff_crowd)
+            for entry in ordered
+        ]
         rows = [row for table in tables for row in table]
         ids, classes, crowd, scores = zip(*rows, strict=True) if rows else ((), (), (), ())
         return cls(
-            [_get(entry, "file_name", (str,), where) for entry in ordered],
+            [_file_name(entry, f"{where}: image_id {entry['image_id']!r}") for entry in ordered],
             np.cumsum([0, *(len(table) for table in tables)]),
             np.array(ids, dtype=np.int64),
             np.array(classes, dtype=np.int64),
@@ -127,7 +132,7 @@ class SegmentTable:
 
 
 def _read_rows(
-    annotation: dict[str, Any], where: str, labels: LabelSpace, lowest_id: int
+    annotation: dict[str, Any], where: str, labels: LabelSpace, lowest_id: int, stuff_crowd: bool
 ) -> list[tuple[int, int, bool, float]]:
     """Id, class, crowd and score of each segment of an image."""
     rows = []
@@ -139,8 +144,8 @@ def _read_rows(
         c = labels.class_of_id.get(category)
         if c is None:
             raise InputError(f"{where}: segment {segment}: expected a category_id of 'categories', got {category}")
-        crowd = bool(_get(info, "iscrowd", (int, bool), where, 0)) and labels.is_thing[c]
-        rows.append((segment, c, crowd, float(_get(info, "score", (int, float), where, float("nan")))))
+        crowd = bool(_get(info, "iscrowd", (int, bool), where, 0)) and (stuff_crowd or labels.is_thing[c])
+        rows.append((segment, c, crowd, _score(info, where)))
     doubled = _doubled(row[0] for row in rows)
     if doubled:
         raise InputError(f"{where}: expected distinct segment ids, got twice {some(doubled)}")
@@ -246,10 +251,10 @@ def load(path: Path) -> dict[str, Any]:
         InputError: if it is missing, or not a JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        content = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_refuse)
     except OSError as error:
         raise InputError(f"{path}: expected a JSON file, got none that can be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also for text that is no UTF-8
         raise InputError(f"{path}: expected JSON, got text that is not: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected an object with images, annotations and categories, got {_short(content)}")
@@ -263,7 +268,8 @@ def _refuse(constant: str) -> None:
 def demand_folder(path: Path, what: str) -> None:
     """Raises an InputError if the folder is not there."""
     if not path.is_dir():
-        raise InputError(f"{path}: expected a folder {what}, got a path that is not there")
+        got = "a file" if path.exists() else "a path that is not there"
+        raise InputError(f"{path}: expected a folder {what}, got {got}")
 
 
 def some(values: Iterable) -> str:
@@ -283,12 +289,29 @@ def _get(entry: Any, key: str, kinds: tuple[type, ...], where: str, default: Any
     value = entry.get(key, default) if isinstance(entry, dict) else None
     # Python's True is an int, JSON's true is no number.
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        words = " or ".join(_WORDS[kind] for kind in kinds if kind in _WORDS)
-        raise InputError(f"{where}: expected {key!r} to be {words}, got {_short(entry)}")
+        words = " or ".join(dict.fromkeys(_WORDS[kind] for kind in kinds if kind in _WORDS))
+        if not isinstance(entry, dict):
+            raise InputError(f"{where}: expected an object with {key!r}, got {_short(entry)}")
+        got = _short(entry[key]) if key in entry else f"none in {_short(entry)}"
+        raise InputError(f"{where}: expected {key!r} to be {words}, got {got}")
     return value
 
 
-_WORDS = {int: "a whole number", float: "a number", str: "text", list: "a list", bool: "true or false"}
+_WORDS = {int: "a whole number", float: "one with decimals", str: "text", list: "a list", bool: "true or false"}
+
+
+def _score(info: dict[str, Any], where: str) -> float:
+    score = _get(info, "score", (int, float), where, float("nan"))
+    if abs(score) > 1e30:
+        raise InputError(f"{where}: expected 'score' to be a number of some use, got {_short(score)}")
+    return float(score)
+
+
+def _file_name(entry: Any, where: str) -> str:
+    name = _get(entry, "file_name", (str,), where)
+    if not name or "\0" in name or not name.isprintable():
+        raise InputError(f"{where}: expected 'file_name' to name a file, got {name!r}")
+    return name
 
 
 def _doubled(values: Iterable) -> list:

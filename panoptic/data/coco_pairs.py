@@ -73,12 +73,12 @@ class PredictionPairs:
         if "images" in truth:
             images = ImageList.parse(truth, self.truth_json)
             self.image_ids, self.sizes = images.ids, images.sizes
-        self.truth = SegmentTable.parse(truth, self.truth_json, self.labels, self.image_ids)
+        self.truth = SegmentTable.parse(truth, self.truth_json, self.labels, self.image_ids, stuff_crowd=True)
 
         given = annotated_images(predicted, self.prediction_json) if predicted.get("annotations") != [] else []
         wanted, found = set(self.image_ids), set(given)
         missing = [image_id for image_id in self.image_ids if image_id not in found]
-        if missing and not count_as_empty:
+        if missing and (not count_as_empty or (given and not wanted & found)):
             raise InputError(
                 f"{self.prediction_json}: expected a prediction for each image of {self.truth_json}, got none for "
                 f"{some(missing)}{f' (but for {some(given[:1])} and others)' if given else ''}; "

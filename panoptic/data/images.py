@@ -87,7 +87,7 @@ def read_words(path: str | os.PathLike) -> UInt32[np.ndarray, "H W"]:
     if color is not None:
         # Four bytes a pixel are a number as they lie there, but for the fourth.
         return cv2.cvtColor(color, cv2.COLOR_RGB2RGBA).view("<u4")[..., 0]
-    with _opened(path) as image:
+    with _opened(path, whole=True) as image:
         if image.mode not in ("RGB", "RGBA"):
             raise InputError(f"{path}: expected a PNG with 8-bit RGB, got an image of mode {image.mode!r}")
         stored = image.tobytes("raw", "RGBX" if image.mode == "RGB" else "RGBA")  # Pillow holds four bytes for both
@@ -175,8 +175,11 @@ def output_names(paths: Sequence[str | os.PathLike]) -> list[str]:
 
 
 @contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
-    """The decoded image; any failure while it is in use, other than an InputError, becomes one that names the file."""
+def _opened(path: str | os.PathLike, whole: bool = False) -> Iterator[Image.Image]:
+    """The decoded image; any failure while it is in use, other than an InputError, becomes one that names the file.
+
+    With ``whole``, checksums are checked first: Pillow decodes some damaged files without a word.
+    """
     if not os.path.exists(path):
         raise InputError(f"{path}: expected an image, got a path that is not there")
     if os.path.isdir(path):
@@ -187,6 +190,9 @@ def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             # Large images and oddities in metadata: the pixels are all there, or else decoding fails below.
             warnings.simplefilter("ignore")
+            if whole:
+                with Image.open(path, formats=_FORMATS) as image:
+                    image.verify()
             with Image.open(path, formats=_FORMATS) as image:
                 image.load()
                 yield image

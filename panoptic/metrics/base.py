@@ -54,6 +54,16 @@ class SegmentsMetric(Metric):
         functional.check_pair(prediction, target, self.labels.num_classes)
         if sizes is not None and not target.is_batch:
             raise ValueError(f"sizes: expected none with a single image, got {sizes}")
+        if sizes is not None:
+            height, width = target.size
+            rows = [[int(side) for side in size] if hasattr(size, "__len__") else [] for size in sizes]
+            if len(rows) != len(target.ids) or any(
+                len(r) != 2 or not (0 < r[0] <= height and 0 < r[1] <= width) for r in rows
+            ):
+                raise ValueError(
+                    f"sizes: expected a height and a width of at most {height} x {width} for each of "
+                    f"{len(target.ids)} images, got {sizes}"
+                )
         if sizes is None or all(tuple(int(v) for v in size) == target.size for size in sizes):
             self._add(prediction, target)
             return

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -34,7 +35,10 @@ def score_rows(
     """The scores by row (all, things, stuff, each category) and column; what is missing or NaN is left out."""
     suffixes = [("all", ""), ("things", "_things"), ("stuff", "_stuff")]
     keys = {row: {c: f"{COLUMNS[c][0]}{suffix}" for c in columns} for row, suffix in suffixes}
-    keys |= {name: {c: f"{COLUMNS[c][1]}/{name}" for c in columns} for name in labels.names}
+    keys |= {
+        f"{name} (category)" if name in keys else name: {c: f"{COLUMNS[c][1]}/{name}" for c in columns}
+        for name in labels.names
+    }
     rows = {
         row: {column: float(scores[key]) for column, key in named.items() if key in scores}
         for row, named in keys.items()
@@ -45,13 +49,13 @@ def score_rows(
 
 def rich_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
     """A table with a row by name and a column by the name of each number."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     table.add_column("", no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right")
     for name, row in rows.items():
-        table.add_row(name, *(f"{row[c]:.4f}" if c in row else "" for c in columns))
+        table.add_row(escape(name), *(f"{row[c]:.4f}" if c in row else "" for c in columns))
     return table
 
 

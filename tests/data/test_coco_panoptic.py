@@ -193,7 +193,7 @@ INFO = ("annotations", 0, "segments_info")
         (_set(*INFO, 0, "category_id", value=True), "expected 'category_id' to be a whole number"),
         (_set(*INFO, 0, "id", value=0), "segment ids of 1 to 16777215, got 0"),
         (_set(*INFO, 0, "id", value=255), "distinct segment ids, got twice 255"),
-        (_append(*INFO, value=3), "expected 'id' to be a whole number, got 3"),
+        (_append(*INFO, value=3), "expected an object with 'id', got 3"),
     ],
 )
 def test_faults_in_the_json_file(dataset, content, change, message):

@@ -237,3 +237,10 @@ class TestNumbers:
         (tmp_path / "a.png").write_bytes(content)
         with pytest.raises(InputError, match=r"a\.png: expected"):
             read_numbers(tmp_path / "a.png")
+
+    def test_checksums_are_held_to(self, tmp_path):
+        content = bytearray(self.write(tmp_path / "a.png", compress_level=0).read_bytes())
+        content[len(content) // 2] ^= 1  # stored as it is, so that any decoder would read another number
+        (tmp_path / "a.png").write_bytes(content)
+        with pytest.raises(InputError, match=r"a\.png: expected an image that can be read"):
+            read_numbers(tmp_path / "a.png")

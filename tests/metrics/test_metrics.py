@@ -230,9 +230,44 @@ def test_segments_from_maps_are_scored_as_others() -> None:
         (lambda s: Segments(s.ids + 9, s.classes, s.crowd), r"prediction: expected ids in 0\.\.7 .* got 9\.\.16"),
         (lambda s: Segments(s.ids - 1, s.classes, s.crowd), r"prediction: expected ids in 0\.\.7 .* got -1\.\.6"),
         (lambda s: Segments(s.ids, s.classes + 9, s.crowd), "prediction: expected classes below 5, got"),
+        (
+            lambda s: Segments(s.ids, s.classes * 0 - 1, s.crowd),
+            "expected classes of at least 0 where there are pixels",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_refused(change, said: str) -> None:
     target = random_segments(np.random.default_rng(0))
     with pytest.raises(ValueError, match=said):
         check_pair(change(target), target, len(LABELS))
+
+
+@pytest.mark.parametrize("sizes", [[(24, 33)], [(24, 33)] * 3, [(24, 34)] * 2, [(0, 33)] * 2])
+def test_sizes_that_do_not_fit_the_batch_are_refused(sizes) -> None:
+    prediction, target = (Segments.stack([pair[side] for pair in random_pairs(2)]) for side in (0, 1))
+    with pytest.raises(
+        ValueError, match="sizes: expected a height and a width of at most 24 x 33 for each of 2 images"
+    ):
+        PanopticQuality(LABELS).update(prediction, target, sizes=sizes)
+
+
+def test_padding_rows_of_a_batch_are_no_fault() -> None:
+    few, many = random_segments(np.random.default_rng(0), rows=2), random_segments(np.random.default_rng(1), rows=9)
+    batch = Segments.stack([few, many])
+    assert (batch.classes == -1).any()
+    metric = PanopticQuality(LABELS)
+    metric.update(batch, batch)
+    assert metric.compute()["pq"] == 1.0
+
+
+def test_a_category_may_be_called_like_a_summary() -> None:
+    labels = LabelSpace(
+        tuple(Category(n, i, i == 0, (0, 0, 0)) for i, n in enumerate(("all", "[red]things[/]", "stuff")))
+    )
+    target = Segments(torch.tensor([[1, 2, 3, 3]], dtype=torch.int32), torch.tensor([0, 1, 2]), torch.zeros(3).bool())
+    prediction = Segments(torch.tensor([[1, 3, 3, 3]], dtype=torch.int32), target.classes, target.crowd)
+    metric = PanopticQuality(labels)
+    metric.update(prediction, target)
+    rows = {line.split("│")[1].strip(): line for line in metric.table().splitlines() if line.startswith("│")}
+    assert list(rows) == ["all", "things", "stuff", "all (category)", "[red]things[/]", "stuff (category)"]
+    assert "1.0000" in rows["all (category)"]

@@ -36,6 +36,9 @@ def check_pair(prediction: Segments, target: Segments, num_classes: int) -> None
                 raise ValueError(f"{name}: expected ids in 0..{rows} (rows of its table), got {low}..{high}")
         if classes.numel() and classes.max() >= num_classes:
             raise ValueError(f"{name}: expected classes below {num_classes}, got {classes.max()}; check the labels")
+        real = classes >= 0  # class -1 is for rows that pad a table at its end
+        if ids.numel() and not real.all() and (ids.flatten(-2).amax(-1) > real.sum(-1)).any():
+            raise ValueError(f"{name}: expected classes of at least 0 where there are pixels, got {classes.min()}")
 
 
 def as_batch(segments: Segments) -> Segments:
