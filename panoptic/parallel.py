@@ -70,7 +70,7 @@ def _work_on(index: int) -> Any:
 
 
 def _keep_freed_memory() -> None:
-    """Has glibc keep what is freed for the next image: maps made of fresh pages take twice as long to score."""
+    """Has glibc keep what is freed for the next image: fresh pages for every map would cost time."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another C library, or none that can be asked

@@ -123,7 +123,7 @@ def _count(key: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _count_runs(key: Tensor, bins: int) -> Int64[Tensor, " bins"]:
-    """``torch.bincount`` of maps, in which neighbors mostly share their key: by runs, in half the time."""
+    """``torch.bincount`` of maps, in which neighbors mostly share their key, and so by runs."""
     flat = key.numpy()
     ends = np.flatnonzero(flat[1:] != flat[:-1])
     if 4 * len(ends) > len(flat) or len(flat) == 0:  # noise
