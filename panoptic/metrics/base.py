@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -70,9 +71,9 @@ class SegmentsMetric(Metric):
         for pair in zip(prediction.unstack(sizes), target.unstack(sizes), strict=True):
             self._add(*pair)
 
+    @abstractmethod
     def _add(self, prediction: Segments, target: Segments) -> None:
         """Adds the counts of a pair whose images fill their maps."""
-        raise NotImplementedError
 
     def _add_state(self, name: str, values: Tensor) -> None:
         # Not in place: a module cast to half precision casts states too, and the sum restores float64.
