@@ -56,9 +56,7 @@ def evaluate(config: DictConfig) -> None:
     with ExitStack() as stack:
         rows = stack.enter_context(RowWriter(folder / "per_image.csv", labels))
         predictions = [stack.enter_context(w) for w in _writers(folder, labels, config.split, truth=False)]
-        truths = (
-            [stack.enter_context(w) for w in _writers(folder, labels, config.split, truth=True)] if config.truth else []
-        )
+        truths: list[CocoPanopticWriter] = []
         for batch in progress(loader, f"evaluating {config.split}, batches", len(loader)):
             predicted = predictor.predict_batch(batch).unstack(batch.sizes)
             target = [None] * len(predicted)
@@ -68,6 +66,8 @@ def evaluate(config: DictConfig) -> None:
                 image_id, (height, width) = source.image_ids[index], batch.sizes[i]
                 index += 1
                 if target[i] is not None:
+                    if config.truth and not truths:  # not before there is any
+                        truths = [stack.enter_context(w) for w in _writers(folder, labels, config.split, truth=True)]
                     scores = score_image(predicted[i], target[i], labels, settings)
                     evaluation.add(scores)
                     worst.add(rows.add(image_id, name, scores))

@@ -19,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from panoptic.cli import command
 from panoptic.data.batch import Batch
 from panoptic.data.coco_panoptic import CocoPanopticSource
+from panoptic.data.synthetic import SyntheticSource
 from panoptic.evaluate import evaluate
 from panoptic.labels import CITYSCAPES
 from panoptic.predict import predict
@@ -198,6 +199,16 @@ def test_the_official_evaluators_give_the_scores_of_evaluate(
     assert (len(lines), lines[1].split(",")[:2]) == (5, ["0", "test_000000"])
     strip = [line.split(",", 2)[2] for line in lines]
     assert strip == [line.split(",", 2)[2] for line in Path("coco_per_image.csv").read_text().splitlines()]
+
+
+def test_a_withheld_truth_is_neither_scored_nor_written(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    read = SyntheticSource.read
+    monkeypatch.setattr(SyntheticSource, "read", lambda self, index: replace(read(self, index), segments=None))
+    run("evaluate", f"checkpoint={trained}/checkpoints/last.ckpt", "truth=true", "output=out")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"cityscapes", "predictions", "predictions.json"}
+    assert "the truth of split test is withheld" in capsys.readouterr().out
 
 
 def test_evaluation_repeats_the_scores_of_training(trained: Path, tmp_path: Path) -> None:
