@@ -32,8 +32,7 @@ class BoundaryF1(SegmentsMetric):
 
     def __init__(self, labels: LabelSpace, tolerance: float = 0.0075, **kwargs) -> None:
         super().__init__(labels, **kwargs)
-        if not 0 <= tolerance < 1:
-            raise ValueError(f"tolerance: expected a share of the diagonal, at least 0 and below 1, got {tolerance}")
+        functional.check_shares(tolerance=tolerance)
         self.tolerance = tolerance
         self._setting_state(tolerance)
         self._class_state("score_sum", dtype=torch.float64)

@@ -76,11 +76,8 @@ class BoundaryPanopticQuality(PanopticQuality):
 
     def __init__(self, labels: LabelSpace, dilation_ratio: float | None = None, **kwargs) -> None:
         super().__init__(labels, **kwargs)
+        functional.check_shares(dilation_ratio)
         self.dilation_ratio = default_dilation_ratio(labels) if dilation_ratio is None else dilation_ratio
-        if not 0 < self.dilation_ratio < 1:
-            raise ValueError(
-                f"dilation_ratio: expected a share of the diagonal, above 0 and below 1, got {dilation_ratio}"
-            )
         self._setting_state(self.dilation_ratio)
 
     def _counts(self, prediction: Segments, target: Segments) -> functional.PanopticCounts:

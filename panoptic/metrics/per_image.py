@@ -36,13 +36,7 @@ class Settings:
     tolerance: float = 0.0075
 
     def __post_init__(self) -> None:
-        ratio = self.dilation_ratio
-        if ratio is not None and not 0 < ratio < 1:
-            raise ValueError(f"dilation_ratio: expected a share of the diagonal, above 0 and below 1, got {ratio}")
-        if not 0 <= self.tolerance < 1:
-            raise ValueError(
-                f"tolerance: expected a share of the diagonal, at least 0 and below 1, got {self.tolerance}"
-            )
+        functional.check_shares(self.dilation_ratio, self.tolerance)
 
     def ratio(self, labels: LabelSpace) -> float:
         """The dilation ratio, where none is set that of the label space."""

@@ -13,6 +13,7 @@ from panoptic.metrics.functional.overlap import (
     boundary_intersections,
     boundary_width,
     check_pair,
+    check_shares,
     intersections,
     segment_boundaries,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "boundary_panoptic_counts",
     "boundary_width",
     "check_pair",
+    "check_shares",
     "class_means",
     "class_values",
     "confusion",

@@ -41,6 +41,18 @@ def check_pair(prediction: Segments, target: Segments, num_classes: int) -> None
             raise ValueError(f"{name}: expected classes of at least 0 where there are pixels, got {classes.min()}")
 
 
+def check_shares(dilation_ratio: float | None = None, tolerance: float | None = None) -> None:
+    """Refuses shares of the diagonal that are out of range; ``None`` is not looked at.
+
+    Raises:
+        ValueError: if the ratio is not above 0 and below 1, or the tolerance not at least 0 and below 1.
+    """
+    if dilation_ratio is not None and not 0 < dilation_ratio < 1:
+        raise ValueError(f"dilation_ratio: expected a share of the diagonal, above 0 and below 1, got {dilation_ratio}")
+    if tolerance is not None and not 0 <= tolerance < 1:
+        raise ValueError(f"tolerance: expected a share of the diagonal, at least 0 and below 1, got {tolerance}")
+
+
 def as_batch(segments: Segments) -> Segments:
     """The same segments with a batch dimension."""
     if segments.is_batch:
