@@ -22,6 +22,7 @@ class DataConfig:
     scale: list[float] = MISSING
     appearance: float = MISSING
     workers: int = MISSING
+    epoch_size: int | None = None
 
 
 @dataclass
@@ -47,11 +48,24 @@ class CityscapesConfig(DataConfig):
 
 
 @dataclass
+class SplitPathsConfig:
+    """Where one split of a data set in COCO panoptic format is, other than where it is looked for; see
+    :class:`panoptic.data.coco_panoptic.CocoPanopticSource`."""
+
+    image_dir: str | None = None
+    panoptic_json: str | None = None
+    panoptic_dir: str | None = None
+
+
+@dataclass
 class CocoPanopticConfig(DataConfig):
     """See :class:`panoptic.data.datamodule.CocoPanopticData`."""
 
     _target_: str = "panoptic.data.datamodule.CocoPanopticData"
     root: str | None = None
+    train: SplitPathsConfig = field(default_factory=SplitPathsConfig)
+    val: SplitPathsConfig = field(default_factory=SplitPathsConfig)
+    test: SplitPathsConfig = field(default_factory=SplitPathsConfig)
 
 
 @dataclass

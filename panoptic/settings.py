@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, InstantiationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from panoptic.config import OPEN, TrainConfig
@@ -138,13 +138,21 @@ def _typed(config: dict[str, Any]) -> DictConfig:
         node: Any = config
         for part in group.split("/"):
             node = node[part]
-        option = next(o for o in options.values() if {f.name for f in dataclasses.fields(o)} == set(node))
+        option = next(o for o in options.values() if _fits(o, node))
         OmegaConf.update(schema, group.replace("/", "."), OmegaConf.structured(option))
     for key in OPEN:
         OmegaConf.set_struct(schema[key], False)
     merged = OmegaConf.merge(schema, config)
     OmegaConf.set_struct(merged, True)
     return merged
+
+
+def _fits(schema: type, node: dict[str, Any]) -> bool:
+    """Whether a node is of this schema; keys that are new since it was written have defaults."""
+    fields = dataclasses.fields(schema)
+    required = {f.name for f in fields if f.default == MISSING}
+    target = next(f.default for f in fields if f.name == "_target_")
+    return required <= set(node) <= {f.name for f in fields} and target in (MISSING, node.get("_target_"))
 
 
 def _replace_group(config: DictConfig, key: str, override: Override) -> None:

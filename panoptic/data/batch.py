@@ -82,7 +82,7 @@ class TrainingDataset(Dataset[Sample]):
         sample = self.source.read(key.index, key.strength)
         if sample.segments is None:
             raise InputError(f"{sample.name}: expected its truth, which training needs, and there is none")
-        seed = int(np.random.SeedSequence([key.seed, key.epoch, key.index]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([key.seed, key.visit, key.index]).generate_state(1)[0])
         image, segments = augment(
             sample.image,
             sample.segments,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import torch
@@ -32,6 +32,7 @@ class DataModule(LightningDataModule, ABC):
         scale: least and greatest factor by which training images are resized, at full strength.
         appearance: how likely and strong changes of color, blur, noise and weather are at full strength, 0..1.
         workers: processes that read ahead; 0 reads in the training process.
+        epoch_size: training samples in an epoch, whatever the number of images; ``None`` takes each image once.
         seed: of the order and the augmentation.
 
     Attributes:
@@ -51,11 +52,14 @@ class DataModule(LightningDataModule, ABC):
         scale: Sequence[float],
         appearance: float = 1.0,
         workers: int = 0,
+        epoch_size: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         expect_at_least(1, data__batch_size=batch_size)
         expect_at_least(0, data__workers=workers)
+        if epoch_size is not None:
+            expect_at_least(1, data__epoch_size=epoch_size)
         if len(crop) != 2 or min(crop) < 32:
             raise InputError(f"data.crop: expected a height and a width of at least 32, got {list(crop)}")
         if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
@@ -67,6 +71,7 @@ class DataModule(LightningDataModule, ABC):
         self.scale = (scale[0], scale[1])
         self.appearance = appearance
         self.workers = workers
+        self.epoch_size = epoch_size
         self.seed = seed
         self.strength: Callable[[int], float] = lambda epoch: 1.0
         self.first_epoch = 0
@@ -95,7 +100,8 @@ class DataModule(LightningDataModule, ABC):
         rank, world, epoch = 0, 1, 0
         if self.trainer is not None:
             rank, world, epoch = self.trainer.global_rank, self.trainer.world_size, self.trainer.current_epoch
-        sampler = KeySampler(len(self.train_source), seed=self.seed, strength=self.strength, rank=rank, world=world)
+        share = {"epoch_size": self.epoch_size, "rank": rank, "world": world}
+        sampler = KeySampler(len(self.train_source), seed=self.seed, strength=self.strength, **share)
         # Lightning sets the epoch too, but after workers have begun to read, and it asks for this loader before it has
         # restored how far a resumed run has come.
         sampler.set_epoch(max(epoch, self.first_epoch))
@@ -190,15 +196,34 @@ class CocoPanopticData(DataModule):
 
     Args:
         root: the folder with the images, the PNGs and the JSON files.
+        train: ``image_dir``, ``panoptic_json`` and ``panoptic_dir`` of the split, where they are not below the root, or
+            not where they are looked for. The first two are enough without a root.
+        val: the same.
+        test: the same.
         loading: of :class:`DataModule`.
     """
 
-    def __init__(self, root: str | None, **loading) -> None:
+    def __init__(
+        self,
+        root: str | None,
+        train: Mapping[str, str | None] | None = None,
+        val: Mapping[str, str | None] | None = None,
+        test: Mapping[str, str | None] | None = None,
+        **loading,
+    ) -> None:
         super().__init__(**loading)
         self.root = root
+        self.paths = {"train": train or {}, "val": val or {}, "test": test or {}}
 
     def source(self, split: str) -> CocoPanopticSource:
-        return CocoPanopticSource(split, root=self.root)
+        paths = self.paths[split]
+        for key in ("panoptic_json", "image_dir"):
+            if self.root is None and paths.get(key) is None:
+                raise InputError(
+                    f"data.{split}.{key}: expected a path, or data.root=FOLDER for the whole data set in COCO panoptic "
+                    "format, got neither. data=synthetic needs no files"
+                )
+        return CocoPanopticSource(split, root=self.root, **paths)
 
 
 def _one_thread(worker: int) -> None:

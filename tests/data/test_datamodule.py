@@ -88,7 +88,7 @@ class TestTraining:
     def test_every_part_of_the_key_counts(self):
         dataset = TrainingDataset(synthetic().train_source, (32, 64), (0.5, 2.0))
         key = SampleKey(0, 0, 3, 1.0)
-        others = [key._replace(**change) for change in ({"seed": 1}, {"epoch": 1}, {"index": 4}, {"strength": 0.5})]
+        others = [key._replace(**change) for change in ({"seed": 1}, {"visit": 1}, {"index": 4}, {"strength": 0.5})]
         images = [dataset[k].image.tobytes() for k in (key, *others)]
         assert len(set(images)) == 5
         assert dataset[key].image.tobytes() == images[0]
@@ -114,11 +114,16 @@ class TestTraining:
         whole.trainer = Mock(spec=Trainer, global_rank=0, world_size=1, current_epoch=epoch)
         together = [name for batch in whole.train_dataloader() for name in batch.names]
         assert names == [together[0::2], together[1::2]]
-        assert {key.epoch for key in whole.train_dataloader().sampler} == {epoch}
+        assert {key.visit for key in whole.train_dataloader().sampler} == {epoch}
 
     def test_what_does_not_fill_a_batch_is_left_out_but_never_everything(self):
         assert [len(b.names) for b in synthetic(batch_size=5).train_dataloader()] == [5, 5]
         assert [len(b.names) for b in synthetic(batch_size=50).train_dataloader()] == [12]
+
+    @pytest.mark.parametrize(("epoch_size", "steps"), [(30, 10), (6, 2), (2, 1)])
+    def test_an_epoch_may_have_any_size(self, epoch_size, steps):
+        loader = synthetic(epoch_size=epoch_size).train_dataloader()
+        assert len(list(loader)) == len(loader) == steps
 
     def test_neither_reads_nor_moves_the_global_random_state(self, alone):
         with torch.random.fork_rng(devices=[]):
@@ -222,6 +227,7 @@ def test_training_samples_are_augmented_samples_of_the_source():
     [
         ({"batch_size": 0}, "data.batch_size: expected at least 1, got 0"),
         ({"workers": -1}, "data.workers: expected at least 0, got -1"),
+        ({"epoch_size": 0}, "data.epoch_size: expected at least 1, got 0"),
         ({"crop": [32]}, r"data.crop: expected a height and a width of at least 32, got \[32\]"),
         ({"crop": [31, 64]}, r"data.crop: expected a height and a width of at least 32, got \[31, 64\]"),
         ({"scale": [2.0, 0.5]}, r"data.scale: expected two rising positive factors, got \[2.0, 0.5\]"),
