@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 from pathlib import Path
 
@@ -76,6 +77,23 @@ def test_cityscapes_own_tools_accept_it() -> None:
     truth = "panoptic/cityscapes_panoptic_val"
     result = evaluation.evaluatePanoptic(f"{truth}.json", truth, f"{truth}.json", truth, "result.json")
     assert result["All"]["pq"] == 1.0
+
+
+@pytest.mark.parametrize("train_ids", [False, True])
+@pytest.mark.parametrize("folder", ["gtFine", "gtFine_panoptic", "."])
+def test_the_panoptic_version_of_the_truth_reads_as_the_same_segments(folder: str, train_ids: bool) -> None:
+    conversion = pytest.importorskip("cityscapesscripts.preparation.createPanopticImgs")
+    run("format=cityscapes", "workers=1")
+    root = Path("data set")
+    (root / folder).mkdir(exist_ok=True)
+    conversion.convert2panoptic(str(root / "gtFine"), str(root / folder), train_ids, ["train", "val"])
+    for png in root.rglob("*Ids.png"):
+        png.unlink()
+    for split in ("train", "val"):
+        source = pickle.loads(pickle.dumps(CityscapesSource(split, root=root)))
+        for i, sample in enumerate(painted(split)):
+            assert source.read(i).name == f"synthetic_{('train', 'val').index(split):06d}_{i:06d}"
+            same(source.read(i), sample)
 
 
 BAD = {

@@ -3,16 +3,22 @@
 ``leftImg8bit/<split>/<city>/*_leftImg8bit.png`` holds the images and ``gtFine/<split>/<city>/*_gtFine_instanceIds.png``
 the truth: a pixel is ``labelId * 1000 + number`` on things told apart and ``labelId`` elsewhere, on things too, where
 that means a group that was not told apart. The labels that the benchmark does not evaluate become void.
+
+Where only the panoptic version of the truth is there, that is read: ``cityscapes_panoptic_<split>.json`` and the folder
+of that name with PNG files, in ``gtFine``, ``gtFine_panoptic`` or the root, as ``csCreatePanopticImgs`` writes them,
+with either kind of ids.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from panoptic.data.coco_panoptic import CocoPanopticSource
 from panoptic.data.images import read_image, read_stored
 from panoptic.data.sample import Sample
 from panoptic.errors import InputError
@@ -21,6 +27,11 @@ from panoptic.segments import Segments
 
 _IMAGE = "_leftImg8bit.png"
 _TRUTH = "_gtFine_instanceIds.png"
+_PANOPTIC = tuple(
+    f"{folder}cityscapes_panoptic_{{split}}{ids}.json"
+    for folder in ("gtFine/", "gtFine_panoptic/", "")
+    for ids in ("", "_trainId")
+)
 
 
 class CityscapesSource:
@@ -52,13 +63,21 @@ class CityscapesSource:
         truths = Path(root).expanduser() / "gtFine" / split
         self.truths = [truths / p.parent.name / f"{_stem(p)}{_TRUTH}" for p in self.images]
         there = {os.path.join(folder, name) for folder, _, names in os.walk(truths) for name in names}
-        missing = [p for p in self.truths if str(p) not in there]
-        if missing and not self.withheld:
-            raise InputError(
-                f"{missing[0]}: expected the annotation of {self.images[self.truths.index(missing[0])].name}, got a "
-                f"path that is not there ({len(missing)} of {len(self.images)} are missing). {_LAYOUT}"
-            )
         self._there = [str(p) in there for p in self.truths]
+        self._panoptic = None if any(self._there) else _find_panoptic(Path(root).expanduser(), split)
+        if self._panoptic is not None:
+            self._class_of = torch.tensor(_matching_classes(self._panoptic), dtype=torch.int64)
+            rows = {image_id: row for row, image_id in enumerate(self._panoptic.image_ids)}
+            self._rows = [rows.get(_stem(p)) for p in self.images]
+            self._there = [row is not None for row in self._rows]
+        missing = self._there.count(False)
+        if missing and not self.withheld:
+            first = self._there.index(False)
+            where = self.truths[first] if self._panoptic is None else self._panoptic.panoptic_json
+            raise InputError(
+                f"{where}: expected the annotation of {self.images[first].name}, got none "
+                f"({missing} of {len(self.images)} are missing). {_LAYOUT}"
+            )
 
     def __len__(self) -> int:
         """Number of images."""
@@ -78,9 +97,9 @@ class CityscapesSource:
         image = read_image(self.images[index])
         segments = self.read_segments(index)
         if segments is not None and tuple(segments.size) != image.shape[:2]:
+            truth = self.truths[index] if self._panoptic is None else self._panoptic.png(self._rows[index])
             raise InputError(
-                f"{self.truths[index]}: expected the height and width of its image, {image.shape[:2]}, "
-                f"got {tuple(segments.size)}"
+                f"{truth}: expected the height and width of its image, {image.shape[:2]}, got {tuple(segments.size)}"
             )
         return Sample(image, segments, _stem(self.images[index]))
 
@@ -92,6 +111,9 @@ class CityscapesSource:
         """
         if not self._there[index]:
             return None
+        if self._panoptic is not None:
+            segments = self._panoptic.read_segments(self._rows[index])
+            return segments and replace(segments, classes=self._class_of[segments.classes], scores=None)
         # "I" holds 16 bits in 32, as older releases of Pillow read them.
         stored = read_stored(self.truths[index], ("I;16", "I;16B", "I", "L"), "a PNG with one channel of 16 bits")
         segments = segments_from_instance_ids(stored)
@@ -121,12 +143,37 @@ def segments_from_instance_ids(stored: np.ndarray) -> Segments:
     )
 
 
+def _find_panoptic(root: Path, split: str) -> CocoPanopticSource | None:
+    """The panoptic version of a split's truth, where it is there."""
+    candidates = (root / pattern.format(split=split) for pattern in _PANOPTIC)
+    found = next((path for path in candidates if path.is_file()), None)
+    return None if found is None else CocoPanopticSource(split, panoptic_json=found)
+
+
+def _matching_classes(source: CocoPanopticSource) -> list[int]:
+    """The class here of each class there: the two kinds of ids have the names in common.
+
+    Raises:
+        InputError: if they are not the evaluated classes.
+    """
+    here = {(c.name, c.isthing): i for i, c in enumerate(CITYSCAPES.categories)}
+    there = [(c.name, c.isthing) for c in source.labels.categories]
+    if set(there) != set(here):
+        strange = sorted({name for name, _ in set(here) ^ set(there)})
+        raise InputError(
+            f"{source.panoptic_json}: expected the {len(here)} categories that Cityscapes evaluates, got others, or "
+            f"other things: {', '.join(strange)}; data=coco_panoptic reads any categories"
+        )
+    return [here[category] for category in there]
+
+
 def _stem(image: Path) -> str:
     return image.name.removesuffix(_IMAGE)
 
 
 _LAYOUT = (
     "data=cityscapes expects the archives leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip unzipped in "
-    f"data.root: leftImg8bit/<split>/<city>/*{_IMAGE} and gtFine/<split>/<city>/*{_TRUTH}. "
+    f"data.root: leftImg8bit/<split>/<city>/*{_IMAGE} and gtFine/<split>/<city>/*{_TRUTH} "
+    "(or gtFine/cityscapes_panoptic_<split>.json with its PNG files). "
     "data=synthetic needs no files"
 )

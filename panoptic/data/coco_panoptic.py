@@ -106,10 +106,10 @@ class CocoPanopticSource:
         image = read_image(path)
         self._check_size(path, image.shape[:2], index)
         segments = self.read_segments(index)
-        if segments is not None and tuple(segments.size) != image.shape[:2]:
-            png = self.panoptic_dir / self._table.file_names[index]
+        size = image.shape[:2] if segments is None else tuple(segments.size)
+        if size != image.shape[:2]:
             raise InputError(
-                f"{png}: expected the height and width of {path}, {image.shape[:2]}, got {tuple(segments.size)}"
+                f"{self.png(index)}: expected the height and width of {path}, {image.shape[:2]}, got {size}"
             )
         return Sample(image, segments, self._names[index])
 
@@ -121,7 +121,7 @@ class CocoPanopticSource:
         """
         if self._table is None:
             return None
-        path = self.panoptic_dir / self._table.file_names[index]
+        path = self.png(index)
         ids, classes, crowd, scores = self._table.rows(index)
         rows = read_ids(path, ids, self.panoptic_json)
         self._check_size(path, rows.shape, index)
@@ -131,6 +131,10 @@ class CocoPanopticSource:
             torch.from_numpy(crowd),
             torch.from_numpy(scores) if len(scores) and not np.isnan(scores).any() else None,
         )
+
+    def png(self, index: int) -> Path:
+        """The file with the segments of the image at ``index``; only where the truth is not withheld."""
+        return self.panoptic_dir / self._table.file_names[index]
 
     def _check_size(self, path: Path, size: tuple[int, ...], index: int) -> None:
         expected = self.images.sizes[index]

@@ -1,5 +1,6 @@
 """Cityscapes: small files in its layout, its label table, and a real photo."""
 
+import json
 import pickle
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from PIL import Image
 
 from panoptic.data.cityscapes import CityscapesSource, segments_from_instance_ids
 from panoptic.errors import InputError
-from panoptic.labels import CITYSCAPES
+from panoptic.labels import CITYSCAPES, LabelSpace
 
 FIXTURES = Path(__file__).parents[2].parent / "shared" / "fixtures"
 
@@ -105,6 +106,56 @@ def test_damaged_truth(tmp_path):
     Image.new("RGB", (2, 3)).save(truth)
     with pytest.raises(InputError, match=rf"{truth.name}: expected a PNG with one channel of 16 bits"):
         source.read(0)
+
+
+def _write_panoptic(root, names, labels=CITYSCAPES, size=(2, 3)):
+    """Writes the panoptic version: each image is one segment of the first category."""
+    folder = root / "gtFine" / "cityscapes_panoptic_val"
+    folder.mkdir(parents=True)
+    for name in names:
+        Image.fromarray(np.full((*size, 3), (1, 0, 0), np.uint8)).save(folder / f"{name}_gtFine_panoptic.png")
+    first = labels.categories[0].id
+    content = {
+        "images": [{"id": name, "file_name": f"{name}_gtFine_leftImg8bit.png"} for name in names],
+        "annotations": [
+            {
+                "image_id": name,
+                "file_name": f"{name}_gtFine_panoptic.png",
+                "segments_info": [{"id": 1, "category_id": first}],
+            }
+            for name in names
+        ],
+        "categories": labels.to_dicts(),
+    }
+    folder.with_suffix(".json").write_text(json.dumps(content))
+
+
+def test_panoptic_truth_is_for_where_there_is_no_other(tmp_path):
+    for name in ("ulm_000000_000019", "ulm_000001_000019"):
+        _write(tmp_path, "val", name, size=(2, 3))
+    _write_panoptic(tmp_path, ["ulm_000001_000019", "ulm_000000_000019"])
+    source = CityscapesSource("val", root=tmp_path)
+    assert [source.read(i).segments.classes.tolist() for i in range(2)] == [[0], [0]]
+    for name in ("ulm_000000_000019", "ulm_000001_000019"):
+        _write(tmp_path, "val", name, np.full((2, 3), 23))
+    assert CityscapesSource("val", root=tmp_path).read(0).segments.classes.tolist() == [10]
+
+
+def test_faults_of_panoptic_truth_are_told(tmp_path):
+    _write(tmp_path, "val", "ulm_000000_000019", size=(2, 3))
+    _write(tmp_path, "val", "ulm_000001_000019", size=(2, 3))
+    _write_panoptic(tmp_path, ["ulm_000000_000019"])
+    with pytest.raises(InputError, match=r"_val\.json: expected the annotation of ulm_000001.*1 of 2 are missing"):
+        CityscapesSource("val", root=tmp_path)
+    _write(tmp_path / "b", "val", "ulm_000000_000019", size=(3, 3))
+    _write_panoptic(tmp_path / "b", ["ulm_000000_000019"])
+    source = CityscapesSource("val", root=tmp_path / "b")
+    with pytest.raises(InputError, match=r"ulm_000000_000019_gtFine_panoptic\.png: .*\(3, 3\), got \(2, 3\)"):
+        source.read(0)
+    _write(tmp_path / "c", "val", "ulm_000000_000019", size=(2, 3))
+    _write_panoptic(tmp_path / "c", ["ulm_000000_000019"], LabelSpace(CITYSCAPES.categories[:-1]))
+    with pytest.raises(InputError, match=r"19 categories.*bicycle; data=coco_panoptic reads any"):
+        CityscapesSource("val", root=tmp_path / "c")
 
 
 @pytest.mark.skipif(not FIXTURES.is_dir(), reason="needs the shared fixtures")
