@@ -65,6 +65,7 @@ class EvaluateConfig:
         dilation_ratio: of Boundary PQ, a share of the diagonal; ``null`` is 0.005 for Cityscapes' labels, else 0.02.
         tolerance: of boundary F1, a share of the diagonal.
         worst: how many of the images with the lowest PQ to show.
+        tta: test-time augmentation: ``none``, ``flip`` or ``multiscale``.
         overrides: what the command line changes in the checkpoint's configuration.
     """
 
@@ -77,6 +78,7 @@ class EvaluateConfig:
     dilation_ratio: float | None = None
     tolerance: float = 0.0075
     worst: int = 0
+    tta: str = "none"
     overrides: list[str] = field(default_factory=list)
 
 
@@ -89,6 +91,7 @@ class PredictConfig:
         input: an image file, a folder of images or a glob.
         output: folder to write to; by default one beside the checkpoint.
         visualize: whether to write an overlay for every image.
+        tta: test-time augmentation: ``none``, ``flip`` or ``multiscale``.
         overrides: what the command line changes in the checkpoint's configuration.
     """
 
@@ -96,6 +99,7 @@ class PredictConfig:
     input: str = MISSING
     output: str | None = None
     visualize: bool = True
+    tta: str = "none"
     overrides: list[str] = field(default_factory=list)
 
 

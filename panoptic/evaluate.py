@@ -31,9 +31,11 @@ def evaluate(config: DictConfig) -> None:
     from panoptic.report import output_folder, print_table, progress, write_json, write_overlay
     from panoptic.scoring import RowWriter, Worst, scoring_settings
     from panoptic.settings import build
+    from panoptic.tta import check_tta
 
     if config.split not in ("train", "val", "test"):
         raise InputError(f"split: expected train, val or test, got {config.split!r}")
+    check_tta(config.tta)
     settings = scoring_settings(config)
     checkpoint = read_checkpoint(config.checkpoint, config.overrides)
     data = build(checkpoint.config.data, seed=checkpoint.config.seed)
@@ -46,7 +48,7 @@ def evaluate(config: DictConfig) -> None:
             f"categories: {', '.join(checkpoint.labels.names[:3])}, ...), got {len(labels)} "
             f"({', '.join(labels.names[:3])}, ...)"
         )
-    predictor = Predictor.load(checkpoint)
+    predictor = Predictor.load(checkpoint, tta=config.tta)
     folder = output_folder(config.output or default_output(checkpoint.path, f"evaluate_{config.split}"))
     if config.visualize:
         output_folder(folder / "overlays")
@@ -80,7 +82,7 @@ def evaluate(config: DictConfig) -> None:
     if evaluation.images == 0:
         print(f"the truth of split {config.split} is withheld: predictions were written, nothing was scored")
     else:
-        about = {"checkpoint": str(checkpoint.path), "split": config.split}
+        about = {"checkpoint": str(checkpoint.path), "split": config.split, "tta": config.tta}
         write_json(folder / "scores.json", about | evaluation.result())
         print_table(f"{config.split}: {evaluation.images} images", score_rows(evaluation.scores(), labels, SUMMARY))
         if config.worst:

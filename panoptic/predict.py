@@ -23,12 +23,14 @@ def predict(config: DictConfig) -> None:
     from panoptic.evaluate import default_output
     from panoptic.predictor import Predictor
     from panoptic.report import output_folder, print_counts, progress, write_overlay
+    from panoptic.tta import check_tta
 
+    check_tta(config.tta)
     paths = find_images(config.input)
     checkpoint = read_checkpoint(config.checkpoint, config.overrides)
     for path in paths:
         read_image(path)
-    predictor = Predictor.load(checkpoint)
+    predictor = Predictor.load(checkpoint, tta=config.tta)
     folder = output_folder(config.output or default_output(checkpoint.path, "predict"))
     if config.visualize:
         output_folder(folder / "overlays")

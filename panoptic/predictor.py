@@ -21,6 +21,7 @@ from panoptic.data.sample import Sample
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
+from panoptic.tta import VIEWS, check_tta, mean_outputs
 
 
 class Predictor:
@@ -30,9 +31,17 @@ class Predictor:
         network: in evaluation mode.
         codec: at its strides.
         device: to work on; by default a GPU if there is one.
+        tta: test-time augmentation, a name of :data:`panoptic.tta.VIEWS`.
+
+    Raises:
+        InputError: if ``tta`` is another name.
     """
 
-    def __init__(self, network: nn.Module, codec: Codec, device: str | torch.device | None = None) -> None:
+    def __init__(
+        self, network: nn.Module, codec: Codec, device: str | torch.device | None = None, tta: str = "none"
+    ) -> None:
+        check_tta(tta)
+        self.tta = tta
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.network = network.to(self.device).eval()
         self.codec = codec
@@ -43,6 +52,7 @@ class Predictor:
         checkpoint: str | Path | Checkpoint,
         overrides: Sequence[str] = (),
         device: str | torch.device | None = None,
+        tta: str = "none",
     ) -> Predictor:
         """From a checkpoint; ``overrides`` change its configuration, e.g. ``codec.peak_threshold=0.3``.
 
@@ -52,7 +62,7 @@ class Predictor:
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = read_checkpoint(checkpoint, overrides)
         network = restore_network(checkpoint)
-        return cls(network, build_codec(checkpoint.config, checkpoint.labels, network), device)
+        return cls(network, build_codec(checkpoint.config, checkpoint.labels, network), device, tta)
 
     @property
     def labels(self) -> LabelSpace:
@@ -74,5 +84,7 @@ class Predictor:
     def predict_batch(self, batch: Batch) -> Segments:
         """The segments of a batch, on this predictor's device."""
         batch = batch.to(self.device)
+        scales, flips = VIEWS[self.tta]
+        outputs = mean_outputs(self.network, batch.images, stride=self.codec.stride, scales=scales, flips=flips)
         height, width = batch.images.shape[-2:]
-        return self.codec.decode(self.network(batch.images), (height, width))
+        return self.codec.decode(outputs, (height, width))
