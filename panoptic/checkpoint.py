@@ -1,7 +1,8 @@
 """Checkpoints: data, not code. Weights, the plain configuration and the label space; nothing else is needed.
 
-The record under the key ``panoptic`` of a Lightning checkpoint holds ``format_version``, ``config``, ``labels`` and
-``backbone_weights``. A checkpoint holds plain containers and tensors only and loads with ``weights_only=True``.
+The record under the key ``panoptic`` of a Lightning checkpoint holds ``format_version``, ``config``, ``labels``,
+``backbone_weights`` and ``started_from``. A checkpoint holds plain containers and tensors only and loads with
+``weights_only=True``.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Checkpoint:
         labels: the label space it was trained on.
         weights: of the network, by name.
         backbone_weights: what the backbone started from.
+        started_from: what else was taken from a checkpoint before it; see :class:`Adopted`.
         epochs: of training that it has behind it.
     """
 
@@ -42,16 +44,20 @@ class Checkpoint:
     labels: LabelSpace
     weights: dict[str, Tensor]
     backbone_weights: str
+    started_from: dict[str, Any] | None
     epochs: int
 
 
-def make_record(config: DictConfig, labels: LabelSpace, backbone_weights: str) -> dict[str, Any]:
+def make_record(
+    config: DictConfig, labels: LabelSpace, backbone_weights: str, started_from: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The record that a checkpoint carries."""
     return {
         "format_version": FORMAT_VERSION,
         "config": OmegaConf.to_container(config, resolve=True),
         "labels": labels.to_dicts(),
         "backbone_weights": backbone_weights,
+        "started_from": started_from,
     }
 
 
@@ -88,7 +94,7 @@ def read_checkpoint(path: str | Path, overrides: Sequence[str] = ()) -> Checkpoi
     config = restore(record["config"], overrides, str(path))
     labels = LabelSpace.from_dicts(record["labels"])
     epochs = content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    return Checkpoint(path, config, labels, weights, record["backbone_weights"], epochs)
+    return Checkpoint(path, config, labels, weights, record["backbone_weights"], record.get("started_from"), epochs)
 
 
 def build_network(config: DictConfig, num_classes: int) -> nn.Module:
@@ -119,3 +125,61 @@ def restore_network(checkpoint: Checkpoint) -> nn.Module:
             f"{checkpoint.path}: expected weights that fit its configuration: {first[0].strip()}"
         ) from None
     return network.eval()
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """Which parts of a network took their weights from a checkpoint.
+
+    Attributes:
+        path: of the checkpoint.
+        kept: number of weights by part.
+        made_anew: number of weights by part, for those that start from initial weights.
+    """
+
+    path: Path
+    kept: dict[str, int]
+    made_anew: dict[str, int]
+
+    def __str__(self) -> str:
+        def listed(parts: dict[str, int]) -> str:
+            return (
+                ", ".join(f"{part} ({count / 1e6:.2f} million weights)" for part, count in parts.items()) or "nothing"
+            )
+
+        return f"{self.path}: kept {listed(self.kept)}; made anew: {listed(self.made_anew)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain containers."""
+        return {"checkpoint": str(self.path), "kept": self.kept, "made_anew": self.made_anew}
+
+
+HEADS = ("semantic_head", "instance_head")
+"""The parts that belong to a label space."""
+
+
+def adopt_weights(network: nn.Module, labels: LabelSpace, checkpoint: Checkpoint) -> Adopted:
+    """Gives a network the weights of a checkpoint, part by part, wherever they fit.
+
+    The heads are left with their initial weights unless the categories are those of the checkpoint; so is every part
+    whose weights have other names or shapes.
+
+    Args:
+        network: whose children are its parts.
+        labels: that it is to be trained on.
+        checkpoint: to take weights from.
+    """
+    kept: dict[str, int] = {}
+    made_anew: dict[str, int] = {}
+    for name, part in network.named_children():
+        prefix = f"{name}."
+        given = {k.removeprefix(prefix): v for k, v in checkpoint.weights.items() if k.startswith(prefix)}
+        own = part.state_dict()
+        fits = given.keys() == own.keys() and all(given[key].shape == own[key].shape for key in own)
+        wanted = name not in HEADS or labels == checkpoint.labels
+        if fits and wanted:
+            part.load_state_dict(given)
+        count = sum(parameter.numel() for parameter in part.parameters())
+        if count:
+            (kept if fits and wanted else made_anew)[name] = count
+    return Adopted(checkpoint.path, kept, made_anew)

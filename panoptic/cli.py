@@ -123,6 +123,8 @@ PATHS = (
     "input",
     "output",
     "resume",
+    "start_from",
+    "data.root",
     "ground_truth",
     "ground_truth_dir",
     "predictions",

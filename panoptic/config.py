@@ -32,12 +32,14 @@ class TrainConfig:
     Attributes:
         name: what the run is called; run folders are named after it.
         seed: of the initial weights and of the order and augmentation of the samples.
+        start_from: a checkpoint of an earlier run to take weights from; network and codec are configured as there.
         resume: a checkpoint of an earlier run to go on from, with the configuration in it.
         overrides: with ``resume``, what the command line changes in that configuration.
     """
 
     name: str = MISSING
     seed: int = MISSING
+    start_from: str | None = None
     resume: str | None = None
     overrides: list[str] = field(default_factory=list)
     data: DataConfig = field(default_factory=DataConfig)

@@ -262,6 +262,7 @@ class TrainerConfig:
     check_val_every_n_epoch: int = MISSING
     gradient_clip_val: float | None = MISSING
     deterministic: bool = MISSING
+    sync_batchnorm: bool = False
     log_every_n_steps: int = MISSING
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import typing
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hydra.errors import HydraException, InstantiationException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from panoptic.config import OPEN, TrainConfig
+from panoptic.config import OPEN, TrainConfig, register
 from panoptic.config_groups import OPTIONS
 from panoptic.errors import InputError
 
@@ -158,9 +159,24 @@ def _fits(schema: type, node: dict[str, Any]) -> bool:
 def _replace_group(config: DictConfig, key: str, override: Override) -> None:
     from hydra import compose
 
-    composed = OmegaConf.select(compose("train", [override.input_line]), key)
+    with _hydra():
+        composed = OmegaConf.select(compose("train", [override.input_line]), key)
     if composed._target_ != OmegaConf.select(config, key)._target_:
         OmegaConf.update(config, key, composed, merge=False)
+
+
+def _hydra() -> AbstractContextManager:
+    """Hydra with this project's configuration, for where no command has started it."""
+    from hydra import initialize_config_dir, initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+
+    if GlobalHydra.instance().is_initialized():
+        return nullcontext()
+    register()
+    path = config_path()
+    if path.startswith("pkg://"):
+        return initialize_config_module(path.removeprefix("pkg://"), version_base="1.3")
+    return initialize_config_dir(path, version_base="1.3")
 
 
 def _parse(override: str) -> Override:

@@ -28,15 +28,22 @@ def train(config: DictConfig) -> None:
     """
     from lightning.pytorch import seed_everything
 
-    from panoptic.checkpoint import build_codec, build_network, make_record, read_checkpoint
+    from panoptic.checkpoint import adopt_weights, build_codec, build_network, make_record, read_checkpoint
     from panoptic.module import PanopticModule
     from panoptic.settings import build
 
     resume, folder = config.resume, run_dir()
     first_epoch = 0
+    earlier = start = None
     if resume is not None:
-        checkpoint = read_checkpoint(resume, config.overrides)
-        config, first_epoch = checkpoint.config, checkpoint.epochs
+        earlier = read_checkpoint(resume, config.overrides)
+        config, first_epoch = earlier.config, earlier.epochs
+    elif config.start_from is not None:
+        if not config.start_from:
+            raise InputError("start_from: expected a checkpoint to start from (start_from=FILE), got none")
+        start = read_checkpoint(config.start_from, _changes("model", "codec"))
+        config.model, config.codec = start.config.model, start.config.codec
+        config.model.backbone.weights = "random"  # about to be overwritten: nothing to fetch
     if "save_dir" in config.logger:
         config.logger.save_dir = str(folder)
     _check(config)
@@ -52,19 +59,45 @@ def train(config: DictConfig) -> None:
     labels = data.labels
     _ = data.val_source  # a fault in the data shows before anything is written
     network = build_network(config, labels.num_classes)
-    record = make_record(config, labels, network.backbone.weights_used)
+    weights_used, started_from = network.backbone.weights_used, None
+    if earlier is not None:
+        weights_used, started_from = earlier.backbone_weights, earlier.started_from
+    elif start is not None:
+        adopted = adopt_weights(network, labels, start)
+        weights_used, started_from = f"the checkpoint's ({start.backbone_weights})", adopted.to_dict()
+    record = make_record(config, labels, weights_used, started_from)
     optimization = build(config.optimizer)
     optimization(network.parameters(), 1)  # settings out of range are told now, not once the run has begun
     module = PanopticModule(network, build_codec(config, labels, network), build(config.loss), optimization, record)
     trainer.callbacks.extend(_callbacks(config, folder, record))
     if trainer.is_global_zero:
         OmegaConf.save(config, folder / "config.yaml", resolve=True)
-        _announce(trainer, network, config, folder)
+        _announce(trainer, network, config, weights_used, folder)
+        if start is not None:
+            print(adopted, flush=True)
     # A resumed run has a folder of its own, and keeps its own best from there on.
     warnings.filterwarnings("ignore", "The dirpath has changed", UserWarning)
     trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     if trainer.is_global_zero:
         _report(folder, labels)
+
+
+def _changes(*nodes: str) -> list[str]:
+    """What the command line changes in these nodes.
+
+    Raises:
+        InputError: if an ablation would change the network, which a checkpoint says all about.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra = HydraConfig.get()
+    ablation = hydra.runtime.choices.get("ablation")
+    if ablation not in ("off", None):
+        raise InputError(
+            f"ablation={ablation}: expected ablation=off with start_from, since the network is "
+            "that of the checkpoint; model/fusion=uniform exchanges its fusion"
+        )
+    return [change for change in hydra.overrides.task if change.replace("/", ".").split("=")[0].split(".")[0] in nodes]
 
 
 def _check(config: DictConfig) -> None:
@@ -139,11 +172,11 @@ def _callbacks(config: DictConfig, folder: Path, record: dict[str, Any]) -> list
     return [*callbacks, Summary(folder, record, best), best, last]
 
 
-def _announce(trainer: Trainer, network: nn.Module, config: DictConfig, folder: Path) -> None:
+def _announce(trainer: Trainer, network: nn.Module, config: DictConfig, weights_used: str, folder: Path) -> None:
     parameters = sum(p.numel() for p in network.parameters()) / 1e6
     print(
         f"{config.name}: {parameters:.2f} million parameters, {config.model.backbone.name} from "
-        f"{network.backbone.weights_used} weights, {trainer.world_size} x {trainer.strategy.root_device}, "
+        f"{weights_used} weights, {trainer.world_size} x {trainer.strategy.root_device}, "
         f"precision {trainer.precision}\nrun folder: {folder}",
         flush=True,
     )

@@ -37,6 +37,7 @@ TINY = (
     *("model.backbone.weights=random", "callbacks.pictures=1", "trainer.log_every_n_steps=1"),
     "trainer.check_val_every_n_epoch=1",
 )
+SYNTHETIC = ("data.height", "data.width", "data.train_size", "data.val_size", "data.test_size")
 RUN = {"train": train, "evaluate": evaluate, "predict": predict}
 
 
@@ -98,6 +99,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "tensorboard --logdir" in done.stdout
     assert "\x1b" not in done.stdout, "a log gets no colors"
     return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def street_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthetic scenes on disk, in the layout of Cityscapes."""
+    folder = tmp_path_factory.mktemp("street_scenes")
+    sizes = ("height=64", "width=128", "train_size=4", "val_size=2", "test_size=0", "workers=1")
+    done = shell("scenes", "output=cityscapes", *sizes, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "cityscapes"
 
 
 def test_a_run_leaves_all_that_is_to_know(trained: Path) -> None:
@@ -313,8 +324,15 @@ def test_a_resumed_run_is_the_unbroken_one(
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 @pytest.mark.parametrize("fusion", ["ablation=off", "ablation=on", "model/fusion=local", "model/fusion=static"])
-def test_every_experiment_and_ablation_trains_two_steps(experiment: str, fusion: str, tmp_path: Path) -> None:
-    small = (*TINY, "data.batch_size=2", "data.train_size=4", "trainer.max_epochs=1", "hydra.run.dir=run")
+def test_every_experiment_and_ablation_trains_two_steps(
+    experiment: str, fusion: str, street_scenes: Path, trained: Path
+) -> None:
+    small = [*TINY, "data.batch_size=2", "data.epoch_size=4", "trainer.max_epochs=1", "hydra.run.dir=run"]
+    if experiment == "cityscapes":
+        small = [s for s in small if s.split("=")[0] not in SYNTHETIC] + [f"data.root={street_scenes}"]
+    if experiment == "finetune":
+        small.append(f"start_from={trained}/checkpoints/last.ckpt")
+        fusion = fusion.replace("ablation=on", "model/fusion=uniform")
     run("train", f"experiment={experiment}", fusion, *small)
     summary = json.loads(Path("run/summary.json").read_text())
     assert summary["steps"] == 2
@@ -341,6 +359,15 @@ def test_a_failed_job_does_not_end_the_sweep(tmp_path: Path, capsys: pytest.Capt
 
 
 BAD = {  # what is typed, and what the sentence says
+    "nothing to start from": ("train", ["experiment=finetune"], "start_from: expected a checkpoint"),
+    "ablation of a checkpoint": (
+        "train",
+        ["start_from=CKPT", "ablation=on"],
+        "model/fusion=uniform exchanges its fusion",
+    ),
+    "network of another kind": ("train", ["start_from=CKPT", "model=small"], "model"),
+    "unknown views": ("predict", ["checkpoint=CKPT", "input=whole.png", "tta=rotate"], "tta: expected none, flip"),
+    "paths by halves": ("train", ["data=coco_panoptic", "data.train.panoptic_json=x.json"], "data.train.image_dir"),
     "misspelt key": ("train", ["optimizer.lrr=1"], "'lrr'"),
     "misspelt group": ("train", ["experiment=quik"], "experiment/quik"),
     "wrong type": ("train", ["optimizer.lr=fast"], "optimizer.lr"),

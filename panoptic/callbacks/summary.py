@@ -62,6 +62,7 @@ class Summary(Callback):
             "best_checkpoint": self._best_checkpoint(),
             "parameters": sum(p.numel() for p in pl_module.network.parameters()),
             "backbone_weights": self.record["backbone_weights"],
+            "started_from": self.record["started_from"],
             "device": str(pl_module.device),
             "precision": str(trainer.precision),
             "versions": {"panoptic": __version__, "torch": torch.__version__, "python": platform.python_version()},

@@ -1,0 +1,121 @@
+"""Starting from a checkpoint: which weights are kept, and that the run says so."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from panoptic.checkpoint import adopt_weights, build_network, read_checkpoint
+from panoptic.cli import command
+from panoptic.labels import CITYSCAPES, Category, LabelSpace
+from panoptic.scenes import scenes
+from panoptic.train import train
+
+TINY = (
+    *("data.crop=[64,128]", "data.workers=0", "data.batch_size=2", "data.epoch_size=2", "data.appearance=0"),
+    *("callbacks.pictures=0", "logger=none", "trainer.max_epochs=1", "trainer.accelerator=cpu", "trainer.precision=32"),
+)
+OTHER = LabelSpace((Category("road", 1, False, (1, 2, 3)), Category("car", 9, True, (4, 5, 6))))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained checkpoint, and a data set with two categories."""
+    here = tmp_path_factory.mktemp("finetune")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(here)
+        patch.setattr(sys, "argv", ["panoptic"])
+        small = ("height=64", "width=128", "train_size=2", "val_size=1", "test_size=0", "workers=1")
+        command("scenes", scenes, ("output=data", "format=coco_panoptic", *small))
+        sizes = ("data.height=64", "data.width=128", "data.train_size=2", "data.val_size=1", "data.test_size=1")
+        command("train", train, ("experiment=quick", *TINY, *sizes, "hydra.run.dir=first"))
+    return here
+
+
+@pytest.fixture(autouse=True)
+def _here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["panoptic"])
+
+
+FIRST = "first/checkpoints/last.ckpt"
+
+
+def merged_into_two() -> None:
+    """Rewrites the data set's categories: everything is road, except the things, which are cars."""
+    for split in ("train", "val"):
+        path = Path(f"data/panoptic_{split}.json")
+        content = json.loads(path.read_text())
+        isthing = {c["id"]: c["isthing"] for c in content["categories"]}
+        if set(isthing) == {1, 9}:
+            continue
+        for annotation in content["annotations"]:
+            for segment in annotation["segments_info"]:
+                segment["category_id"] = 9 if isthing[segment["category_id"]] else 1
+        content["categories"] = OTHER.to_dicts()
+        path.write_text(json.dumps(content))
+
+
+def test_heads_are_made_anew_for_other_categories_and_the_run_says_so(capsys: pytest.CaptureFixture) -> None:
+    merged_into_two()
+    data = ("data=coco_panoptic", "data.root=data")
+    run = ("experiment=finetune", f"start_from={FIRST}", *data, *TINY, "seed=3", "hydra.run.dir=second")
+    command("train", train, (*run, "optimizer.lr=0", "optimizer.weight_decay=0"))
+    first, second = (torch.load(f"{name}/checkpoints/last.ckpt", weights_only=True) for name in ("first", "second"))
+    said = capsys.readouterr().out
+    kept, anew = said.split(f"{FIRST}: kept ")[1].splitlines()[0].split("; made anew: ")
+    assert [word.split(" ")[0] for word in kept.split(", ")] == ["backbone", "fpn", "complexity", "fusion"]
+    assert [word.split(" ")[0] for word in anew.split(", ")] == ["semantic_head", "instance_head"]
+    # Nothing moved at a rate of 0, other than what normalization counts, so the weights are the ones started from.
+    fresh = build_network(read_checkpoint("second/checkpoints/last.ckpt").config, 2).state_dict()
+    for key, weight in second["state_dict"].items():
+        if key.startswith("network.") and not key.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            is_head = key.split(".")[1] in ("semantic_head", "instance_head")
+            expected = fresh[key.removeprefix("network.")] if is_head else first["state_dict"][key]
+            assert torch.equal(weight, expected), key
+    record = second["panoptic"]
+    assert [c["name"] for c in record["labels"]] == ["road", "car"]
+    assert list(record["started_from"]["kept"]) == ["backbone", "fpn", "complexity", "fusion"]
+    assert record["backbone_weights"] == "the checkpoint's (random)"
+    # The network and the codec are those of the checkpoint, without a flag: those of the quick experiment.
+    assert record["config"]["model"] == first["panoptic"]["config"]["model"]
+    assert record["config"]["codec"] == first["panoptic"]["config"]["codec"]
+    assert json.loads(Path("second/summary.json").read_text())["started_from"] == record["started_from"]
+
+
+def test_a_fine_tuned_run_resumes_without_the_checkpoint_it_started_from(capsys: pytest.CaptureFixture) -> None:
+    merged_into_two()
+    Path("copy.ckpt").write_bytes(Path(FIRST).read_bytes())
+    data = ("data=coco_panoptic", "data.root=data")
+    command("train", train, ("experiment=finetune", "start_from=copy.ckpt", *data, *TINY, "hydra.run.dir=third"))
+    Path("copy.ckpt").unlink()
+    command("train", train, ("resume=third/checkpoints/last.ckpt", "trainer.max_epochs=2", "hydra.run.dir=fourth"))
+    assert "epoch 2/2" in capsys.readouterr().out
+    summary = json.loads(Path("fourth/summary.json").read_text())
+    assert summary["started_from"]["checkpoint"] == "copy.ckpt"
+
+
+def test_everything_is_kept_for_the_same_categories() -> None:
+    checkpoint = read_checkpoint(FIRST)
+    network = build_network(checkpoint.config, len(CITYSCAPES))
+    adopted = adopt_weights(network, CITYSCAPES, checkpoint)
+    assert adopted.made_anew == {}
+    assert sum(adopted.kept.values()) == sum(p.numel() for p in network.parameters())
+    assert all(torch.equal(value, checkpoint.weights[key]) for key, value in network.state_dict().items())
+
+
+def test_a_part_that_the_command_line_exchanges_is_made_anew() -> None:
+    checkpoint = read_checkpoint(FIRST, ["model/fusion=local", "model.complexity.channels=32"])
+    network = build_network(checkpoint.config, len(CITYSCAPES))
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    adopted = adopt_weights(network, CITYSCAPES, checkpoint)
+    # Local fusion has weights of the same names and shapes as adaptive fusion, and computes the same at every place.
+    assert list(adopted.made_anew) == ["complexity"]
+    after = network.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in after if key.startswith("complexity."))
+    uniform = read_checkpoint(FIRST, ["model/fusion=uniform"])
+    assert "fusion" not in adopt_weights(build_network(uniform.config, 19), CITYSCAPES, uniform).kept
