@@ -163,12 +163,32 @@ class ScenesConfig:
     workers: int | None = None
 
 
+@dataclass
+class InspectConfig:
+    """``python -m panoptic.inspect``.
+
+    Attributes:
+        data: the data set.
+        output: folder to write to; by default one under ``runs/inspect`` with the name of the data set's folder.
+        ignore: kinds of faults that do not make the data set unfit; see :data:`panoptic.data.faults.KINDS`.
+        sheet: about how many images the contact sheet shows; 0 makes none.
+        workers: processes; by default one for each processor.
+    """
+
+    data: DataConfig | None = None
+    output: str | None = None
+    ignore: list[str] = field(default_factory=list)
+    sheet: int = 24
+    workers: int | None = None
+
+
 COMMANDS: dict[str, type] = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "score": ScoreConfig,
     "scenes": ScenesConfig,
+    "inspect": InspectConfig,
 }
 
 OPEN = ("trainer",)

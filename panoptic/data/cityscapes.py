@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 
 from panoptic.data.coco_panoptic import CocoPanopticSource
 from panoptic.data.images import read_image, read_stored
 from panoptic.data.sample import Sample
 from panoptic.errors import InputError
-from panoptic.labels import CITYSCAPES
+from panoptic.labels import CITYSCAPES, LabelSpace
 from panoptic.segments import Segments
 
 _IMAGE = "_leftImg8bit.png"
@@ -52,30 +53,24 @@ class CityscapesSource:
     def __init__(self, split: str, *, root: str | os.PathLike | None):
         self.labels = CITYSCAPES
         self.withheld = split == "test"
-        if root is None:
-            raise InputError(f"data.root: expected a folder, got none. {_LAYOUT}")
-        images = Path(root).expanduser() / "leftImg8bit" / split
-        if not images.is_dir():
-            raise InputError(f"{images}: expected a folder, got a path that is not there. {_LAYOUT}")
-        self.images = sorted(p for p in images.glob(f"*/*{_IMAGE}") if not p.name.startswith("."))
-        if not self.images:
-            raise InputError(f"{images}: expected images named <city>/*{_IMAGE}, got none. {_LAYOUT}")
-        truths = Path(root).expanduser() / "gtFine" / split
-        self.truths = [truths / p.parent.name / f"{_stem(p)}{_TRUTH}" for p in self.images]
-        there = {os.path.join(folder, name) for folder, _, names in os.walk(truths) for name in names}
-        self._there = [str(p) in there for p in self.truths]
-        self._panoptic = None if any(self._there) else _find_panoptic(Path(root).expanduser(), split)
-        if self._panoptic is not None:
-            self._class_of = torch.tensor(_matching_classes(self._panoptic), dtype=torch.int64)
+        self.images = find_street_images(split, root)
+        truth_of = dict(find_truths(split, root))
+        self.truths = [truth_of.get(stem_of(path)) for path in self.images]
+        self._there = [truth is not None for truth in self.truths]
+        self._panoptic = None
+        panoptic_json = None if any(self._there) else find_panoptic(split, root)
+        if panoptic_json is not None:
+            self._panoptic = CocoPanopticSource(split, panoptic_json=panoptic_json)
+            self._class_of = torch.tensor(matching_classes(self._panoptic.labels, panoptic_json), dtype=torch.int64)
             rows = {image_id: row for row, image_id in enumerate(self._panoptic.image_ids)}
-            self._rows = [rows.get(_stem(p)) for p in self.images]
+            self._rows = [rows.get(stem_of(path)) for path in self.images]
             self._there = [row is not None for row in self._rows]
         missing = self._there.count(False)
         if missing and not self.withheld:
-            first = self._there.index(False)
-            where = self.truths[first] if self._panoptic is None else self._panoptic.panoptic_json
+            first = self.images[self._there.index(False)]
+            truth = Path(root).expanduser() / "gtFine" / split / first.parent.name / f"{stem_of(first)}{_TRUTH}"
             raise InputError(
-                f"{where}: expected the annotation of {self.images[first].name}, got none "
+                f"{panoptic_json or truth}: expected the annotation of {first.name}, got none "
                 f"({missing} of {len(self.images)} are missing). {_LAYOUT}"
             )
 
@@ -101,7 +96,7 @@ class CityscapesSource:
             raise InputError(
                 f"{truth}: expected the height and width of its image, {image.shape[:2]}, got {tuple(segments.size)}"
             )
-        return Sample(image, segments, _stem(self.images[index]))
+        return Sample(image, segments, stem_of(self.images[index]))
 
     def read_segments(self, index: int) -> Segments | None:
         """The truth of the image at ``index`` alone.
@@ -114,9 +109,7 @@ class CityscapesSource:
         if self._panoptic is not None:
             segments = self._panoptic.read_segments(self._rows[index])
             return segments and replace(segments, classes=self._class_of[segments.classes], scores=None)
-        # "I" holds 16 bits in 32, as older releases of Pillow read them.
-        stored = read_stored(self.truths[index], ("I;16", "I;16B", "I", "L"), "a PNG with one channel of 16 bits")
-        segments = segments_from_instance_ids(stored)
+        segments = segments_from_instance_ids(read_instance_ids(self.truths[index]))
         return None if self.withheld and not len(segments.classes) else segments
 
 
@@ -143,31 +136,64 @@ def segments_from_instance_ids(stored: np.ndarray) -> Segments:
     )
 
 
-def _find_panoptic(root: Path, split: str) -> CocoPanopticSource | None:
-    """The panoptic version of a split's truth, where it is there."""
-    candidates = (root / pattern.format(split=split) for pattern in _PANOPTIC)
-    found = next((path for path in candidates if path.is_file()), None)
-    return None if found is None else CocoPanopticSource(split, panoptic_json=found)
+def find_street_images(split: str, root: str | os.PathLike | None) -> list[Path]:
+    """The images of a split, in sorted order.
+
+    Raises:
+        InputError: if there is no root, no such split or no image.
+    """
+    if root is None:
+        raise InputError(f"data.root: expected a folder, got none. {_LAYOUT}")
+    folder = Path(root).expanduser() / "leftImg8bit" / split
+    if not folder.is_dir():
+        raise InputError(f"{folder}: expected a folder, got a path that is not there. {_LAYOUT}")
+    found = sorted(p for p in folder.glob(f"*/*{_IMAGE}") if not p.name.startswith("."))
+    if not found:
+        raise InputError(f"{folder}: expected images named <city>/*{_IMAGE}, got none. {_LAYOUT}")
+    return found
 
 
-def _matching_classes(source: CocoPanopticSource) -> list[int]:
-    """The class here of each class there: the two kinds of ids have the names in common.
+def find_truths(split: str, root: str | os.PathLike) -> list[tuple[str, Path]]:
+    """The ``instanceIds`` files of a split, each with the name that it shares with its image."""
+    found = (Path(root).expanduser() / "gtFine" / split).glob(f"*/*{_TRUTH}")
+    return sorted((p.name.removesuffix(_TRUTH), p) for p in found if not p.name.startswith("."))
+
+
+def find_panoptic(split: str, root: str | os.PathLike) -> Path | None:
+    """The JSON file of the panoptic version of a split's truth, where it is there."""
+    candidates = (Path(root).expanduser() / pattern.format(split=split) for pattern in _PANOPTIC)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def read_instance_ids(path: Path) -> Shaped[np.ndarray, "H W"]:
+    """The numbers of an ``instanceIds`` file.
+
+    Raises:
+        InputError: if it cannot be read, or is no PNG with one channel.
+    """
+    # "I" holds 16 bits in 32, as older releases of Pillow read them.
+    return read_stored(path, ("I;16", "I;16B", "I", "L"), "a PNG with one channel of 16 bits")
+
+
+def matching_classes(labels: LabelSpace, panoptic_json: Path) -> list[int]:
+    """The class here of each class of a panoptic version: the two kinds of ids have the names in common.
 
     Raises:
         InputError: if they are not the evaluated classes.
     """
     here = {(c.name, c.isthing): i for i, c in enumerate(CITYSCAPES.categories)}
-    there = [(c.name, c.isthing) for c in source.labels.categories]
+    there = [(c.name, c.isthing) for c in labels.categories]
     if set(there) != set(here):
         strange = sorted({name for name, _ in set(here) ^ set(there)})
         raise InputError(
-            f"{source.panoptic_json}: expected the {len(here)} categories that Cityscapes evaluates, got others, or "
+            f"{panoptic_json}: expected the {len(here)} categories that Cityscapes evaluates, got others, or "
             f"other things: {', '.join(strange)}; data=coco_panoptic reads any categories"
         )
     return [here[category] for category in there]
 
 
-def _stem(image: Path) -> str:
+def stem_of(image: Path) -> str:
+    """What an image's name shares with that of its truth."""
     return image.name.removesuffix(_IMAGE)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int32, Int64
+from jaxtyping import Int32, Int64, UInt32
 
 from panoptic.data.coco_json import (
     ImageList,
@@ -153,7 +153,27 @@ def read_ids(png: Path, table: Int64[np.ndarray, " N"], panoptic_json: Path) -> 
     Raises:
         InputError: if the PNG cannot be read, or it has a number that the table lacks or the reverse.
     """
-    words = read_words(png)
+    rows, strange, absent = match_ids(read_words(png), table)
+    if strange:
+        raise InputError(f"{png}: expected the segment ids that {panoptic_json} lists, got others: {some(strange)}")
+    if absent:
+        raise InputError(f"{png}: expected each segment that {panoptic_json} lists, got no pixel of {some(absent)}")
+    return rows
+
+
+def match_ids(
+    words: UInt32[np.ndarray, "H W"], table: Int64[np.ndarray, " N"]
+) -> tuple[Int32[np.ndarray, "H W"], list[int], list[int]]:
+    """The rows of a table that the pixels of a decoded PNG belong to, and in what the two disagree.
+
+    Args:
+        words: of the pixels; see :func:`panoptic.data.images.read_words`.
+        table: the number of each segment in them. Pixels of 0 are void unless it has a 0.
+
+    Returns:
+        Rows, counted from 1, 0 for void and for numbers that the table lacks; those numbers; and the numbers of the
+        table that no pixel has.
+    """
     flat = words.ravel()
     # Neighbors mostly belong together, so that runs are few where pixels are many.
     starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
@@ -163,13 +183,12 @@ def read_ids(png: Path, table: Int64[np.ndarray, " N"], panoptic_json: Path) -> 
     if 0 not in table:
         known, rows = np.append(0, known), np.append(0, rows)
     place = np.searchsorted(known, numbers)
-    found = known[np.minimum(place, len(known) - 1)] == numbers
-    if not found.all():
-        strange = np.unique(numbers[~found]).tolist()
-        raise InputError(f"{png}: expected the segment ids that {panoptic_json} lists, got others: {some(strange)}")
-    there = np.bincount(place, minlength=len(known)) > 0
-    absent = known[~there & (rows > 0)].tolist()
-    if absent:
-        raise InputError(f"{png}: expected each segment that {panoptic_json} lists, got no pixel of {some(absent)}")
+    place[place == len(known)] = 0
+    found = known[place] == numbers
+    there = np.bincount(place[found], minlength=len(known)) > 0
     lengths = np.diff(starts, append=len(flat))
-    return np.repeat(rows[place].astype(np.int32), lengths).reshape(words.shape)
+    return (
+        np.repeat(np.where(found, rows[place], 0).astype(np.int32), lengths).reshape(words.shape),
+        np.unique(numbers[~found]).tolist(),
+        known[~there & (rows > 0)].tolist(),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -12,10 +13,14 @@ from torch.utils.data import DataLoader
 
 from panoptic.data.batch import Batch, EvaluationDataset, TrainingDataset, collate
 from panoptic.data.cityscapes import CityscapesSource
+from panoptic.data.cityscapes_faults import CityscapesExaminer
+from panoptic.data.coco_faults import CocoExaminer
+from panoptic.data.coco_json import find_image_dir, find_json
 from panoptic.data.coco_panoptic import CocoPanopticSource
+from panoptic.data.faults import Examiner, SourceExaminer
 from panoptic.data.sample import Source
 from panoptic.data.sampler import KeySampler
-from panoptic.data.synthetic import SyntheticSource
+from panoptic.data.synthetic import SPLITS, SyntheticSource
 from panoptic.errors import InputError, expect_at_least
 from panoptic.labels import LabelSpace
 
@@ -79,6 +84,14 @@ class DataModule(LightningDataModule, ABC):
     @abstractmethod
     def source(self, split: str) -> Source:
         """Opens a split: ``train``, ``val`` or ``test``."""
+
+    @abstractmethod
+    def examiner(self, split: str) -> Examiner:
+        """Opens a split to look for faults."""
+
+    def splits(self) -> list[str]:
+        """The splits that are there."""
+        return list(SPLITS)
 
     @cached_property
     def labels(self) -> LabelSpace:
@@ -174,6 +187,9 @@ class SyntheticData(DataModule):
         size = {"size": self.sizes[split], "height": height, "width": width}
         return SyntheticSource(split, seed=self.scenes_seed, **size, cache=self.cache)
 
+    def examiner(self, split: str) -> SourceExaminer:
+        return SourceExaminer(self.source(split))
+
 
 class CityscapesData(DataModule):
     """Cityscapes as it unzips; see :mod:`panoptic.data.cityscapes`.
@@ -189,6 +205,13 @@ class CityscapesData(DataModule):
 
     def source(self, split: str) -> CityscapesSource:
         return CityscapesSource(split, root=self.root)
+
+    def examiner(self, split: str) -> CityscapesExaminer:
+        return CityscapesExaminer(split, root=self.root)
+
+    def splits(self) -> list[str]:
+        images = Path(self.root or "").expanduser() / "leftImg8bit"
+        return [split for split in SPLITS if (images / split).is_dir()]
 
 
 class CocoPanopticData(DataModule):
@@ -216,6 +239,31 @@ class CocoPanopticData(DataModule):
         self.paths = {"train": train or {}, "val": val or {}, "test": test or {}}
 
     def source(self, split: str) -> CocoPanopticSource:
+        return CocoPanopticSource(split, root=self.root, **self._paths(split))
+
+    def examiner(self, split: str) -> CocoExaminer:
+        return CocoExaminer(split, root=self.root, **self._paths(split))
+
+    def splits(self) -> list[str]:
+        """The splits that are there; of those that one JSON file serves, the first."""
+        found: dict[Path | str, str] = {}
+        for split in SPLITS:
+            try:
+                paths = self._paths(split)
+                panoptic_json = find_json(split, self.root, paths.get("panoptic_json"))
+                if panoptic_json is None:
+                    find_image_dir(split, self.root, paths.get("image_dir"), None)
+            except InputError:
+                continue
+            found.setdefault(panoptic_json or split, split)
+        return list(found.values())
+
+    def _paths(self, split: str) -> Mapping[str, str | None]:
+        """What is given of a split.
+
+        Raises:
+            InputError: if that and the root are not enough.
+        """
         paths = self.paths[split]
         for key in ("panoptic_json", "image_dir"):
             if self.root is None and paths.get(key) is None:
@@ -223,7 +271,7 @@ class CocoPanopticData(DataModule):
                     f"data.{split}.{key}: expected a path, or data.root=FOLDER for the whole data set in COCO panoptic "
                     "format, got neither. data=synthetic needs no files"
                 )
-        return CocoPanopticSource(split, root=self.root, **paths)
+        return paths
 
 
 def _one_thread(worker: int) -> None:

@@ -1,0 +1,121 @@
+"""Cityscapes, examined: every fault, where the reader stops at the first."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from panoptic.data.cityscapes import (
+    find_panoptic,
+    find_street_images,
+    find_truths,
+    matching_classes,
+    read_instance_ids,
+    segments_from_instance_ids,
+    stem_of,
+)
+from panoptic.data.coco_faults import CocoExaminer
+from panoptic.data.coco_json import some
+from panoptic.data.faults import Examined, Fault
+from panoptic.data.images import read_image
+from panoptic.errors import InputError
+from panoptic.labels import CITYSCAPES
+
+LABEL_IDS = range(34)
+"""The numbers that Cityscapes gives a meaning, beside -1, which is stored as 65535."""
+
+
+class CityscapesExaminer:
+    """One split of Cityscapes; see :class:`panoptic.data.cityscapes.CityscapesSource` for the arguments.
+
+    Raises:
+        InputError: if the root or the split is not there at all.
+    """
+
+    labels = CITYSCAPES
+
+    def __init__(self, split: str, *, root: str | os.PathLike | None) -> None:
+        self.withheld = split == "test"
+        self.faults: list[Fault] = []
+        self.notes: list[str] = []
+        self.images: dict[str, Path] = {}
+        for path in find_street_images(split, root):
+            first = self.images.setdefault(stem_of(path), path)
+            if first != path:
+                self.faults.append(Fault("doubled", str(path), f"has the name of {first}"))
+        truths = find_truths(split, root)
+        self.truths: dict[str, Path] = {}
+        for stem, path in truths:
+            first = self.truths.setdefault(stem, path)
+            if first != path:
+                self.faults.append(Fault("doubled", str(path), f"has the name of {first}"))
+        self._panoptic: CocoExaminer | None = None
+        panoptic_json = None if truths else find_panoptic(split, root)
+        if panoptic_json is not None:
+            self._examine_json(split, panoptic_json)
+        there = self.truths if self._panoptic is None else self._rows
+        lacking = [path for stem, path in self.images.items() if stem not in there]
+        if not self.withheld:
+            self.faults += [Fault("missing", str(path), "its annotation is not there") for path in lacking]
+        self.faults += [
+            Fault("missing", str(path), "its image is not there")
+            for stem, path in self.truths.items()
+            if stem not in self.images
+        ]
+        self.stems = list(self.images)
+
+    def _examine_json(self, split: str, panoptic_json: Path) -> None:
+        self._panoptic = CocoExaminer(split, panoptic_json=panoptic_json, image_of=self.images)
+        matching_classes(self._panoptic.labels, panoptic_json)
+        self.labels = self._panoptic.labels
+        self._rows = {str(entry.image_id): row for row, entry in enumerate(self._panoptic.entries)}
+        self.faults += self._panoptic.faults
+        self.notes += self._panoptic.notes
+        self.faults += [
+            Fault("missing", str(panoptic_json), f"the image of image id {image_id!r} is not there")
+            for image_id in self._rows
+            if image_id not in self.images
+        ]
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def examine(self, index: int) -> Examined:
+        """Reads an image and its truth as far as that can be done."""
+        stem = self.stems[index]
+        if self._panoptic is not None and stem in self._rows:
+            return self._panoptic.examine(self._rows[stem])
+        path = self.images[stem]
+        examined = Examined(path)
+        try:
+            examined.image = read_image(path)
+        except InputError as error:
+            examined.faults.append(Fault.of("unreadable", path, error))
+        truth = self.truths.get(stem)
+        if truth is not None:
+            self._examine_truth(truth, examined)
+        return examined
+
+    def _examine_truth(self, truth: Path, examined: Examined) -> None:
+        try:
+            stored = read_instance_ids(truth)
+        except InputError as error:
+            examined.faults.append(Fault.of("unreadable", truth, error))
+            return
+        numbers = np.unique(stored.astype(np.uint16))
+        labels = np.where(numbers < 1000, numbers, numbers // 1000)
+        strange = numbers[(labels >= len(LABEL_IDS)) & (numbers != 65535)].tolist()
+        if strange:
+            examined.add("ids", truth, f"numbers of no label of Cityscapes: {some(strange)}")
+        segments = segments_from_instance_ids(stored)
+        if not len(segments.classes):
+            if not self.withheld:
+                examined.add("empty", truth, "no segment at all")
+            return
+        if examined.image is not None and examined.image.shape[:2] != tuple(segments.size):
+            sizes = f"{tuple(segments.size)}, its image {examined.file} has {examined.image.shape[:2]}"
+            examined.add("size", truth, f"height and width {sizes}")
+            return
+        examined.segments = segments
