@@ -125,6 +125,12 @@ PATHS = (
     "resume",
     "start_from",
     "data.root",
+    "data.cache_dir",
+    *(
+        f"data.{split}.{key}"
+        for split in ("train", "val", "test")
+        for key in ("image_dir", "panoptic_json", "panoptic_dir")
+    ),
     "ground_truth",
     "ground_truth_dir",
     "predictions",

@@ -45,6 +45,7 @@ class CityscapesConfig(DataConfig):
 
     _target_: str = "panoptic.data.datamodule.CityscapesData"
     root: str | None = None
+    cache_dir: str | None = None
 
 
 @dataclass
@@ -66,6 +67,7 @@ class CocoPanopticConfig(DataConfig):
     train: SplitPathsConfig = field(default_factory=SplitPathsConfig)
     val: SplitPathsConfig = field(default_factory=SplitPathsConfig)
     test: SplitPathsConfig = field(default_factory=SplitPathsConfig)
+    cache_dir: str | None = None
 
 
 @dataclass

@@ -98,6 +98,16 @@ class CityscapesSource:
             )
         return Sample(image, segments, stem_of(self.images[index]))
 
+    def origin(self, index: int) -> tuple[list[Path], bytes]:
+        """The files that a sample is made of, and what a JSON file says of it."""
+        image = self.images[index]
+        if not self._there[index]:
+            return [image], b""
+        if self._panoptic is None:
+            return [image, self.truths[index]], b""
+        files, table = self._panoptic.origin(self._rows[index])
+        return [image, *files[-1:]], table
+
     def read_segments(self, index: int) -> Segments | None:
         """The truth of the image at ``index`` alone.
 

@@ -132,6 +132,14 @@ class CocoPanopticSource:
             torch.from_numpy(scores) if len(scores) and not np.isnan(scores).any() else None,
         )
 
+    def origin(self, index: int) -> tuple[list[Path], bytes]:
+        """The files that a sample is made of, and what the JSON file says of it."""
+        image = [] if self.image_dir is None else [self.image_dir / self.images.file_names[index]]
+        if self._table is None:
+            return image, b""
+        table = b"".join(column.tobytes() for column in self._table.rows(index))
+        return [*image, self.png(index)], table + repr(self.images.sizes[index]).encode()
+
     def png(self, index: int) -> Path:
         """The file with the segments of the image at ``index``; only where the truth is not withheld."""
         return self.panoptic_dir / self._table.file_names[index]

@@ -19,6 +19,7 @@ from panoptic.data.coco_json import find_image_dir, find_json
 from panoptic.data.coco_panoptic import CocoPanopticSource
 from panoptic.data.faults import Examiner, SourceExaminer
 from panoptic.data.sample import Source
+from panoptic.data.sample_cache import CachedSource
 from panoptic.data.sampler import KeySampler
 from panoptic.data.synthetic import SPLITS, SyntheticSource
 from panoptic.errors import InputError, expect_at_least
@@ -196,15 +197,18 @@ class CityscapesData(DataModule):
 
     Args:
         root: the folder with ``leftImg8bit`` and ``gtFine``.
+        cache_dir: a folder to keep decoded images and segments in; ``None`` keeps none.
         loading: of :class:`DataModule`.
     """
 
-    def __init__(self, root: str | None, **loading) -> None:
+    def __init__(self, root: str | None, cache_dir: str | None = None, **loading) -> None:
         super().__init__(**loading)
         self.root = root
+        self.cache_dir = cache_dir
 
-    def source(self, split: str) -> CityscapesSource:
-        return CityscapesSource(split, root=self.root)
+    def source(self, split: str) -> CityscapesSource | CachedSource:
+        source = CityscapesSource(split, root=self.root)
+        return source if self.cache_dir is None else CachedSource(source, self.cache_dir)
 
     def examiner(self, split: str) -> CityscapesExaminer:
         return CityscapesExaminer(split, root=self.root)
@@ -223,6 +227,7 @@ class CocoPanopticData(DataModule):
             not where they are looked for. The first two are enough without a root.
         val: the same.
         test: the same.
+        cache_dir: a folder to keep decoded images and segments in; ``None`` keeps none.
         loading: of :class:`DataModule`.
     """
 
@@ -232,14 +237,17 @@ class CocoPanopticData(DataModule):
         train: Mapping[str, str | None] | None = None,
         val: Mapping[str, str | None] | None = None,
         test: Mapping[str, str | None] | None = None,
+        cache_dir: str | None = None,
         **loading,
     ) -> None:
         super().__init__(**loading)
         self.root = root
+        self.cache_dir = cache_dir
         self.paths = {"train": train or {}, "val": val or {}, "test": test or {}}
 
-    def source(self, split: str) -> CocoPanopticSource:
-        return CocoPanopticSource(split, root=self.root, **self._paths(split))
+    def source(self, split: str) -> CocoPanopticSource | CachedSource:
+        source = CocoPanopticSource(split, root=self.root, **self._paths(split))
+        return source if self.cache_dir is None else CachedSource(source, self.cache_dir)
 
     def examiner(self, split: str) -> CocoExaminer:
         return CocoExaminer(split, root=self.root, **self._paths(split))

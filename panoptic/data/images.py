@@ -48,6 +48,9 @@ def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
         InputError: if the file is missing, a folder, not an image of these formats, damaged, or too large to be
             opened safely (more than 178 million pixels).
     """
+    color = _decode_fast(path, plain=True)
+    if color is not None:
+        return color
     with _opened(path) as image:
         return np.array(_plain(_upright(image)))
 
@@ -94,10 +97,14 @@ def read_words(path: str | os.PathLike) -> UInt32[np.ndarray, "H W"]:
         return np.frombuffer(stored, dtype="<u4").reshape(image.height, image.width)
 
 
-def _decode_fast(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"] | None:
+_NOT_PLAIN = (b"tRNS", b"eXIf", b"Raw profile type")  # transparency, and what may say which way is up
+
+
+def _decode_fast(path: str | os.PathLike, *, plain: bool = False) -> UInt8[np.ndarray, "H W 3"] | None:
     """A PNG with 8-bit RGB, decoded faster than by Pillow.
 
-    ``None`` is for everything that Pillow shall judge: other formats, large images, and files with any fault.
+    ``None`` is for everything that Pillow shall judge: other formats, large images, and files with any fault. With
+    ``plain``, so are those in which there may be more to see than the pixels as they are stored.
     """
     try:
         content = Path(path).read_bytes()
@@ -108,6 +115,8 @@ def _decode_fast(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"] | None:
     if header[:3] != (b"\x89PNG\r\n\x1a\n", 13, b"IHDR") or header[5:] != (8, 2):
         return None
     if not 0 < width * height <= (Image.MAX_IMAGE_PIXELS or 1 << 28):
+        return None
+    if plain and any(mark in content for mark in _NOT_PLAIN):
         return None
     try:
         return np.asarray(decode_image_png_u8(content, (height, width), "rgb"))

@@ -244,3 +244,21 @@ class TestNumbers:
         (tmp_path / "a.png").write_bytes(content)
         with pytest.raises(InputError, match=r"a\.png: expected an image that can be read"):
             read_numbers(tmp_path / "a.png")
+
+
+class TestPlainPng:
+    """Plain color PNG files, which another decoder than Pillow's reads."""
+
+    def test_pixels_are_those_of_pillow_and_can_be_written_to(self, tmp_path):
+        pixels = np.random.default_rng(0).integers(0, 256, (40, 31, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "a.png")
+        image = read_image(tmp_path / "a.png")
+        assert image.flags.writeable
+        assert image.flags.c_contiguous
+        np.testing.assert_array_equal(image, pixels)
+
+    def test_a_transparent_color_shows_white(self, tmp_path):
+        pixels = np.zeros((2, 2, 3), np.uint8)
+        pixels[0] = (9, 8, 7)
+        Image.fromarray(pixels).save(tmp_path / "a.png", transparency=(9, 8, 7))
+        assert read_image(tmp_path / "a.png").tolist() == [[[255] * 3] * 2, [[0] * 3] * 2]

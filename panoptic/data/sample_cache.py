@@ -1,0 +1,163 @@
+"""Decoded samples kept on disk, so that each image of a data set is decoded once and not once an epoch.
+
+An entry is a safetensors file with the image and the segments. It is keyed on the contents of the files that the sample
+is made of, and on what a JSON file says of it: whatever of these changes makes the entry anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from panoptic.data.sample import Sample, Source
+from panoptic.errors import InputError
+from panoptic.labels import LabelSpace
+from panoptic.segments import Segments
+
+VERSION = 1
+"""Rises when entries change so that older ones must not be read."""
+
+
+@runtime_checkable
+class FileSource(Source, Protocol):
+    """A split whose samples are made of files."""
+
+    def origin(self, index: int) -> tuple[list[Path], bytes]:
+        """The files that a sample is made of, and whatever else it depends on."""
+        ...
+
+
+class CachedSource:
+    """A split that is read from its files once, and from the cache from then on.
+
+    An entry is trusted while size, times and inode of its files are as they were when it was made; otherwise the
+    files' contents decide. Several processes may fill one cache.
+
+    Args:
+        source: to read from.
+        folder: to keep samples in; several data sets may share it.
+
+    Raises:
+        InputError: if the folder cannot be made or written to.
+    """
+
+    def __init__(self, source: FileSource, folder: str | os.PathLike) -> None:
+        self.source = source
+        self.labels: LabelSpace = source.labels
+        self.folder = Path(folder).expanduser()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"data.cache_dir={folder}: expected a folder that can be written, got: {error.strerror}"
+            ) from None
+        if not os.access(self.folder, os.W_OK):
+            raise InputError(f"data.cache_dir={folder}: expected a folder that can be written, and it cannot")
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def image_ids(self) -> Sequence[int | str]:
+        """Those of the source."""
+        return self.source.image_ids
+
+    def read(self, index: int, strength: float = 1.0) -> Sample:
+        """The sample at ``index``, from the cache if it is there; ``strength`` is of no effect.
+
+        Raises:
+            InputError: if it must be read from its files and cannot be.
+        """
+        files, other = self.source.origin(index)
+        stamp = _stamp(files)
+        name = _digest(os.path.abspath(files[0]).encode())
+        entry = self.folder / name[:2] / f"{name}.safetensors"
+        kept = _load(entry)
+        if kept is not None and (kept.key["other"], kept.key["stamp"]) == (_digest(other), stamp):
+            return kept.sample
+        # Before anything is decoded: a file that changes meanwhile must not be taken for what was decoded.
+        contents = _contents(files)
+        key = {"version": VERSION, "other": _digest(other), "stamp": stamp, "contents": contents}
+        if kept is not None and (kept.key["other"], kept.key["contents"]) == (_digest(other), contents):
+            sample = kept.sample
+        else:
+            sample = self.source.read(index, strength)
+        self._save(entry, sample, key)
+        return sample
+
+    def _save(self, entry: Path, sample: Sample, key: dict[str, str | int]) -> None:
+        """Writes an entry whole or not at all; a full disk costs the cache, not the run."""
+        part = entry.with_name(f".{entry.name}.{os.getpid()}")
+        arrays = {"image": sample.image}
+        if sample.segments is not None:
+            count = len(sample.segments.classes)
+            kind = np.uint8 if count < 1 << 8 else np.uint16 if count < 1 << 16 else np.int32
+            arrays["ids"] = sample.segments.ids.numpy().astype(kind)
+            arrays["classes"] = sample.segments.classes.numpy().astype(np.uint8)
+            arrays["crowd"] = sample.segments.crowd.numpy()
+        metadata = {"key": json.dumps(key), "name": sample.name}
+        try:
+            entry.parent.mkdir(exist_ok=True)
+            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part, metadata)
+            os.replace(part, entry)
+        except (OSError, SafetensorError) as error:
+            with suppress(OSError):
+                part.unlink()
+            warnings.warn(f"{entry}: a decoded sample cannot be kept ({error}); training goes on", stacklevel=2)
+
+
+class _Kept(NamedTuple):
+    sample: Sample
+    key: dict[str, str | int]
+
+
+def _load(entry: Path) -> _Kept | None:
+    """An entry; ``None`` if there is none that can be read."""
+    try:
+        with safe_open(entry, framework="np") as file:
+            metadata = file.metadata()
+            key = json.loads(metadata["key"])
+            if key["version"] != VERSION:
+                return None
+            names = set(file.keys())
+            arrays = {name: file.get_tensor(name) for name in names}
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+    segments = None
+    if "ids" in arrays:
+        segments = Segments(
+            torch.from_numpy(arrays["ids"].astype(np.int32)),
+            torch.from_numpy(arrays["classes"].astype(np.int64)),
+            torch.from_numpy(arrays["crowd"]),
+        )
+    return _Kept(Sample(arrays["image"], segments, metadata["name"]), key)
+
+
+def _stamp(files: Sequence[Path]) -> str:
+    """What changes whenever a file is written to or replaced; a change of times alone is not one of contents."""
+    stats = []
+    for file in files:
+        with suppress(OSError):  # its reader tells that it is not there
+            s = file.stat()
+            stats.append((file.name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino))
+    return json.dumps(stats)
+
+
+def _contents(files: Sequence[Path]) -> str:
+    parts = [file.read_bytes() if file.is_file() else b"" for file in files]
+    return "".join(_digest(part) for part in parts)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
