@@ -22,6 +22,7 @@ class DataConfig:
     scale: list[float] = MISSING
     appearance: float = MISSING
     workers: int = MISSING
+    any_orientation: bool = False
     epoch_size: int | None = None
 
 

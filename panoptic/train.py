@@ -77,6 +77,8 @@ def train(config: DictConfig) -> None:
             print(adopted, flush=True)
     # A resumed run has a folder of its own, and keeps its own best from there on.
     warnings.filterwarnings("ignore", "The dirpath has changed", UserWarning)
+    # Steps are counted over all epochs, so that short ones are logged too.
+    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging", UserWarning)
     trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     if trainer.is_global_zero:
         _report(folder, labels)

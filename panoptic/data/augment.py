@@ -27,6 +27,7 @@ def augment(
     crop: tuple[int, int],
     scale: tuple[float, float],
     appearance: float = 1.0,
+    any_orientation: bool = False,
     strength: float,
     seed: int,
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Segments]:
@@ -42,10 +43,13 @@ def augment(
         crop: height and width of the result.
         scale: least and greatest factor of size at strength 1.
         appearance: how likely and strong color, blur, noise and weather are at strength 1, 0..1.
+        any_orientation: whether images have no up and down, as under a microscope or from above: they then are turned
+            by quarters too, and not mirrored left to right only.
         strength: position in the curriculum, 0..1.
         seed: of this sample.
     """
-    pipeline = _pipeline(tuple(crop), tuple(scale), round(float(strength * appearance), 6), round(float(strength), 6))
+    looks = round(float(strength * appearance), 6)
+    pipeline = _pipeline(tuple(crop), tuple(scale), looks, any_orientation, round(float(strength), 6))
     pipeline.set_random_seed(seed)
     ids: Int32[np.ndarray, "H W"] = segments.ids.numpy()
     view = pipeline(image=image, mask=ids)
@@ -54,7 +58,9 @@ def augment(
 
 
 @lru_cache(maxsize=16)
-def _pipeline(crop: tuple[int, int], scale: tuple[float, float], looks: float, strength: float) -> A.Compose:
+def _pipeline(
+    crop: tuple[int, int], scale: tuple[float, float], looks: float, any_orientation: bool, strength: float
+) -> A.Compose:
     height, width = crop
     low, high = (strength * (factor - 1.0) for factor in scale)
     geometry = [
@@ -63,6 +69,8 @@ def _pipeline(crop: tuple[int, int], scale: tuple[float, float], looks: float, s
         A.RandomCrop(height, width),
         A.HorizontalFlip(p=0.5),
     ]
+    if any_orientation:
+        geometry.insert(1, A.D4(p=1.0))  # before the crop, whose sides may differ
     if strength == 0:
         return A.Compose(geometry[1:])
     if looks == 0:

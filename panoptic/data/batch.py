@@ -65,15 +65,22 @@ class TrainingDataset(Dataset[Sample]):
         crop: height and width of every sample.
         scale: range of scales at full strength.
         appearance: how much color, blur, noise and weather change at full strength, 0..1.
+        any_orientation: whether images have no up and down.
     """
 
     def __init__(
-        self, source: Source, crop: tuple[int, int], scale: tuple[float, float], appearance: float = 1.0
+        self,
+        source: Source,
+        crop: tuple[int, int],
+        scale: tuple[float, float],
+        appearance: float = 1.0,
+        any_orientation: bool = False,
     ) -> None:
         self.source = source
         self.crop = crop
         self.scale = scale
         self.appearance = appearance
+        self.any_orientation = any_orientation
 
     def __len__(self) -> int:
         return len(self.source)
@@ -89,6 +96,7 @@ class TrainingDataset(Dataset[Sample]):
             crop=self.crop,
             scale=self.scale,
             appearance=self.appearance,
+            any_orientation=self.any_orientation,
             strength=key.strength,
             seed=seed,
         )

@@ -38,6 +38,8 @@ class DataModule(LightningDataModule, ABC):
         scale: least and greatest factor by which training images are resized, at full strength.
         appearance: how likely and strong changes of color, blur, noise and weather are at full strength, 0..1.
         workers: processes that read ahead; 0 reads in the training process.
+        any_orientation: whether images have no up and down, as under a microscope or from above; training images are
+            turned by quarters then, and not mirrored left to right only.
         epoch_size: training samples in an epoch, whatever the number of images; ``None`` takes each image once.
         seed: of the order and the augmentation.
 
@@ -58,6 +60,7 @@ class DataModule(LightningDataModule, ABC):
         scale: Sequence[float],
         appearance: float = 1.0,
         workers: int = 0,
+        any_orientation: bool = False,
         epoch_size: int | None = None,
         seed: int = 0,
     ) -> None:
@@ -77,6 +80,7 @@ class DataModule(LightningDataModule, ABC):
         self.scale = (scale[0], scale[1])
         self.appearance = appearance
         self.workers = workers
+        self.any_orientation = any_orientation
         self.epoch_size = epoch_size
         self.seed = seed
         self.strength: Callable[[int], float] = lambda epoch: 1.0
@@ -119,7 +123,7 @@ class DataModule(LightningDataModule, ABC):
         # Lightning sets the epoch too, but after workers have begun to read, and it asks for this loader before it has
         # restored how far a resumed run has come.
         sampler.set_epoch(max(epoch, self.first_epoch))
-        dataset = TrainingDataset(self.train_source, self.crop, self.scale, self.appearance)
+        dataset = TrainingDataset(self.train_source, self.crop, self.scale, self.appearance, self.any_orientation)
         return self._loader(dataset, min(self.batch_size, max(len(sampler), 1)), sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:

@@ -215,3 +215,27 @@ def test_the_inputs_stay_as_they_are():
         augment(image, segments, crop=(48, 80), scale=SCALE, strength=1.0, seed=seed)
     assert np.array_equal(image, before[0])
     assert torch.equal(segments.ids, before[1])
+
+
+@pytest.mark.parametrize(("any_orientation", "count"), [(False, 2), (True, 8)])
+def test_images_without_up_and_down_are_turned_too(any_orientation, count):
+    image, segments = scene((32, 32))
+    symmetries = [np.rot90(image, k)[:, ::step].tobytes() for k in range(4) for step in (1, -1)]
+    settings = {"crop": (32, 32), "scale": SCALE, "any_orientation": any_orientation, "strength": 0.0}
+    seen = set()
+    for seed in range(60):
+        turned, moved = augment(image, segments, **settings, seed=seed)
+        seen.add(symmetries.index(turned.tobytes()))
+        classes = np.append(0, moved.classes.numpy() + 1)[moved.ids.numpy()]  # the class of a segment was its row
+        np.testing.assert_array_equal(turned, color_of(classes))
+    assert len(seen) == count
+
+
+def test_turning_fits_crops_that_are_not_square():
+    image, segments = scene((32, 64))
+    for seed in range(8):
+        turned, moved = augment(
+            image, segments, crop=(32, 64), scale=SCALE, any_orientation=True, strength=1.0, seed=seed
+        )
+        assert turned.shape == (32, 64, 3)
+        assert moved.size == (32, 64)

@@ -1,0 +1,179 @@
+"""One's own data, through the commands: any label space, paths one by one, and a real photo at its full size."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from panoptic.cli import command
+from panoptic.data.cityscapes import CityscapesSource
+from panoptic.evaluate import evaluate
+from panoptic.predict import predict
+from panoptic.score import score
+from panoptic.train import train
+
+FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
+TINY = (
+    *("experiment=quick", "data.crop=[32,64]", "data.workers=0", "data.batch_size=2", "data.epoch_size=4"),
+    *("callbacks.pictures=1", "trainer.max_epochs=1", "trainer.accelerator=cpu", "hydra.run.dir=run"),
+)
+CHECKPOINT = "checkpoint=run/checkpoints/last.ckpt"
+RUN = {"train": train, "evaluate": evaluate, "predict": predict, "score": score}
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["panoptic"])
+
+
+def run(name: str, *arguments: str) -> None:
+    command(name, RUN[name], arguments)
+
+
+def label_space(kind: str) -> list[dict]:
+    """Categories as in a JSON file, with ids that have gaps and come in no order."""
+    isthing = {
+        "most there can be": [int(i % 3 == 0) for i in range(254)],
+        "stuff only": [0, 0, 0],
+        "things only": [1, 1],
+        "one thing": [1],
+        "one stuff": [0],
+    }[kind]
+    ids = np.random.default_rng(0).permutation(3 * len(isthing) + 1)[: len(isthing)].tolist()
+    return [{"id": i, "name": f"category {i}", "isthing": thing} for i, thing in zip(ids, isthing, strict=True)]
+
+
+def write(root: Path, categories: list[dict], sizes: tuple[tuple[int, int], ...] = ((40, 72), (33, 65))) -> Path:
+    """A data set of two images a split: blocks of 8x8 pixels, each a segment of a random category, or void."""
+    rng = np.random.default_rng(1)
+    for split in ("train", "val"):
+        content: dict = {"images": [], "annotations": [], "categories": categories}
+        (root / f"panoptic_{split}").mkdir(parents=True)
+        (root / split).mkdir()
+        for index, (height, width) in enumerate(sizes):
+            blocks = rng.integers(0, 9, (-(-height // 8), -(-width // 8)))
+            numbers = np.kron(blocks, np.ones((8, 8), np.int64))[:height, :width] * 1000
+            chosen = rng.integers(0, len(categories), 9)
+            color = np.stack([numbers % 256, numbers // 256, 0 * numbers], -1).astype(np.uint8)
+            Image.fromarray(color).save(root / f"panoptic_{split}" / f"{index}.png")
+            Image.fromarray((numbers[..., None] // 40 + [0, 9, 30]).astype(np.uint8)).save(
+                root / split / f"{index}.png"
+            )
+            content["images"].append({"id": index, "file_name": f"{index}.png", "height": height, "width": width})
+            infos = [
+                {"id": int(n), "category_id": categories[chosen[n // 1000]]["id"]} for n in np.unique(numbers) if n
+            ]
+            content["annotations"].append({"image_id": index, "file_name": f"{index}.png", "segments_info": infos})
+        (root / f"panoptic_{split}.json").write_text(json.dumps(content))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("kind", "fusion"),
+    [
+        ("most there can be", "adaptive"),
+        ("stuff only", "local"),
+        ("things only", "adaptive"),
+        ("one thing", "local"),
+        ("one stuff", "adaptive"),
+    ],
+)
+def test_any_label_space_trains_scores_and_predicts(kind: str, fusion: str) -> None:
+    categories = label_space(kind)
+    write(Path("own"), categories)
+    run("train", *TINY, "data=coco_panoptic", "data.root=own", f"model/fusion={fusion}")
+    last = json.loads(Path("run/summary.json").read_text())["last"]
+    assert np.isfinite(last["val/loss"])
+    assert 0 <= last["val/pq"] <= 1
+    run("evaluate", CHECKPOINT, "split=val", "output=out", "truth=true", "tta=flip")
+    scores = json.loads(Path("out/scores.json").read_text())
+    assert (scores["images"], scores["tta"]) == (2, "flip")
+    run("predict", CHECKPOINT, "input=own/val", "output=seen", "tta=multiscale", "visualize=false")
+    for path in ("out/predictions.json", "out/truth.json", "seen/panoptic.json"):
+        content = json.loads(Path(path).read_text())
+        plain = [{key: c[key] for key in ("id", "name", "isthing")} for c in content["categories"]]
+        assert plain == categories
+    run("score", "ground_truth=out/truth.json", "predictions=out/truth.json", "output=self.json")
+    assert json.loads(Path("self.json").read_text())["all"]["pq"] == 1.0
+    run("score", "ground_truth=own/panoptic_val.json", "predictions=out/predictions.json", "output=again.json")
+    assert json.loads(Path("again.json").read_text())["all"] == scores["all"]
+
+
+def test_one_category_more_than_there_can_be_is_refused(capsys: pytest.CaptureFixture) -> None:
+    categories = [{"id": i, "name": str(i), "isthing": 1} for i in range(255)]
+    write(Path("own"), categories)
+    with pytest.raises(SystemExit):
+        run("train", *TINY, "data=coco_panoptic", "data.root=own")
+    assert "own/panoptic_train.json: categories: expected 1 to 254 categories, got 255" in capsys.readouterr().err
+
+
+def test_paths_one_by_one() -> None:
+    root = write(Path("own"), label_space("things only"))
+    Path("pictures, all=").mkdir()
+    for split in ("train", "val"):
+        shutil.move(root / split, f"pictures, all=/{split}")
+        shutil.move(root / f"panoptic_{split}.json", f"{split}.json")
+    shutil.move(root / "panoptic_train", "train")  # the JSON file's name without suffix
+    shutil.move(root / "panoptic_val", "segments")
+    paths = (
+        *("data.train.image_dir=pictures, all=/train", "data.train.panoptic_json=train.json"),
+        *("data.val.image_dir=pictures, all=/val", "data.val.panoptic_json=val.json"),
+    )
+    run("train", *TINY, "data=coco_panoptic", *paths, "data.val.panoptic_dir=segments")
+    assert json.loads(Path("run/summary.json").read_text())["steps"] == 2
+    shutil.move("val.json", "moved.json")
+    run("evaluate", CHECKPOINT, "split=val", "output=out", "data.val.panoptic_json=moved.json")
+    assert json.loads(Path("out/scores.json").read_text())["images"] == 2
+
+
+def test_a_path_that_is_not_given_is_named(capsys: pytest.CaptureFixture) -> None:
+    write(Path("own"), label_space("things only"))
+    given = ("data.train.image_dir=own/train", "data.train.panoptic_json=own/panoptic_train.json")
+    with pytest.raises(SystemExit):
+        run("train", *TINY, "data=coco_panoptic", *given)
+    assert "data.val.panoptic_json: expected a path, or data.root=FOLDER" in capsys.readouterr().err
+    assert not Path("run").exists()
+
+
+def test_an_older_checkpoint_is_read(capsys: pytest.CaptureFixture) -> None:
+    """One from before epochs had sizes, splits had paths, and samples were kept."""
+    write(Path("own"), label_space("stuff only"))
+    run("train", *TINY, "data=coco_panoptic", "data.root=own")
+    path = Path("run/checkpoints/last.ckpt")
+    content = torch.load(path, weights_only=True)
+    for key in ("epoch_size", "any_orientation", "train", "val", "test", "cache_dir"):
+        del content["panoptic"]["config"]["data"][key]
+    del content["panoptic"]["config"]["start_from"], content["panoptic"]["started_from"]
+    del content["panoptic"]["config"]["trainer"]["sync_batchnorm"]
+    torch.save(content, path)
+    run("evaluate", CHECKPOINT, "split=val", "output=out")
+    run("train", f"resume={path}", "trainer.max_epochs=2", "hydra.run.dir=resumed")
+    assert "epoch 2/2" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not FIXTURES.is_dir(), reason="needs the shared fixtures")
+def test_a_real_street_photo_trains_two_epochs_and_is_evaluated_at_full_size() -> None:
+    for kind in ("leftImg8bit", "gtFine"):
+        for split in ("train", "val"):
+            shutil.copytree(FIXTURES / "street_photo" / kind / "val", f"street/{kind}/{split}")
+    settings = [t for t in TINY if not t.startswith(("trainer.max_epochs", "data.crop"))]
+    run("train", *settings, "data=cityscapes", "data.root=street", "data.crop=[128,256]", "trainer.max_epochs=2")
+    assert json.loads(Path("run/summary.json").read_text())["epochs"] == 2
+    run("evaluate", CHECKPOINT, "split=val", "output=out", "truth=true", "visualize=true")
+    with Image.open("out/predictions/dummy_000000_000000.png") as png:
+        assert png.size == (800, 800)
+    for truth in ("out/truth.json", "out/cityscapes_truth/cityscapes_panoptic_val.json"):
+        run("score", f"ground_truth={truth}", f"predictions={truth}", "output=self.json")
+        assert json.loads(Path("self.json").read_text())["all"]["pq"] == 1.0
+    segments = CityscapesSource("val", root="street").read(0).segments
+    listed = json.loads(Path("out/truth.json").read_text())["annotations"][0]["segments_info"]
+    assert [s["area"] for s in listed] == segments.areas().tolist()
+    assert sum(s["iscrowd"] for s in listed) == 1
