@@ -32,6 +32,7 @@ CONF = Path(__file__).parents[1] / "conf"
 FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 TINY = (
+    "data.epoch_size=null",
     *("data.height=64", "data.width=128", "data.crop=[64,128]", "data.workers=0"),
     *("data.train_size=8", "data.val_size=2", "data.test_size=2"),
     *("model.backbone.weights=random", "callbacks.pictures=1", "trainer.log_every_n_steps=1"),

@@ -1,0 +1,52 @@
+"""What the documentation shows, run."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from panoptic.cli import command
+from panoptic.config_groups import CocoPanopticConfig
+from panoptic.data.coco_panoptic import CocoPanopticSource
+from panoptic.data.faults import KINDS
+from panoptic.inspect import inspect
+
+ROOT = Path(__file__).parents[1]
+DATA = (ROOT / "docs" / "data.md").read_text()
+
+
+def test_masks_become_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["panoptic"])
+    (code,) = re.findall(r"```python\n(.*?)```", DATA, re.DOTALL)
+    exec(compile(code, "docs/data.md", "exec"), {})
+    source = CocoPanopticSource("train", root="own")
+    assert len(source) == 2
+    segments = source.read(1).segments
+    assert sorted(zip(segments.classes.tolist(), segments.areas().tolist(), strict=True)) == [
+        (0, 144),
+        (0, 620),
+        (1, 64 * 64 - 764),
+    ]
+    command("inspect", inspect, ("data=coco_panoptic", "data.root=own", "ignore=[doubled]", "workers=1"))
+
+
+def test_kinds_of_faults_are_all_explained() -> None:
+    table = re.findall(r"^\| `(\w+)` \| ", DATA.split("## Is it sound?")[1].split("##")[0], re.MULTILINE)
+    assert table == list(KINDS)
+
+
+def test_keys_that_are_explained_exist() -> None:
+    keys = set(re.findall(r"`data\.(\w+)", DATA))
+    assert keys <= set(CocoPanopticConfig.__dataclass_fields__) | {"md"}
+    assert {"crop", "scale", "appearance", "any_orientation", "epoch_size", "batch_size", "workers"} <= keys
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/data.md", "docs/metrics.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
+        if not target.startswith("http"):
+            assert (ROOT / page).parent.joinpath(target).exists(), target
