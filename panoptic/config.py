@@ -169,6 +169,7 @@ class InspectConfig:
 
     Attributes:
         data: the data set.
+        splits: that are inspected; by default all that are there, of which training needs ``train`` and ``val``.
         output: folder to write to; by default one under ``runs/inspect`` with the name of the data set's folder.
         ignore: kinds of faults that do not make the data set unfit; see :data:`panoptic.data.faults.KINDS`.
         sheet: about how many images the contact sheet shows; 0 makes none.
@@ -176,6 +177,7 @@ class InspectConfig:
     """
 
     data: DataConfig | None = None
+    splits: list[str] | None = None
     output: str | None = None
     ignore: list[str] = field(default_factory=list)
     sheet: int = 24

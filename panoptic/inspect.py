@@ -14,6 +14,7 @@ from panoptic.cli import command
 from panoptic.errors import InputError
 
 if TYPE_CHECKING:
+    from panoptic.data.datamodule import DataModule
     from panoptic.data.faults import Fault
     from panoptic.inspecting import SplitNumbers
 
@@ -28,6 +29,7 @@ def inspect(config: DictConfig) -> None:
     from PIL import Image
 
     from panoptic.data.faults import KINDS, Fault
+    from panoptic.data.synthetic import SPLITS
     from panoptic.errors import expect_at_least
     from panoptic.inspecting import (
         SameContents,
@@ -46,19 +48,27 @@ def inspect(config: DictConfig) -> None:
         raise InputError(f"ignore: expected kinds of faults ({', '.join(KINDS)}), got {strange[0]!r}")
     if config.data is None:
         raise InputError("data: expected a data set (data=coco_panoptic, cityscapes or synthetic), got none")
+    unknown = [split for split in config.splits or [] if split not in SPLITS]
+    if unknown:
+        raise InputError(f"splits: expected some of {', '.join(SPLITS)}, got {unknown[0]!r}")
     data = build(config.data)
-    splits = data.splits()
-    if not splits:
-        data.source("train")  # says what was looked for
+    found = data.splits()
+    if config.splits is not None:
+        found = {first: served for first, served in found.items() if set(served) & set(config.splits)}
+    if not found:
+        data.source((config.splits or SPLITS)[0])  # says what was looked for
         raise InputError("data: expected a split, got none")
     folder = output_folder(config.output or Path("runs") / "inspect" / _name(config.data))
 
     faults: list[tuple[str, Fault]] = []
-    notes = [f"there is no split {split}" for split in ("train", "val") if split not in splits]
+    notes = [f"the same files serve {', '.join(served)}" for served in found.values() if len(served) > 1]
     numbers: dict[str, SplitNumbers] = {}
     thumbnails: list[tuple[str, np.ndarray]] = []
     same = SameContents()
-    for split in splits:
+    for split in config.splits or ("train", "val"):  # that training needs
+        if split not in {name for served in found.values() for name in served}:
+            faults.append((split, _not_found(data, split)))
+    for split in found:
         try:
             examiner = data.examiner(split)
         except InputError as error:
@@ -67,7 +77,7 @@ def inspect(config: DictConfig) -> None:
         notes += examiner.notes
         faults += [(split, fault) for fault in examiner.faults]
         numbers[split] = SplitNumbers(examiner.labels)
-        shown = evenly(len(examiner), -(-config.sheet // len(splits)))
+        shown = evenly(len(examiner), -(-config.sheet // len(found)))
         examined = examine_split(examiner, shown, config.workers)
         for image in progress(examined, f"inspecting {split}, images", len(examiner)):
             numbers[split].add(image)
@@ -96,6 +106,17 @@ def inspect(config: DictConfig) -> None:
             f"({_counts(counted)}); {folder / 'faults.csv'} lists all"
         )
     print("fit for training: no faults" if not faults else "fit for training, but for the faults that were ignored")
+
+
+def _not_found(data: DataModule, split: str) -> Fault:
+    """That a split is not there, and what was looked for."""
+    from panoptic.data.faults import Fault
+
+    try:
+        data.source(split)
+    except InputError as error:
+        return Fault("missing", *str(error).split(": ", 1))
+    return Fault("missing", split, "the split cannot be found")
 
 
 def _name(data: DictConfig) -> str:

@@ -31,7 +31,7 @@ def test_masks_become_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (0, 620),
         (1, 64 * 64 - 764),
     ]
-    command("inspect", inspect, ("data=coco_panoptic", "data.root=own", "ignore=[doubled]", "workers=1"))
+    command("inspect", inspect, ("data=coco_panoptic", "data.root=own", "workers=1"))
 
 
 def test_kinds_of_faults_are_all_explained() -> None:

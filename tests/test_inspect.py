@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -111,9 +112,8 @@ class TestSound:
                 "b": (np.ones((3, 6)), [(1, 5, 0)]),
             }
         )
-        status, report, _ = run("data=coco_panoptic", "data.root=own")
-        assert status == 0
-        assert report["notes"] == ["there is no split train"]
+        status, report, _ = run("data=coco_panoptic", "data.root=own", "splits=[val]")
+        assert (status, report["notes"]) == (0, [])
         split = report["splits"]["val"]
         assert split["sizes"] == {"6x3": 2}
         assert split["void_pixels"] == pytest.approx(3 / 36)
@@ -135,7 +135,8 @@ class TestSound:
         ],
     )
     def test_real_data_sets_pass(self, data: str, root: str, images: int, segments: int, crowd: int) -> None:
-        status, report, faults = run(f"data={data}", f"data.root={FIXTURES / root}")
+        splits = "splits=[val]" if root == "street_photo" else "splits=null"
+        status, report, faults = run(f"data={data}", f"data.root={FIXTURES / root}", splits)
         assert (status, faults) == (0, set())
         assert sum(split["images"] for split in report["splits"].values()) == images
         for what, count in (("segments", segments), ("crowd", crowd)):
@@ -307,6 +308,22 @@ def test_one_json_file_for_all_splits_is_inspected_once() -> None:
     shutil.copy(JSON, root / "panoptic.json")
     status, report, _ = run("data=coco_panoptic", "data.root=one")
     assert (status, [s["images"] for s in report["splits"].values()]) == (0, [5])
+    assert report["notes"] == ["the same files serve train, val, test"]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_split_that_training_needs_must_be_there(split: str) -> None:
+    os.rename(f"coco_panoptic/panoptic_{split}.json", "coco_panoptic/panoptic_trian.json")
+    os.rename(f"cityscapes/leftImg8bit/{split}", "cityscapes/leftImg8bit/trian")
+    for kind, file, said in (
+        ("coco_panoptic", "coco_panoptic", f"the JSON file of split '{split}'"),
+        ("cityscapes", f"cityscapes/leftImg8bit/{split}", "expected a folder"),
+    ):
+        status, _, faults = run(f"data={kind}", f"data.root={kind}")
+        assert status == 1
+        assert [(k, f) for k, f, what in faults if said in what] == [("missing", file)]
+        other = "val" if split == "train" else "train"
+        assert run(f"data={kind}", f"data.root={kind}", f"splits=[{other}]")[0] == 0
 
 
 def test_withheld_truth_is_no_fault() -> None:
@@ -326,6 +343,7 @@ BAD = {
     "no root": (("data=cityscapes",), "data.root: expected a folder, got none"),
     "nothing there": (("data=coco_panoptic", "data.root=nowhere"), "nowhere: expected a folder"),
     "unknown kind": (("data=cityscapes", "data.root=cityscapes", "ignore=[dust]"), "ignore: expected kinds of faults"),
+    "unknown split": (("data=cityscapes", "data.root=cityscapes", "splits=[dev]"), "splits: expected some of train"),
     "negative sheet": (("data=cityscapes", "data.root=cityscapes", "sheet=-1"), "sheet: expected at least 0"),
     "output in a file": (("data=cityscapes", "data.root=cityscapes", "output=file/x"), "output=file/x"),
 }

@@ -94,9 +94,9 @@ class DataModule(LightningDataModule, ABC):
     def examiner(self, split: str) -> Examiner:
         """Opens a split to look for faults."""
 
-    def splits(self) -> list[str]:
-        """The splits that are there."""
-        return list(SPLITS)
+    def splits(self) -> dict[str, tuple[str, ...]]:
+        """The splits that are there, each with all that its files serve."""
+        return {split: (split,) for split in SPLITS}
 
     @cached_property
     def labels(self) -> LabelSpace:
@@ -217,9 +217,9 @@ class CityscapesData(DataModule):
     def examiner(self, split: str) -> CityscapesExaminer:
         return CityscapesExaminer(split, root=self.root)
 
-    def splits(self) -> list[str]:
+    def splits(self) -> dict[str, tuple[str, ...]]:
         images = Path(self.root or "").expanduser() / "leftImg8bit"
-        return [split for split in SPLITS if (images / split).is_dir()]
+        return {split: (split,) for split in SPLITS if (images / split).is_dir()}
 
 
 class CocoPanopticData(DataModule):
@@ -256,9 +256,8 @@ class CocoPanopticData(DataModule):
     def examiner(self, split: str) -> CocoExaminer:
         return CocoExaminer(split, root=self.root, **self._paths(split))
 
-    def splits(self) -> list[str]:
-        """The splits that are there; of those that one JSON file serves, the first."""
-        found: dict[Path | str, str] = {}
+    def splits(self) -> dict[str, tuple[str, ...]]:
+        found: dict[Path | str, list[str]] = {}
         for split in SPLITS:
             try:
                 paths = self._paths(split)
@@ -267,8 +266,8 @@ class CocoPanopticData(DataModule):
                     find_image_dir(split, self.root, paths.get("image_dir"), None)
             except InputError:
                 continue
-            found.setdefault(panoptic_json or split, split)
-        return list(found.values())
+            found.setdefault(panoptic_json or split, []).append(split)
+        return {served[0]: tuple(served) for served in found.values()}
 
     def _paths(self, split: str) -> Mapping[str, str | None]:
         """What is given of a split.
