@@ -79,7 +79,8 @@ class PanopticModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         scores = self.quality.compute()
-        self.log_dict({name: value.float() for name, value in scores.items() if not value.isnan()})
+        # Every process has computed the same from the counts of all: their mean is that value.
+        self.log_dict({name: value.float() for name, value in scores.items() if not value.isnan()}, sync_dist=True)
         self.quality.reset()
         for name, error in self.complexity_error.items():
             self.log(f"complexity/{name}_mean_absolute_error", error)

@@ -50,7 +50,7 @@ class Curriculum(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch
         values = {"curriculum/stage": float(self.stage(epoch) + 1), "curriculum/strength": self.strength(epoch)}
-        pl_module.log_dict(values, on_epoch=True, on_step=False)
+        pl_module.log_dict(values, on_epoch=True, on_step=False, sync_dist=True)
 
     def state_dict(self) -> dict[str, Any]:
         return {"stages": self.stages, "epochs_per_stage": self.epochs_per_stage, "start": self.start}

@@ -115,9 +115,8 @@ class DataModule(LightningDataModule, ABC):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled, augmented batches of this process's share, all of one size."""
-        rank, world, epoch = 0, 1, 0
-        if self.trainer is not None:
-            rank, world, epoch = self.trainer.global_rank, self.trainer.world_size, self.trainer.current_epoch
+        rank, world = self._share()
+        epoch = 0 if self.trainer is None else self.trainer.current_epoch
         share = {"epoch_size": self.epoch_size, "rank": rank, "world": world}
         sampler = KeySampler(len(self.train_source), seed=self.seed, strength=self.strength, **share)
         # Lightning sets the epoch too, but after workers have begun to read, and it asks for this loader before it has
@@ -127,8 +126,17 @@ class DataModule(LightningDataModule, ABC):
         return self._loader(dataset, min(self.batch_size, max(len(sampler), 1)), sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """The validation split in order."""
-        return self._loader(EvaluationDataset(self.val_source), self.evaluation_batch_size)
+        """The validation split in order; of several processes, each takes its share."""
+        rank, world = self._share()
+        count = len(self.val_source)
+        if count < world:  # a process with nothing to log would keep the others waiting
+            rank, world = 0, 1
+        share = range(rank, count, world)
+        return self._loader(EvaluationDataset(self.val_source), self.evaluation_batch_size, sampler=share)
+
+    def _share(self) -> tuple[int, int]:
+        """This process's rank, and how many there are."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def split_dataloader(self, split: str) -> DataLoader[Batch]:
         """Any split in order, as evaluation sees it."""

@@ -166,6 +166,16 @@ class TestEvaluation:
                 assert torch.equal(segments.ids, sample.segments.ids)
                 assert torch.equal(segments.classes, sample.segments.classes)
 
+    @pytest.mark.parametrize("world", [2, 4, 7])
+    def test_ranks_share_it(self, world):
+        names = []
+        for rank in range(world):
+            data = synthetic()
+            data.trainer = Mock(spec=Trainer, global_rank=rank, world_size=world)
+            names.append([name for batch in data.val_dataloader() for name in batch.names])
+        every = [f"val_{i:06d}" for i in range(6)]
+        assert names == ([every[rank::world] for rank in range(world)] if world <= 6 else [every] * world)
+
     def test_the_curriculum_does_not_reach_it(self):
         data = synthetic()
         full = list(data.val_dataloader())
