@@ -187,12 +187,14 @@ def survey(
         faults.append(Fault("malformed", str(path), "no list of 'annotations'"))
         annotations = []
     entry_of = {entry.image_id: entry for entry in entries}
+    spoken_for = set()
     for annotation in annotations:
         try:
             image_id = _annotated(annotation, path)
         except InputError as error:
             faults.append(Fault.of("malformed", path, error))
             continue
+        spoken_for.add(image_id)
         entry = entry_of.get(image_id)
         if entry is None:
             faults.append(Fault("missing", str(path), f"an annotation is of image id {image_id!r}, no image has it"))
@@ -203,11 +205,9 @@ def survey(
             if table is not None:
                 entry.png = table.file_names[0]
                 entry.ids, entry.classes, entry.crowd, _ = table.rows(0)
-    bare = [entry for entry in entries if entry.png is None]
-    spoken_for = {a.get("image_id") for a in annotations if isinstance(a, dict)}
     faults += [
         Fault("missing", entry.file_name, f"{path} has no annotation of it (image id {entry.image_id!r})")
-        for entry in bare
+        for entry in entries
         if entry.image_id not in spoken_for
     ]
     pngs = Counter(entry.png for entry in entries if entry.png is not None)
