@@ -44,7 +44,7 @@ def written(folder: Path, scenes: int) -> Path:
 
 def pillow(source: CityscapesSource, index: int) -> None:
     """Decodes the two files of a sample with Pillow, as most readers do."""
-    for path in source.origin(index)[0]:
+    for path in source.origin(index).files:
         with Image.open(path) as image:
             np.asarray(image)
 
@@ -80,7 +80,7 @@ def main() -> None:
         source = CityscapesSource("val", root=root)
         count = min(arguments.samples, len(source))
         cached = CachedSource(source, Path(temporary) / "cache")
-        files = [source.origin(index)[0] for index in range(count)]
+        files = [source.origin(index).files for index in range(count)]
         kilobytes = [
             statistics.mean(file.stat().st_size for file in column) / 1e3 for column in zip(*files, strict=True)
         ]

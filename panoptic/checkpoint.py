@@ -72,7 +72,7 @@ def read_checkpoint(path: str | Path, overrides: Sequence[str] = ()) -> Checkpoi
         InputError: if there is no such file, it is no checkpoint of this project, its format is newer than this version
             knows, or a change does not fit.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise InputError(f"{path}: expected a checkpoint, got {'a folder' if path.is_dir() else 'no such file'}")
     try:
@@ -84,6 +84,17 @@ def read_checkpoint(path: str | Path, overrides: Sequence[str] = ()) -> Checkpoi
     record = content.get("panoptic") if isinstance(content, dict) else None
     if not isinstance(record, dict) or "state_dict" not in content:
         raise InputError(f"{path}: expected a checkpoint of panoptic, got a file without its record")
+    try:
+        return _parse(path, content, record, overrides)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}: expected a whole checkpoint of panoptic, got a damaged one ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _parse(path: Path, content: dict[str, Any], record: dict[str, Any], overrides: Sequence[str]) -> Checkpoint:
     if record["format_version"] > FORMAT_VERSION:
         raise InputError(
             f"{path}: expected a checkpoint format of at most {FORMAT_VERSION}, got {record['format_version']}; "
@@ -168,6 +179,9 @@ def adopt_weights(network: nn.Module, labels: LabelSpace, checkpoint: Checkpoint
         network: whose children are its parts.
         labels: that it is to be trained on.
         checkpoint: to take weights from.
+
+    Raises:
+        InputError: if no part fits.
     """
     kept: dict[str, int] = {}
     made_anew: dict[str, int] = {}
@@ -176,10 +190,12 @@ def adopt_weights(network: nn.Module, labels: LabelSpace, checkpoint: Checkpoint
         given = {k.removeprefix(prefix): v for k, v in checkpoint.weights.items() if k.startswith(prefix)}
         own = part.state_dict()
         fits = given.keys() == own.keys() and all(given[key].shape == own[key].shape for key in own)
-        wanted = name not in HEADS or labels == checkpoint.labels
+        wanted = name not in HEADS or labels.has_categories_of(checkpoint.labels)
         if fits and wanted:
             part.load_state_dict(given)
         count = sum(parameter.numel() for parameter in part.parameters())
         if count:
             (kept if fits and wanted else made_anew)[name] = count
+    if not kept:
+        raise InputError(f"{checkpoint.path}: expected weights that fit its configuration, got none that do")
     return Adopted(checkpoint.path, kept, made_anew)

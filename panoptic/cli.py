@@ -98,6 +98,8 @@ def pack_overrides(name: str, arguments: list[str]) -> list[str]:
     if name == "train":
         if "resume" not in keys:
             return arguments
+        if "start_from" in keys:
+            raise InputError("start_from: expected none with resume, which goes on from another checkpoint")
         own = {"resume"}
     elif name in ("evaluate", "predict"):
         own = set(COMMANDS[name].__dataclass_fields__)
@@ -151,7 +153,11 @@ def _quoted(text: str) -> str:
 
 
 def _fail(reason: object) -> NoReturn:
-    print(f"panoptic: {reason}", file=sys.stderr)
+    # What a data-loading worker raised comes wrapped in its traceback; its last line is the error itself.
+    text = str(reason)
+    if "Original Traceback" in text:
+        text = text.rstrip().rsplit(f"{InputError.__name__}: ", 1)[-1]
+    print(f"panoptic: {text}", file=sys.stderr)
     sys.exit(1)
 
 

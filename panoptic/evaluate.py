@@ -42,11 +42,10 @@ def evaluate(config: DictConfig) -> None:
     loader = data.split_dataloader(config.split)
     source = loader.dataset.source
     labels = source.labels
-    if labels != checkpoint.labels:
+    if not labels.has_categories_of(checkpoint.labels):
         raise InputError(
-            f"{checkpoint.path}: expected data with the label space it was trained on ({len(checkpoint.labels)} "
-            f"categories: {', '.join(checkpoint.labels.names[:3])}, ...), got {len(labels)} "
-            f"({', '.join(labels.names[:3])}, ...)"
+            f"{checkpoint.path}: expected data with the categories it was trained on, "
+            f"{checkpoint.labels.difference(labels)}"
         )
     predictor = Predictor.load(checkpoint, tta=config.tta)
     folder = output_folder(config.output or default_output(checkpoint.path, f"evaluate_{config.split}"))

@@ -60,6 +60,9 @@ def inspect(config: DictConfig) -> None:
         raise InputError("data: expected a split, got none")
     folder = output_folder(config.output or Path("runs") / "inspect" / _name(config.data))
 
+    for name in ("contact_sheet.png", "histograms.png"):  # of an earlier inspection
+        (folder / name).unlink(missing_ok=True)
+
     faults: list[tuple[str, Fault]] = []
     notes = [f"the same files serve {', '.join(served)}" for served in found.values() if len(served) > 1]
     numbers: dict[str, SplitNumbers] = {}
@@ -72,7 +75,9 @@ def inspect(config: DictConfig) -> None:
         try:
             examiner = data.examiner(split)
         except InputError as error:
-            faults.append((split, Fault("unreadable", *str(error).split(": ", 1))))
+            file, what = str(error).split(": ", 1)
+            kind = "malformed" if what.startswith("categories") else "unreadable" if Path(file).exists() else "missing"
+            faults.append((split, Fault(kind, file, what)))
             continue
         notes += examiner.notes
         faults += [(split, fault) for fault in examiner.faults]
@@ -85,8 +90,11 @@ def inspect(config: DictConfig) -> None:
             faults += [(split, fault) for fault in [*image.faults, *([doubled] if doubled else [])]]
             if image.thumbnail is not None:
                 thumbnails.append((f"{split}: {Path(image.file).name}", image.thumbnail))
-    if len({split.labels for split in numbers.values()}) > 1:
-        faults.append(("", Fault("category", str(config.data.get("root")), "the splits have different categories")))
+    spaces = [split_numbers.labels for split_numbers in numbers.values()]
+    for split, labels in zip(numbers, spaces, strict=True):
+        if not labels.has_categories_of(spaces[0]):
+            said = f"expected the categories of {next(iter(numbers))}, {spaces[0].difference(labels)}"
+            faults.append((split, Fault("category", str(config.data.get("root")), said)))
 
     counted = [(split, fault) for split, fault in faults if fault.kind not in config.ignore]
     _write_faults(folder / "faults.csv", faults)

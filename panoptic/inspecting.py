@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ class ImageNumbers:
         file: of the image.
         faults: of the image and its truth.
         size: height and width; ``None`` if the image cannot be read.
-        digest: of the file's content; ``None`` if there is no such file.
+        digest: of the file's content; ``None`` if there is none.
         classes: of its segments; ``None`` if they are not known.
         areas: of its segments, in pixels.
         crowd: whether each is a crowd.
@@ -65,8 +66,9 @@ def _examine(context: tuple[Examiner, frozenset[int]], index: int) -> ImageNumbe
     examiner, shown = context
     examined = examiner.examine(index)
     numbers = ImageNumbers(str(examined.file), examined.faults)
-    if examined.file.is_file():
-        numbers.digest = hashlib.blake2b(examined.file.read_bytes(), digest_size=16).hexdigest()
+    with suppress(OSError, ValueError):  # that it cannot be read is among the faults
+        content = examined.file.read_bytes()
+        numbers.digest = hashlib.blake2b(content, digest_size=16).hexdigest() if content else None
     if examined.image is not None:
         numbers.size = examined.image.shape[:2]
         if index in shown:

@@ -87,6 +87,25 @@ class LabelSpace:
         """Class by the data set's category id."""
         return {category.id: c for c, category in enumerate(self.categories)}
 
+    def has_categories_of(self, other: LabelSpace) -> bool:
+        """Whether both have the same names, ids and kinds in the same order, whatever their colors."""
+
+        def rows(space: LabelSpace) -> list[tuple[str, int, bool]]:
+            return [(category.name, category.id, category.isthing) for category in space.categories]
+
+        return rows(self) == rows(other)
+
+    def difference(self, other: LabelSpace) -> str:
+        """In words, where another label space begins to differ from this one."""
+        for position in range(max(len(self), len(other))):
+            one, two = (
+                f"{c.name!r} (id {c.id}, {'thing' if c.isthing else 'stuff'})" if c else "none"
+                for c in (space.categories[position] if position < len(space) else None for space in (self, other))
+            )
+            if one != two:
+                return f"category {position + 1} to be {one}, got {two}"
+        return "other colors"
+
     def to_dicts(self) -> list[dict[str, Any]]:
         """The categories as plain containers, in the form of COCO panoptic's ``categories``."""
         return [
@@ -168,8 +187,4 @@ CITYSCAPES = _cityscapes()
 
 def is_cityscapes(labels: LabelSpace) -> bool:
     """Whether these are the evaluated classes of Cityscapes under its own ids, whatever their colors."""
-
-    def rows(space: LabelSpace) -> list[tuple[str, int, bool]]:
-        return [(category.name, category.id, category.isthing) for category in space.categories]
-
-    return rows(labels) == rows(CITYSCAPES)
+    return labels.has_categories_of(CITYSCAPES)

@@ -57,7 +57,9 @@ def train(config: DictConfig) -> None:
     data = build(config.data, seed=config.seed)
     data.first_epoch = first_epoch
     labels = data.labels
-    _ = data.val_source  # a fault in the data shows before anything is written
+    val_labels = data.val_source.labels  # a fault in the data shows before anything is written
+    if not val_labels.has_categories_of(labels):
+        raise InputError(f"data: expected one label space for train and val, {labels.difference(val_labels)} in val")
     network = build_network(config, labels.num_classes)
     weights_used, started_from = network.backbone.weights_used, None
     if earlier is not None:

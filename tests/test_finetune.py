@@ -119,3 +119,45 @@ def test_a_part_that_the_command_line_exchanges_is_made_anew() -> None:
     assert all(torch.equal(after[key], before[key]) for key in after if key.startswith("complexity."))
     uniform = read_checkpoint(FIRST, ["model/fusion=uniform"])
     assert "fusion" not in adopt_weights(build_network(uniform.config, 19), CITYSCAPES, uniform).kept
+
+
+DAMAGE = {
+    "no labels": lambda content: content["panoptic"].pop("labels"),
+    "no config": lambda content: content["panoptic"].pop("config"),
+    "no version": lambda content: content["panoptic"].pop("format_version"),
+    "strange version": lambda content: content["panoptic"].update(format_version="x"),
+    "empty labels": lambda content: content["panoptic"].update(labels=[]),
+    "empty config": lambda content: content["panoptic"].update(config={}),
+    "no epochs": lambda content: content.pop("loops"),
+    "no weights": lambda content: content.update(state_dict={}),
+    "strange weights": lambda content: content.update(state_dict=[1]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_checkpoints_are_told(
+    damage: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = torch.load(folder / FIRST, weights_only=True)
+    DAMAGE[damage](content)
+    torch.save(content, "damaged.ckpt")
+    before = sorted(tmp_path.rglob("*"))
+    start = ("start_from=damaged.ckpt", "hydra.run.dir=run")
+    with pytest.raises(SystemExit):
+        command("train", train, ("experiment=finetune", *start, *TINY, "data.height=64", "data.width=128"))
+    said = capsys.readouterr().err
+    assert said.startswith("panoptic: damaged.ckpt: expected ")
+    assert len(said.strip().splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_goes_on_from_one_checkpoint_only(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        command("train", train, (f"resume={FIRST}", f"start_from={FIRST}"))
+    assert "start_from: expected none with resume" in capsys.readouterr().err
+
+
+def test_a_checkpoint_may_be_in_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    assert read_checkpoint(f"~/{FIRST}").labels == CITYSCAPES

@@ -293,6 +293,98 @@ def test_a_split_that_cannot_be_opened_does_not_hide_the_others() -> None:
     assert report["splits"]["val"]["images"] == 3
 
 
+def test_a_folder_that_is_not_there_hides_no_other_fault() -> None:
+    def edit(content: dict) -> None:
+        content["images"].append(content["images"][0])
+        segment(content, 1)["category_id"] = 999
+
+    change(edit)
+    shutil.rmtree("coco_panoptic/panoptic_train")
+    shutil.rmtree("coco_panoptic/val")
+    status, _, faults = run("data=coco_panoptic", "data.root=coco_panoptic")
+    assert status == 1
+    assert {(kind, file) for kind, file, _ in faults} == {
+        ("doubled", JSON),
+        ("category", JSON),
+        ("missing", "coco_panoptic/panoptic_train"),
+        ("missing", "coco_panoptic"),  # no folder of the split's images, wherever they are looked for
+    }
+
+
+def test_files_that_the_system_cannot_open_are_faults_like_others() -> None:
+    def edit(content: dict) -> None:
+        content["images"][0]["file_name"] = "x" * 300
+        content["images"][1]["file_name"] = "\ud800"
+        content["annotations"][2]["file_name"] = "y" * 300
+        content["images"][3]["file_name"] = "loop.png"
+
+    change(edit)
+    os.symlink("loop.png", "coco_panoptic/train/loop.png")
+    Path(IMAGE.format(4)).unlink()
+    Path(IMAGE.format(4)).mkdir()
+    Path("coco_panoptic/val/val_000000.png").write_bytes(b"")
+    Path("coco_panoptic/val/val_000001.png").write_bytes(b"")
+    status, _, faults = run("data=coco_panoptic", "data.root=coco_panoptic")
+    assert status == 1
+    assert {(kind, Path(file).name) for kind, file, _ in faults} == {
+        ("missing", "x" * 300),
+        ("malformed", "panoptic_train.json"),
+        ("missing", "panoptic_train.json"),  # the image of an annotation has no sound entry
+        ("missing", "y" * 300),
+        ("missing", "loop.png"),
+        ("unreadable", "train_000004.png"),
+        ("unreadable", "val_000000.png"),
+        ("unreadable", "val_000001.png"),
+    }
+
+
+def test_categories_are_those_of_every_split_whatever_their_colors() -> None:
+    def edit(content: dict) -> None:
+        for category in content["categories"]:
+            del category["color"]
+
+    change(edit)
+    assert run("data=coco_panoptic", "data.root=coco_panoptic")[0] == 0
+    change(lambda content: content["categories"].reverse())
+    status, _, faults = run("data=coco_panoptic", "data.root=coco_panoptic")
+    assert status == 1
+    assert [(kind, what) for kind, _, what in faults] == [
+        (
+            "category",
+            "expected the categories of train, category 1 to be 'bicycle' (id 33, thing), got 'road' (id 7, stuff)",
+        )
+    ]
+
+
+def test_train_ids_are_the_same_categories() -> None:
+    conversion = pytest.importorskip("cityscapesscripts.preparation.createPanopticImgs")
+    conversion.convert2panoptic("cityscapes/gtFine", "cityscapes/gtFine", True, ["val"])
+    for png in Path("cityscapes/gtFine/val").rglob("*Ids.png"):
+        png.unlink()
+    _, plain, _ = run("data=cityscapes", "data.root=panoptic")
+    status, report, faults = run("data=cityscapes", "data.root=cityscapes")
+    assert (status, faults) == (0, set())
+    assert report["splits"]["val"] == plain["splits"]["val"]
+
+
+def test_one_json_file_with_other_folders_is_not_the_same_split(capsys: pytest.CaptureFixture) -> None:
+    paths = [f"data.{split}.panoptic_json={JSON}" for split in ("train", "val")]
+    given = (*paths, "data.train.image_dir=coco_panoptic/train", "data.val.image_dir=nowhere")
+    status, _, faults = run("data=coco_panoptic", *given)
+    assert (status, [(kind, file) for kind, file, _ in faults]) == (1, [("missing", "nowhere")])
+    status, _, faults = run("data=coco_panoptic", "data.root=coco_panoptic", "data.test.image_dir=nowhere")
+    assert (status, [(kind, file) for kind, file, _ in faults]) == (1, [("missing", "coco_panoptic/nowhere")])
+
+
+def test_pictures_of_an_earlier_inspection_do_not_stay() -> None:
+    run("data=coco_panoptic", "data.root=coco_panoptic")
+    assert Path("out/contact_sheet.png").exists()
+    for split in ("train", "val"):
+        Path(f"coco_panoptic/panoptic_{split}.json").write_text("[]")
+    assert run("data=coco_panoptic", "data.root=coco_panoptic")[0] == 1
+    assert sorted(p.name for p in Path("out").iterdir()) == ["faults.csv", "report.json"]
+
+
 def test_kinds_can_be_ignored(capsys: pytest.CaptureFixture) -> None:
     shutil.copy(IMAGE.format(3), IMAGE.format(4))
     assert run("data=coco_panoptic", "data.root=coco_panoptic")[0] == 1

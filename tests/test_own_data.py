@@ -143,6 +143,47 @@ def test_a_path_that_is_not_given_is_named(capsys: pytest.CaptureFixture) -> Non
     assert not Path("run").exists()
 
 
+def test_train_and_val_must_have_the_same_categories(capsys: pytest.CaptureFixture) -> None:
+    write(Path("own"), label_space("stuff only"))
+    path = Path("own/panoptic_val.json")
+    content = json.loads(path.read_text())
+    content["categories"].reverse()
+    path.write_text(json.dumps(content))
+    with pytest.raises(SystemExit):
+        run("train", *TINY, "data=coco_panoptic", "data.root=own")
+    assert "data: expected one label space for train and val, category 1 to be" in capsys.readouterr().err
+    assert not Path("run").exists()
+
+
+def test_colors_are_no_part_of_a_category(capsys: pytest.CaptureFixture) -> None:
+    categories = label_space("stuff only")
+    write(Path("own"), categories)
+    run("train", *TINY, "data=coco_panoptic", "data.root=own")
+    write(Path("other"), [{**category, "color": [1, 2, 3]} for category in categories])
+    run("evaluate", CHECKPOINT, "split=val", "output=out", "data.root=other")
+    tiny = [t for t in TINY if not t.startswith(("experiment", "hydra"))]
+    start = ("experiment=finetune", "start_from=run/checkpoints/last.ckpt", "hydra.run.dir=second")
+    run("train", *start, *tiny, "data=coco_panoptic", "data.root=other")
+    assert "made anew: nothing" in capsys.readouterr().out
+    write(Path("third"), label_space("things only"))
+    with pytest.raises(SystemExit):
+        run("evaluate", CHECKPOINT, "split=val", "output=out2", "data.root=third")
+    assert "expected data with the categories it was trained on, category 1 to be" in capsys.readouterr().err
+
+
+def test_what_a_loading_process_cannot_read_is_told_in_one_sentence(capsys: pytest.CaptureFixture) -> None:
+    write(Path("own"), label_space("stuff only"))
+    png = Path("own/panoptic_train/0.png")
+    png.write_bytes(png.read_bytes()[:60])
+    settings = [t for t in TINY if not t.startswith("data.workers")]
+    with pytest.raises(SystemExit) as stop:
+        run("train", *settings, "data=coco_panoptic", "data.root=own", "data.workers=1")
+    shown = capsys.readouterr().err.strip().splitlines()
+    assert stop.value.code == 1
+    assert shown[-1].startswith("panoptic: own/panoptic_train/0.png: expected an image that can be read")
+    assert "Traceback" not in "".join(shown)
+
+
 def test_an_older_checkpoint_is_read(capsys: pytest.CaptureFixture) -> None:
     """One from before epochs had sizes, splits had paths, and samples were kept."""
     write(Path("own"), label_space("stuff only"))

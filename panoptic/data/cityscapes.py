@@ -21,7 +21,7 @@ from jaxtyping import Shaped
 
 from panoptic.data.coco_panoptic import CocoPanopticSource
 from panoptic.data.images import read_image, read_stored
-from panoptic.data.sample import Sample
+from panoptic.data.sample import Origin, Sample
 from panoptic.errors import InputError
 from panoptic.labels import CITYSCAPES, LabelSpace
 from panoptic.segments import Segments
@@ -62,7 +62,7 @@ class CityscapesSource:
         if panoptic_json is not None:
             self._panoptic = CocoPanopticSource(split, panoptic_json=panoptic_json)
             self._class_of = torch.tensor(matching_classes(self._panoptic.labels, panoptic_json), dtype=torch.int64)
-            rows = {image_id: row for row, image_id in enumerate(self._panoptic.image_ids)}
+            rows = {str(image_id): row for row, image_id in enumerate(self._panoptic.image_ids)}
             self._rows = [rows.get(stem_of(path)) for path in self.images]
             self._there = [row is not None for row in self._rows]
         missing = self._there.count(False)
@@ -98,15 +98,15 @@ class CityscapesSource:
             )
         return Sample(image, segments, stem_of(self.images[index]))
 
-    def origin(self, index: int) -> tuple[list[Path], bytes]:
-        """The files that a sample is made of, and what a JSON file says of it."""
+    def origin(self, index: int) -> Origin:
+        """What a sample is made of."""
         image = self.images[index]
         if not self._there[index]:
-            return [image], b""
+            return Origin(stem_of(image), [image])
         if self._panoptic is None:
-            return [image, self.truths[index]], b""
-        files, table = self._panoptic.origin(self._rows[index])
-        return [image, *files[-1:]], table
+            return Origin(stem_of(image), [image, self.truths[index]])
+        truth = self._panoptic.origin(self._rows[index])
+        return Origin(stem_of(image), [image, *truth.files[-1:]], truth.table)
 
     def read_segments(self, index: int) -> Segments | None:
         """The truth of the image at ``index`` alone.

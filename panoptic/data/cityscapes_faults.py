@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from panoptic.data.cityscapes import (
     find_panoptic,
@@ -68,8 +70,7 @@ class CityscapesExaminer:
 
     def _examine_json(self, split: str, panoptic_json: Path) -> None:
         self._panoptic = CocoExaminer(split, panoptic_json=panoptic_json, image_of=self.images)
-        matching_classes(self._panoptic.labels, panoptic_json)
-        self.labels = self._panoptic.labels
+        self._class_of = torch.tensor(matching_classes(self._panoptic.labels, panoptic_json), dtype=torch.int64)
         self._rows = {str(entry.image_id): row for row, entry in enumerate(self._panoptic.entries)}
         self.faults += self._panoptic.faults
         self.notes += self._panoptic.notes
@@ -86,7 +87,12 @@ class CityscapesExaminer:
         """Reads an image and its truth as far as that can be done."""
         stem = self.stems[index]
         if self._panoptic is not None and stem in self._rows:
-            return self._panoptic.examine(self._rows[stem])
+            examined = self._panoptic.examine(self._rows[stem])
+            if examined.segments is not None:
+                examined.segments = replace(
+                    examined.segments, classes=self._class_of[examined.segments.classes], scores=None
+                )
+            return examined
         path = self.images[stem]
         examined = Examined(path)
         try:

@@ -66,7 +66,7 @@ class CocoExaminer:
         image_of: the image of each image id, for data sets whose JSON file does not say; instead of ``image_dir``.
 
     Raises:
-        InputError: if the JSON file, its categories or a folder cannot be made use of at all.
+        InputError: if the JSON file or its categories cannot be made use of at all.
     """
 
     def __init__(
@@ -84,10 +84,10 @@ class CocoExaminer:
         self.notes: list[str] = []
         self.panoptic_json = find_json(split, root, panoptic_json)
         self._image_of = image_of
-        self.image_dir = None
-        if image_of is None:
-            self.image_dir = find_image_dir(split, root, image_dir, self.panoptic_json)
+        self.image_dir: Path | None = None
+        self.panoptic_dir: Path | None = None
         if self.panoptic_json is None:
+            self.image_dir = find_image_dir(split, root, image_dir, None)
             self.labels = labels_of_any_split(base)
             self.entries = [Entry(None, path.name) for path in find_images(self.image_dir)]
             return
@@ -95,19 +95,28 @@ class CocoExaminer:
         self.labels = read_labels(content, self.panoptic_json)
         withheld = split == "test" and not content.get("annotations")
         self.entries, self.faults = survey(content, self.panoptic_json, self.labels, withheld=withheld)
+        # Whatever is wrong with the JSON file is told, even if a folder is not there.
+        if image_of is None:
+            try:
+                self.image_dir = find_image_dir(split, root, image_dir, self.panoptic_json)
+                self._note_strays(self.image_dir, (entry.file_name for entry in self.entries))
+            except InputError as error:
+                self.faults.append(Fault("missing", *str(error).split(": ", 1)))
         if withheld:
             return
-        self.panoptic_dir = self.panoptic_json.with_suffix("")
+        folder = self.panoptic_json.with_suffix("")
         if panoptic_dir is not None:
-            self.panoptic_dir = base / Path(panoptic_dir).expanduser()
-        demand_folder(self.panoptic_dir, f"with the PNG files of {self.panoptic_json}")
-        self._note_strays(self.panoptic_dir, (entry.png for entry in self.entries if entry.png is not None))
-        if self.image_dir is not None:
-            self._note_strays(self.image_dir, (entry.file_name for entry in self.entries))
+            folder = base / Path(panoptic_dir).expanduser()
+        try:
+            demand_folder(folder, f"with the PNG files of {self.panoptic_json}")
+            self.panoptic_dir = folder
+            self._note_strays(folder, (entry.png for entry in self.entries if entry.png is not None))
+        except InputError as error:
+            self.faults.append(Fault("missing", *str(error).split(": ", 1)))
 
     def _note_strays(self, folder: Path, listed: Iterable[str]) -> None:
         known = set(listed)
-        strays = sorted({entry.name for entry in os.scandir(folder) if entry.is_file()} - known)
+        strays = sorted(name for name in os.listdir(folder) if name not in known and os.path.isfile(folder / name))
         strays = [name for name in strays if not name.startswith(".")]
         if strays:
             self.notes.append(f"{folder}: {len(strays)} files that {self.panoptic_json} does not list: {some(strays)}")
@@ -118,13 +127,16 @@ class CocoExaminer:
     def examine(self, index: int) -> Examined:
         """Reads an image and its PNG as far as that can be done."""
         entry = self.entries[index]
-        if self._image_of is None:
-            path = self.image_dir / entry.file_name
-        else:
-            path = self._image_of.get(str(entry.image_id), Path(entry.file_name))
+        path = Path(entry.file_name)
+        if self._image_of is not None:
+            path = self._image_of.get(str(entry.image_id), path)
+        elif self.image_dir is not None:
+            path = self.image_dir / path
         examined = Examined(path)
         sizes = {}
-        if not path.is_file():
+        if self._image_of is None and self.image_dir is None:
+            pass  # all images are missing, which was told once
+        elif not os.path.exists(path):
             examined.add("missing", path, f"the image of image id {entry.image_id!r} is not there")
         else:
             try:
@@ -132,7 +144,7 @@ class CocoExaminer:
                 sizes[path] = examined.image.shape[:2]
             except InputError as error:
                 examined.faults.append(Fault.of("unreadable", path, error))
-        if entry.png is not None:
+        if entry.png is not None and self.panoptic_dir is not None:
             png = self.panoptic_dir / entry.png
             self._examine_png(png, entry, examined)
             if examined.segments is not None:
@@ -147,7 +159,7 @@ class CocoExaminer:
         return examined
 
     def _examine_png(self, png: Path, entry: Entry, examined: Examined) -> None:
-        if not png.is_file():
+        if not os.path.exists(png):
             examined.add("missing", png, f"the segments of {examined.file.name} are not there")
             return
         try:
@@ -247,7 +259,7 @@ def _annotated(annotation: Any, path: Path) -> int | str:
     """
     image_id = annotation.get("image_id") if isinstance(annotation, dict) else None
     if not isinstance(image_id, (int, str)) or isinstance(image_id, bool):
-        raise InputError(f"{path}: annotations: expected objects with an 'image_id', got {str(annotation)[:100]}")
+        raise InputError(f"{path}: annotations: expected objects with an 'image_id', got {repr(annotation)[:100]}")
     return image_id
 
 

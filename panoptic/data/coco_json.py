@@ -46,7 +46,7 @@ class ImageList:
         if not ids or doubled:
             raise InputError(f"{where}: expected distinct ids, got {f'twice {some(doubled)}' if doubled else 'none'}")
         sizes = [tuple(_get(e, side, (int, type(None)), where) for side in ("height", "width")) for e in entries]
-        return cls(ids, [_get(entry, "file_name", (str,), where) for entry in entries], sizes)
+        return cls(ids, [_file_name(entry, where) for entry in entries], sizes)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from panoptic.data.coco_json import (
     some,
 )
 from panoptic.data.images import find_images, output_names, read_image, read_words
-from panoptic.data.sample import Sample
+from panoptic.data.sample import Origin, Sample
 from panoptic.errors import InputError
 from panoptic.segments import Segments
 
@@ -132,13 +132,14 @@ class CocoPanopticSource:
             torch.from_numpy(scores) if len(scores) and not np.isnan(scores).any() else None,
         )
 
-    def origin(self, index: int) -> tuple[list[Path], bytes]:
-        """The files that a sample is made of, and what the JSON file says of it."""
+    def origin(self, index: int) -> Origin:
+        """What a sample is made of."""
+        name = self._names[index]
         image = [] if self.image_dir is None else [self.image_dir / self.images.file_names[index]]
         if self._table is None:
-            return image, b""
+            return Origin(name, image)
         table = b"".join(column.tobytes() for column in self._table.rows(index))
-        return [*image, self.png(index)], table + repr(self.images.sizes[index]).encode()
+        return Origin(name, [*image, self.png(index)], table + repr(self.images.sizes[index]).encode())
 
     def png(self, index: int) -> Path:
         """The file with the segments of the image at ``index``; only where the truth is not withheld."""

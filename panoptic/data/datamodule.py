@@ -265,17 +265,26 @@ class CocoPanopticData(DataModule):
         return CocoExaminer(split, root=self.root, **self._paths(split))
 
     def splits(self) -> dict[str, tuple[str, ...]]:
-        found: dict[Path | str, list[str]] = {}
+        found: dict[tuple, list[str]] = {}
         for split in SPLITS:
+            files: tuple = (split,)
             try:
                 paths = self._paths(split)
                 panoptic_json = find_json(split, self.root, paths.get("panoptic_json"))
-                if panoptic_json is None:
-                    find_image_dir(split, self.root, paths.get("image_dir"), None)
+                image_dir = find_image_dir(split, self.root, paths.get("image_dir"), panoptic_json)
+                if panoptic_json is not None:
+                    files = (panoptic_json, image_dir, paths.get("panoptic_dir"))
             except InputError:
-                continue
-            found.setdefault(panoptic_json or split, []).append(split)
+                if not any(self.paths[split].values()) and not self._has_json(split):
+                    continue  # not there, and nobody said it was; else its examiner says what is wrong
+            found.setdefault(files, []).append(split)
         return {served[0]: tuple(served) for served in found.values()}
+
+    def _has_json(self, split: str) -> bool:
+        try:
+            return find_json(split, self.root, self.paths[split].get("panoptic_json")) is not None
+        except InputError:
+            return False
 
     def _paths(self, split: str) -> Mapping[str, str | None]:
         """What is given of a split.

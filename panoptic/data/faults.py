@@ -41,6 +41,11 @@ class Fault:
     file: str
     what: str
 
+    def __post_init__(self) -> None:
+        for part in ("file", "what"):  # names of files may hold what no text file can
+            text = str(getattr(self, part)).encode("utf-8", "backslashreplace").decode()
+            object.__setattr__(self, part, text)
+
     @classmethod
     def of(cls, kind: str, file: str | Path, error: InputError) -> Fault:
         """A fault that a reader told, without the file's name, which its sentence begins with."""

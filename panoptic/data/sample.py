@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -26,6 +27,20 @@ class Sample:
     image: UInt8[np.ndarray, "H W 3"]
     segments: Segments | None
     name: str
+
+
+class Origin(NamedTuple):
+    """What a sample is made of.
+
+    Attributes:
+        name: of the sample.
+        files: the image, and its truth where that is not withheld.
+        table: what a JSON file says of it.
+    """
+
+    name: str
+    files: list[Path]
+    table: bytes = b""
 
 
 @runtime_checkable

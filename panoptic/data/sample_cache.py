@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from panoptic.data.sample import Sample, Source
+from panoptic.data.sample import Origin, Sample, Source
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
@@ -33,8 +33,8 @@ VERSION = 1
 class FileSource(Source, Protocol):
     """A split whose samples are made of files."""
 
-    def origin(self, index: int) -> tuple[list[Path], bytes]:
-        """The files that a sample is made of, and whatever else it depends on."""
+    def origin(self, index: int) -> Origin:
+        """What a sample is made of."""
         ...
 
 
@@ -59,9 +59,8 @@ class CachedSource:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(
-                f"data.cache_dir={folder}: expected a folder that can be written, got: {error.strerror}"
-            ) from None
+            came = "a file" if self.folder.is_file() else error.strerror
+            raise InputError(f"data.cache_dir={folder}: expected a folder that can be written, got: {came}") from None
         if not os.access(self.folder, os.W_OK):
             raise InputError(f"data.cache_dir={folder}: expected a folder that can be written, and it cannot")
 
@@ -79,17 +78,17 @@ class CachedSource:
         Raises:
             InputError: if it must be read from its files and cannot be.
         """
-        files, other = self.source.origin(index)
+        name, files, table = self.source.origin(index)
         stamp = _stamp(files)
-        name = _digest(os.path.abspath(files[0]).encode())
-        entry = self.folder / name[:2] / f"{name}.safetensors"
-        kept = _load(entry)
-        if kept is not None and (kept.key["other"], kept.key["stamp"]) == (_digest(other), stamp):
+        mark = _digest(os.fsencode(os.path.abspath(files[0])))
+        entry = self.folder / mark[:2] / f"{mark}.safetensors"
+        kept = _load(entry, name)
+        if kept is not None and (kept.key["table"], kept.key["stamp"]) == (_digest(table), stamp):
             return kept.sample
         # Before anything is decoded: a file that changes meanwhile must not be taken for what was decoded.
         contents = _contents(files)
-        key = {"version": VERSION, "other": _digest(other), "stamp": stamp, "contents": contents}
-        if kept is not None and (kept.key["other"], kept.key["contents"]) == (_digest(other), contents):
+        key = {"version": VERSION, "table": _digest(table), "stamp": stamp, "contents": contents}
+        if kept is not None and (kept.key["table"], kept.key["contents"]) == (_digest(table), contents):
             sample = kept.sample
         else:
             sample = self.source.read(index, strength)
@@ -106,7 +105,7 @@ class CachedSource:
             arrays["ids"] = sample.segments.ids.numpy().astype(kind)
             arrays["classes"] = sample.segments.classes.numpy().astype(np.uint8)
             arrays["crowd"] = sample.segments.crowd.numpy()
-        metadata = {"key": json.dumps(key), "name": sample.name}
+        metadata = {"key": json.dumps(key)}
         try:
             entry.parent.mkdir(exist_ok=True)
             save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part, metadata)
@@ -122,16 +121,14 @@ class _Kept(NamedTuple):
     key: dict[str, str | int]
 
 
-def _load(entry: Path) -> _Kept | None:
-    """An entry; ``None`` if there is none that can be read."""
+def _load(entry: Path, name: str) -> _Kept | None:
+    """An entry as the sample of a name; ``None`` if there is none that can be read."""
     try:
         with safe_open(entry, framework="np") as file:
-            metadata = file.metadata()
-            key = json.loads(metadata["key"])
+            key = json.loads(file.metadata()["key"])
             if key["version"] != VERSION:
                 return None
-            names = set(file.keys())
-            arrays = {name: file.get_tensor(name) for name in names}
+            arrays = {part: file.get_tensor(part) for part in list(file.keys())}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
     segments = None
@@ -141,7 +138,7 @@ def _load(entry: Path) -> _Kept | None:
             torch.from_numpy(arrays["classes"].astype(np.int64)),
             torch.from_numpy(arrays["crowd"]),
         )
-    return _Kept(Sample(arrays["image"], segments, metadata["name"]), key)
+    return _Kept(Sample(arrays["image"], segments, name), key)
 
 
 def _stamp(files: Sequence[Path]) -> str:

@@ -106,7 +106,7 @@ def test_what_is_kept_is_what_was_read(kind: str) -> None:
 def test_changed_contents_are_read_anew_whatever_the_times_say(which: int) -> None:
     source, cached = opened()
     cached.read(0)
-    file = source.origin(0)[0][which]
+    file = source.origin(0).files[which]
     before = file.stat()
     with Image.open(file) as image:
         pixels = np.array(image)
@@ -123,7 +123,7 @@ def test_changed_contents_are_read_anew_whatever_the_times_say(which: int) -> No
 def test_a_file_of_the_same_size_and_times_is_not_taken_for_the_old_one() -> None:
     source, cached = opened()
     cached.read(0)
-    file = source.origin(0)[0][1]
+    file = source.origin(0).files[1]
     before = file.stat()
     content = bytearray(file.read_bytes())
     other = np.full((64, 128), 23, np.uint16)
@@ -142,10 +142,10 @@ def test_a_file_of_the_same_size_and_times_is_not_taken_for_the_old_one() -> Non
 def test_touched_and_copied_files_are_not_decoded_again() -> None:
     source, cached = opened()
     expected = cached.read(0)
-    for file in source.origin(0)[0]:
+    for file in source.origin(0).files:
         os.utime(file, (1, 1))
     assert same(cached.read(0), expected)
-    for file in source.origin(0)[0]:
+    for file in source.origin(0).files:
         shutil.copy(file, "copy.png")
         os.replace("copy.png", file)
     assert same(cached.read(0), expected)
@@ -172,6 +172,36 @@ def test_what_the_json_file_says_counts() -> None:
     assert source.reads == 0
 
 
+def test_names_are_those_of_the_split_as_it_is_now() -> None:
+    """A name depends on the other images of the split, a cached sample does not."""
+    for folder in ("a", "b"):
+        shutil.copytree("coco_panoptic/val", f"coco_panoptic/images/{folder}")
+    path = Path("coco_panoptic/panoptic_val.json")
+    content = json.loads(path.read_text())
+    for image in content["images"]:
+        image["file_name"] = f"images/a/{image['file_name']}"
+    path.write_text(json.dumps(content))
+    (Path("cache")).mkdir()
+
+    def source() -> CocoPanopticSource:
+        return CocoPanopticSource("val", root="coco_panoptic", image_dir=".")
+
+    assert CachedSource(source(), "cache").read(0).name == "val_000000"
+    twice = {"images": [], "annotations": [], "categories": content["categories"]}
+    for image, annotation in zip(content["images"], content["annotations"], strict=True):
+        for i, folder in enumerate(("a", "b")):
+            image_id = 2 * image["id"] + i
+            twice["images"].append(
+                {**image, "id": image_id, "file_name": image["file_name"].replace("/a/", f"/{folder}/")}
+            )
+            twice["annotations"].append({**annotation, "image_id": image_id})
+    path.write_text(json.dumps(twice))
+    cached = CachedSource(source(), "cache")
+    names = [cached.read(i).name for i in range(6)]
+    assert names == [source().read(i).name for i in range(6)]
+    assert len(set(names)) == 6
+
+
 @pytest.mark.parametrize("damage", ["cut", "empty", "other", "version"])
 def test_a_damaged_entry_is_made_anew(damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     source, cached = opened()
@@ -191,7 +221,7 @@ def test_a_damaged_entry_is_made_anew(damage: str, monkeypatch: pytest.MonkeyPat
 def test_a_file_that_is_gone_is_told_and_not_served() -> None:
     source, cached = opened()
     cached.read(0)
-    source.origin(0)[0][1].unlink()
+    source.origin(0).files[1].unlink()
     with pytest.raises(InputError, match="path that is not there"):
         cached.read(0)
 
