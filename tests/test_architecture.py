@@ -93,7 +93,20 @@ def test_only_the_network_sees_its_siblings() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["__init__", "cli", "config", "config_groups", "settings", "train", "evaluate", "predict", "score"]
+    "name",
+    [
+        "__init__",
+        "cli",
+        "config",
+        "config_groups",
+        "settings",
+        "train",
+        "evaluate",
+        "predict",
+        "score",
+        "scenes",
+        "inspect",
+    ],
 )
 def test_commands_answer_before_torch_is_imported(name: str) -> None:
     slow = (
