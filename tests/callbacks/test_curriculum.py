@@ -52,7 +52,7 @@ def test_stage_and_strength_are_logged_once_an_epoch():
 
     def log_dict(values, **options):
         logged[values["curriculum/stage"]] = values["curriculum/strength"]
-        assert options == {"on_epoch": True, "on_step": False}
+        assert options == {"on_epoch": True, "on_step": False, "sync_dist": True}
 
     curriculum = Curriculum(stages=3, epochs_per_stage=2)
     for epoch in range(6):
