@@ -1,0 +1,38 @@
+"""``python -m benchmarks.cost``: floating-point operations of an experiment's network for one image, counted by torch.
+
+Arguments are experiments (by default ``full``); a multiplication and an addition count as two. The backward pass costs about
+twice as many again.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from hydra import compose, initialize_config_dir
+from torch.utils.flop_counter import FlopCounterMode
+
+from panoptic.checkpoint import build_network
+from panoptic.config import register
+from panoptic.labels import CITYSCAPES
+from panoptic.settings import config_path
+
+SIZES = ((512, 1024), (1024, 2048))
+
+
+def main(experiments: list[str]) -> None:
+    """Prints the operations of the forward pass at both sizes."""
+    register()
+    with initialize_config_dir(config_path(), version_base="1.3"):
+        for experiment in experiments or ["full"]:
+            config = compose("train", [f"experiment={experiment}", "model.backbone.weights=random"])
+            network = build_network(config, CITYSCAPES.num_classes).to("meta")
+            for size in SIZES:
+                image = torch.empty(1, 3, *size, dtype=torch.uint8, device="meta")
+                with FlopCounterMode(display=False) as counter, torch.no_grad():
+                    network(image)
+                print(f"{experiment}: {size[0]}x{size[1]}: {counter.get_total_flops() / 1e9:.0f} GFLOP")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
