@@ -94,7 +94,7 @@ def inspect(config: DictConfig) -> None:
     for split, labels in zip(numbers, spaces, strict=True):
         if not labels.has_categories_of(spaces[0]):
             said = f"expected the categories of {next(iter(numbers))}, {spaces[0].difference(labels)}"
-            faults.append((split, Fault("category", str(config.data.get("root")), said)))
+            faults.append((split, Fault("category", str(config.data.get("root") or split), said)))
 
     counted = [(split, fault) for split, fault in faults if fault.kind not in config.ignore]
     _write_faults(folder / "faults.csv", faults)
