@@ -1,7 +1,7 @@
 """``python -m benchmarks.cost``: floating-point operations of an experiment's network for one image, counted by torch.
 
-Arguments are experiments (by default ``full``); a multiplication and an addition count as two. The backward pass costs about
-twice as many again.
+Arguments are experiments (by default ``full``). A multiplication and an addition count as two; the backward pass costs
+about twice as many again.
 """
 
 from __future__ import annotations
