@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from panoptic.complexity import centers_of, image_complexity, local_complexity, things_of
+from panoptic.complexity import complexity_of_areas, local_complexity, measure, thing_table, things_of
 from panoptic.errors import InputError, expect_at_least
+from panoptic.grouping import find_peaks, most_likely, nearest_center
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
 
@@ -132,24 +133,34 @@ class Codec:
         """Targets of a batch; its height and width are rounded up to whole cells, which are void."""
         with torch.autocast(segments.ids.device.type, enabled=False):
             small = self._subsample(segments)
-            things = things_of(segments, self.labels.is_thing)
-            centers = (centers_of(segments) + 0.5) / self.stride - 0.5
-            areas = segments.areas()
-            on_thing = small.per_pixel(things.float(), 0.0)
-            semantic = small.semantic()
+            areas, centers_in_pixels = measures = measure(segments)
+            things = things_of(segments, self.labels.is_thing, areas)
+            centers = (centers_in_pixels + 0.5) / self.stride - 0.5
             is_small = things & (areas < self.small_area)
-            offset = torch.stack([small.per_pixel(centers[..., axis], 0.0) for axis in (0, 1)], dim=1)
-            offset = (offset - _grid(small.size, offset.device)) * on_thing[:, None]
+            on_thing, center_y, center_x, small_weight, crowd, offset_weight = _spread(
+                small,
+                things,
+                *centers.unbind(-1),
+                1.0 + (self.small_weight - 1.0) * is_small,
+                segments.crowd,
+                things / areas.clamp(min=1).float().sqrt(),
+                void=(0.0, 0.0, 0.0, 1.0, 1.0, 0.0),
+            )
+            offset = torch.stack([center_y, center_x], dim=1) - _grid(small.size, centers.device)
             return Targets(
-                semantic=semantic,
-                semantic_weight=1.0 + (self.small_weight - 1.0) * small.per_pixel(is_small.float(), 0.0),
+                semantic=small.semantic(),
+                semantic_weight=small_weight,
                 center=_heatmap(centers, things, small.size, self.sigma),
-                center_weight=1.0 - small.per_pixel(segments.crowd.float(), 1.0),
-                offset=offset,
-                offset_weight=small.per_pixel(things / areas.clamp(min=1).float().sqrt(), 0.0),
-                complexity=image_complexity(segments, self.labels.is_thing),
+                center_weight=1.0 - crowd,
+                offset=offset * on_thing[:, None],
+                offset_weight=offset_weight,
+                complexity=complexity_of_areas(segments, areas, self.labels.is_thing),
                 complexity_map=local_complexity(
-                    segments, self.labels.is_thing, cell=self.complexity_stride, window=self.window
+                    segments,
+                    self.labels.is_thing,
+                    cell=self.complexity_stride,
+                    window=self.window,
+                    measures=measures,
                 ),
             )
 
@@ -179,17 +190,19 @@ class Codec:
             height, width = (side * self.stride for side in outputs.semantic.shape[-2:])
             rows, columns = size or (height, width)
             logits = _enlarge(outputs.semantic.float(), self.stride)[..., :rows, :columns]
-            top, classes = logits.max(1)
-            confidence = (top - logits.logsumexp(1)).exp()
-            peaks, heights = _peaks(
-                outputs.center.float().sigmoid(), self.peak_window, self.peak_threshold, self.max_things
+            classes, confidence = most_likely(logits)
+            peaks, heights = find_peaks(
+                outputs.center.float().sigmoid(),
+                window=self.peak_window,
+                threshold=self.peak_threshold,
+                most=self.max_things,
             )
             centers = (peaks + 0.5) * self.stride - 0.5
             offset = _enlarge(outputs.offset.float(), self.stride)[..., :rows, :columns] * self.stride
-            votes = offset + _grid((rows, columns), offset.device)
-            is_thing = torch.tensor(self.labels.is_thing, device=logits.device)
-            on_thing = is_thing[classes] & (heights > 0).any(1)[:, None, None]
-            things = torch.where(on_thing, _nearest(votes, centers, heights > 0) + 1, 0)
+            counts = (heights > 0).sum(1)
+            is_thing = thing_table(self.labels.is_thing, logits.device)[:-1]
+            on_thing = is_thing[classes] & (counts > 0)[:, None, None]
+            things = torch.where(on_thing, nearest_center(offset, on_thing, centers, counts) + 1, 0)
             return self._merge(classes, confidence, things, heights, is_thing)
 
     def _merge(
@@ -244,57 +257,26 @@ def _enlarge(maps: Float[Tensor, "B C h w"], stride: int) -> Float[Tensor, "B C 
 def _heatmap(
     centers: Float[Tensor, "B N 2"], things: Bool[Tensor, "B N"], size: tuple[int, int], sigma: float
 ) -> Float[Tensor, "B h w"]:
-    """The largest of one Gaussian peak per thing, at the cell nearest to its center, cut off at three sigma.
-
-    A Gaussian is separable and so is the maximum: two passes over the map, whatever the number of things.
-    """
+    """The largest of one Gaussian peak per thing, at the cell nearest to its center, cut off at three sigma."""
     height, width = size
-    limit = torch.tensor([height - 1, width - 1], device=centers.device)
-    cell = centers.round().long().clamp(min=0).minimum(limit)
-    index = torch.where(things, cell[..., 0] * width + cell[..., 1], height * width)
-    heat = centers.new_zeros(len(centers), height * width + 1)
-    heat = heat.scatter(1, index, 1.0)[:, :-1].unflatten(1, (height, width))
     radius = math.ceil(3 * sigma)
-    weights = [math.exp(-(d**2) / (2 * sigma**2)) for d in range(-radius, radius + 1)]
-    for dim, padding in ((1, (0, 0, radius, radius)), (2, (radius, radius, 0, 0))):
-        padded = F.pad(heat, padding)
-        length = heat.shape[dim]
-        heat = heat.clone()
-        for shift, weight in enumerate(weights):
-            heat = torch.maximum(heat, padded.narrow(dim, shift, length) * weight)
-    return heat
+    shift = torch.arange(-radius, radius + 1, device=centers.device)
+    weight = torch.exp(-(shift**2).double() / (2 * sigma**2)).float()
+    center = centers.round().long()
+    rows = center[..., 0].clamp(0, height - 1)[..., None, None] + shift[:, None]
+    columns = center[..., 1].clamp(0, width - 1)[..., None, None] + shift
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width) & things[..., None, None]
+    index = torch.where(inside, rows * width + columns, height * width)  # the place behind the map takes the rest
+    peak = (weight[:, None] * weight).expand(index.shape)
+    heat = centers.new_zeros(len(centers), height * width + 1)
+    heat.scatter_reduce_(1, index.flatten(1), peak.flatten(1), "amax")
+    return heat[:, :-1].unflatten(1, size)
 
 
-def _peaks(
-    heat: Float[Tensor, "B h w"], window: int, threshold: float, most: int
-) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
-    """Cells (row, column) and heights of the highest local maxima, falling; height 0 marks padding.
-
-    Of equal neighbors the first in reading order is the peak: max-pooling reports the first of equals.
-    """
-    flat = heat.flatten(1)
-    _, winner = F.max_pool2d(heat[:, None], window, 1, window // 2, return_indices=True)
-    own = torch.arange(flat.shape[1], device=heat.device)
-    is_peak = (winner.flatten(1) == own) & (flat >= threshold)
-    heights, index = torch.where(is_peak, flat, 0.0).topk(min(most, flat.shape[1]), dim=1)
-    count = max(int((heights > 0).sum(1).max()), 1)  # later stages cost by K, so take no more than there are
-    heights, index = heights[:, :count], index[:, :count]
-    return torch.stack([index // heat.shape[2], index % heat.shape[2]], dim=-1).float(), heights
-
-
-def _nearest(
-    votes: Float[Tensor, "B 2 H W"], centers: Float[Tensor, "B K 2"], valid: Bool[Tensor, "B K"], chunk: int = 16
-) -> Int64[Tensor, "B H W"]:
-    """The center nearest to where each pixel points; of equals the first. Centers are taken a chunk at a time, so that
-    memory does not grow with their number."""
-    far = torch.where(valid[..., None], centers, torch.inf)
-    best = votes.new_full((votes.shape[0], *votes.shape[2:]), torch.inf)
-    nearest = torch.zeros_like(best, dtype=torch.int64)
-    for start in range(0, centers.shape[1], chunk):
-        some = far[:, start : start + chunk, :, None, None]
-        distance = (votes[:, None, 0] - some[:, :, 0]) ** 2 + (votes[:, None, 1] - some[:, :, 1]) ** 2
-        least, index = distance.min(1)
-        closer = least < best
-        best = torch.where(closer, least, best)
-        nearest = torch.where(closer, index + start, nearest)
-    return nearest
+def _spread(
+    segments: Segments, *columns: Float[Tensor, "B N"] | Bool[Tensor, "B N"], void: tuple[float, ...]
+) -> tuple[Float[Tensor, "B H W"], ...]:
+    """:meth:`Segments.per_pixel` of several columns at once, as floats."""
+    table = torch.stack([F.pad(column.float(), (1, 0), value=v) for column, v in zip(columns, void, strict=True)], 1)
+    index = segments.ids.flatten(1).long()[:, None].expand(-1, len(columns), -1)
+    return table.gather(2, index).unflatten(2, segments.size).unbind(1)

@@ -8,6 +8,8 @@ resolution of the image, as long as no thing vanishes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +20,44 @@ from panoptic.segments import Segments
 
 COMPLEXITY_NAMES = ("object_density", "scale_variance")
 """What the two channels of a complexity tensor are, in order."""
+
+
+class Measures(NamedTuple):
+    """What there is to measure of the segments of a batch.
+
+    Attributes:
+        areas: number of pixels of each segment.
+        centers: center of mass (y, x) of each in pixels, the center of the first pixel being (0, 0); 0 where there is
+            no pixel.
+    """
+
+    areas: Int64[Tensor, "B N"]
+    centers: Float[Tensor, "B N 2"]
+
+
+def measure(segments: Segments) -> Measures:
+    """Areas and centers of a batch. Sums are integers, so that both are exact to the last division on any device."""
+    height, width = segments.size
+    ids = segments.ids.flatten(1).long()
+    device = ids.device
+    rows = torch.arange(height, device=device).view(1, -1, 1).expand(len(ids), height, width).flatten(1)
+    columns = torch.arange(width, device=device).view(1, 1, -1).expand(len(ids), height, width).flatten(1)
+    sums = ids.new_zeros(3, len(ids), segments.classes.shape[1] + 1)
+    for total, values in zip(sums, (rows, columns, torch.ones_like(ids)), strict=True):
+        total.scatter_add_(1, ids, values)
+    y, x, area = sums[..., 1:]
+    centers = torch.stack([y, x], dim=-1).double() / area.clamp(min=1).unsqueeze(-1)
+    return Measures(area, centers.float())
+
+
+@lru_cache(maxsize=64)
+def thing_table(is_thing: tuple[bool, ...], device: torch.device) -> Bool[Tensor, " C1"]:
+    """Whether a class is a thing, by class, on a device; the last entry is for class -1, which pads tables.
+
+    It is kept: sending it anew for every batch would have the host wait for the device.
+    """
+    with torch.inference_mode(False):
+        return torch.tensor([*is_thing, False], device=device)
 
 
 def things_of(
@@ -31,25 +71,7 @@ def things_of(
         areas: of the segments, where they are known.
     """
     areas = segments.areas() if areas is None else areas
-    table = torch.tensor([*is_thing, False], device=segments.classes.device)  # class -1, padding, reads the last entry
-    return table[segments.classes] & ~segments.crowd & (areas > 0)
-
-
-def centers_of(segments: Segments) -> Float[Tensor, "B N 2"]:
-    """Center of mass (y, x) of each segment of a batch, in pixels; the center of the first pixel is (0, 0).
-
-    The sums are integers, so the result is exact to the last division on any device. Segments without a pixel are at 0.
-    """
-    height, width = segments.size
-    ids = segments.ids.flatten(1).long()
-    device = ids.device
-    rows = torch.arange(height, device=device).view(1, -1, 1).expand(len(ids), height, width).flatten(1)
-    columns = torch.arange(width, device=device).view(1, 1, -1).expand(len(ids), height, width).flatten(1)
-    sums = ids.new_zeros(3, len(ids), segments.classes.shape[1] + 1)
-    for total, values in zip(sums, (rows, columns, torch.ones_like(ids)), strict=True):
-        total.scatter_add_(1, ids, values)
-    y, x, area = sums[..., 1:].double()
-    return (torch.stack([y, x], dim=-1) / area.clamp(min=1).unsqueeze(-1)).float()
+    return thing_table(tuple(is_thing), segments.classes.device)[segments.classes] & ~segments.crowd & (areas > 0)
 
 
 def image_complexity(segments: Segments, is_thing: Sequence[bool]) -> Float[Tensor, "B 2"]:
@@ -75,7 +97,7 @@ def complexity_of_areas(
 
 
 def local_complexity(
-    segments: Segments, is_thing: Sequence[bool], *, cell: int, window: int
+    segments: Segments, is_thing: Sequence[bool], *, cell: int, window: int, measures: Measures | None = None
 ) -> Float[Tensor, "B 2 h w"]:
     """The same two numbers over a window around each cell of a grid.
 
@@ -86,12 +108,14 @@ def local_complexity(
         is_thing: whether each class is a thing.
         cell: side of a cell in pixels; the grid has ``ceil(H / cell)`` by ``ceil(W / cell)`` cells.
         window: side of the window in cells, odd. Cells outside the image hold nothing.
+        measures: of the segments, where they are known.
     """
     height, width = (-(-side // cell) for side in segments.size)
-    things = things_of(segments, is_thing)
-    position = (centers_of(segments) / cell).long()
+    areas, centers = measure(segments) if measures is None else measures
+    things = things_of(segments, is_thing, areas)
+    position = (centers / cell).long()
     index = position[..., 0] * width + position[..., 1]
-    log_area = segments.areas().clamp(min=1).float().log()
+    log_area = areas.clamp(min=1).float().log()
     # Around the image's own mean, so that the difference of squares below keeps its digits.
     mean = (log_area * things).sum(1, keepdim=True) / things.sum(1, keepdim=True).clamp(min=1)
     moments = torch.stack([torch.ones_like(log_area), log_area - mean, (log_area - mean) ** 2], dim=1) * things[:, None]

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from panoptic.complexity import centers_of, image_complexity, local_complexity, things_of
+from panoptic.complexity import image_complexity, local_complexity, measure, things_of
 from panoptic.segments import Segments
 
 ROAD, CAR = 0, 1
@@ -109,7 +109,7 @@ def test_centers_by_hand():
     ids = torch.zeros(5, 6)
     ids[0, 0] = ids[1, 0] = ids[1, 1] = 1
     ids[2:4, 2:5] = 2
-    centers = centers_of(make(ids, [CAR, CAR, CAR]))[0].tolist()
+    centers = measure(make(ids, [CAR, CAR, CAR])).centers[0].tolist()
     assert centers[0] == pytest.approx([2 / 3, 1 / 3], rel=1e-6)
     assert centers[1] == [2.5, 3.0]
     assert centers[2] == [0.0, 0.0]  # no pixel
@@ -118,10 +118,10 @@ def test_centers_by_hand():
 def test_centers_are_exact_far_out():
     # Sums of coordinates here are about 6e6 * 2000: float32 would be off by pixels.
     segments = make(torch.ones(1, 4096), [CAR])
-    assert centers_of(segments)[0].tolist() == [[0.0, 2047.5]]
+    assert measure(segments).centers[0].tolist() == [[0.0, 2047.5]]
     wide = torch.zeros(1024, 2051)
     wide[:, 1:] = 1
-    assert centers_of(make(wide, [CAR]))[0].tolist() == [[511.5, 1025.5]]
+    assert measure(make(wide, [CAR])).centers[0].tolist() == [[511.5, 1025.5]]
 
 
 @pytest.mark.parametrize("seed", range(3))
