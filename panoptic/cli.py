@@ -17,8 +17,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from panoptic.cli_help import help_text
 from panoptic.config import COMMANDS, register
 from panoptic.errors import InputError
+from panoptic.memory import keep_freed_memory
 from panoptic.settings import check_key, config_path, sentence, validate
 
 Task = Callable[[DictConfig], object]
@@ -44,6 +46,7 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
 
     def task(config: DictConfig) -> None:
         _quiet_libraries()
+        keep_freed_memory()
         try:
             validate(config)
             run(config)
@@ -60,7 +63,12 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
             _remove_if_empty(run_dir())
 
     try:
-        given = pack_overrides(name, sys.argv[1:] if arguments is None else list(arguments))
+        arguments = sys.argv[1:] if arguments is None else list(arguments)
+        text = help_text(name, arguments)
+        if text is not None:
+            print(text)
+            return
+        given = pack_overrides(name, arguments)
         sys.argv = [sys.argv[0], *given]
         hydra.main(version_base="1.3", config_path=config_path(), config_name=name)(task)()
         if failures:

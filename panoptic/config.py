@@ -33,6 +33,7 @@ class TrainConfig:
         name: what the run is called; run folders are named after it.
         seed: of the initial weights and of the order and augmentation of the samples.
         start_from: a checkpoint of an earlier run to take weights from; network and codec are configured as there.
+        compile: whether to use ``torch.compile``.
         resume: a checkpoint of an earlier run to go on from, with the configuration in it.
         overrides: with ``resume``, what the command line changes in that configuration.
     """
@@ -40,6 +41,7 @@ class TrainConfig:
     name: str = MISSING
     seed: int = MISSING
     start_from: str | None = None
+    compile: bool = False
     resume: str | None = None
     overrides: list[str] = field(default_factory=list)
     data: DataConfig = field(default_factory=DataConfig)
@@ -68,6 +70,7 @@ class EvaluateConfig:
         tolerance: of boundary F1, a share of the diagonal.
         worst: how many of the images with the lowest PQ to show.
         tta: test-time augmentation: ``none``, ``flip`` or ``multiscale``.
+        compile: whether to use ``torch.compile``.
         overrides: what the command line changes in the checkpoint's configuration.
     """
 
@@ -81,6 +84,7 @@ class EvaluateConfig:
     tolerance: float = 0.0075
     worst: int = 0
     tta: str = "none"
+    compile: bool = False
     overrides: list[str] = field(default_factory=list)
 
 
@@ -94,6 +98,7 @@ class PredictConfig:
         output: folder to write to; by default one beside the checkpoint.
         visualize: whether to write an overlay for every image.
         tta: test-time augmentation: ``none``, ``flip`` or ``multiscale``.
+        compile: whether to use ``torch.compile``.
         overrides: what the command line changes in the checkpoint's configuration.
     """
 
@@ -102,6 +107,7 @@ class PredictConfig:
     output: str | None = None
     visualize: bool = True
     tta: str = "none"
+    compile: bool = False
     overrides: list[str] = field(default_factory=list)
 
 

@@ -79,6 +79,7 @@ class BackboneConfig:
     _partial_: bool = True
     name: str = MISSING
     weights: str = MISSING
+    checkpointing: bool = False
 
 
 @dataclass

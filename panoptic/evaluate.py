@@ -47,7 +47,7 @@ def evaluate(config: DictConfig) -> None:
             f"{checkpoint.path}: expected data with the categories it was trained on, "
             f"{checkpoint.labels.difference(labels)}"
         )
-    predictor = Predictor.load(checkpoint, tta=config.tta)
+    predictor = Predictor.load(checkpoint, tta=config.tta, compile=config.compile)
     folder = output_folder(config.output or default_output(checkpoint.path, f"evaluate_{config.split}"))
     if config.visualize:
         output_folder(folder / "overlays")

@@ -30,7 +30,7 @@ def predict(config: DictConfig) -> None:
     checkpoint = read_checkpoint(config.checkpoint, config.overrides)
     for path in paths:
         read_image(path)
-    predictor = Predictor.load(checkpoint, tta=config.tta)
+    predictor = Predictor.load(checkpoint, tta=config.tta, compile=config.compile)
     folder = output_folder(config.output or default_output(checkpoint.path, "predict"))
     if config.visualize:
         output_folder(folder / "overlays")

@@ -16,10 +16,12 @@ from torch import nn
 
 from panoptic.checkpoint import Checkpoint, build_codec, read_checkpoint, restore_network
 from panoptic.codec import Codec
+from panoptic.compiling import compile_network
 from panoptic.data.batch import Batch, collate
 from panoptic.data.sample import Sample
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
+from panoptic.models.folding import fold_batchnorm
 from panoptic.segments import Segments
 from panoptic.tta import VIEWS, check_tta, mean_outputs
 
@@ -28,23 +30,33 @@ class Predictor:
     """A trained network with its codec, ready for images.
 
     Args:
-        network: in evaluation mode.
+        network: which a copy is made of for inference, with its BatchNorm folded away.
         codec: at its strides.
         device: to work on; by default a GPU if there is one.
         tta: test-time augmentation, a name of :data:`panoptic.tta.VIEWS`.
+        compile: whether to compile the network, which takes its time at the first image of each size.
+
+    On a CPU, :func:`panoptic.memory.keep_freed_memory`, called before, makes it faster.
 
     Raises:
         InputError: if ``tta`` is another name.
     """
 
     def __init__(
-        self, network: nn.Module, codec: Codec, device: str | torch.device | None = None, tta: str = "none"
+        self,
+        network: nn.Module,
+        codec: Codec,
+        device: str | torch.device | None = None,
+        tta: str = "none",
+        compile: bool = False,
     ) -> None:
         check_tta(tta)
         self.tta = tta
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.network = network.to(self.device).eval()
+        self.network = fold_batchnorm(network).to(self.device, memory_format=torch.channels_last)
         self.codec = codec
+        if compile:
+            compile_network(self.network, self.device)
 
     @classmethod
     def load(
@@ -53,6 +65,7 @@ class Predictor:
         overrides: Sequence[str] = (),
         device: str | torch.device | None = None,
         tta: str = "none",
+        compile: bool = False,
     ) -> Predictor:
         """From a checkpoint; ``overrides`` change its configuration, e.g. ``codec.peak_threshold=0.3``.
 
@@ -62,7 +75,7 @@ class Predictor:
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = read_checkpoint(checkpoint, overrides)
         network = restore_network(checkpoint)
-        return cls(network, build_codec(checkpoint.config, checkpoint.labels, network), device, tta)
+        return cls(network, build_codec(checkpoint.config, checkpoint.labels, network), device, tta, compile)
 
     @property
     def labels(self) -> LabelSpace:

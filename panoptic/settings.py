@@ -159,13 +159,13 @@ def _fits(schema: type, node: dict[str, Any]) -> bool:
 def _replace_group(config: DictConfig, key: str, override: Override) -> None:
     from hydra import compose
 
-    with _hydra():
+    with with_hydra():
         composed = OmegaConf.select(compose("train", [override.input_line]), key)
     if composed._target_ != OmegaConf.select(config, key)._target_:
         OmegaConf.update(config, key, composed, merge=False)
 
 
-def _hydra() -> AbstractContextManager:
+def with_hydra() -> AbstractContextManager:
     """Hydra with this project's configuration, for where no command has started it."""
     from hydra import initialize_config_dir, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra

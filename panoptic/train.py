@@ -29,6 +29,7 @@ def train(config: DictConfig) -> None:
     from lightning.pytorch import seed_everything
 
     from panoptic.checkpoint import adopt_weights, build_codec, build_network, make_record, read_checkpoint
+    from panoptic.compiling import compile_network
     from panoptic.module import PanopticModule
     from panoptic.settings import build
 
@@ -71,6 +72,8 @@ def train(config: DictConfig) -> None:
     optimization = build(config.optimizer)
     optimization(network.parameters(), 1)  # settings out of range are told now, not once the run has begun
     module = PanopticModule(network, build_codec(config, labels, network), build(config.loss), optimization, record)
+    if config.compile:
+        compile_network(network, trainer.strategy.root_device)
     trainer.callbacks.extend(_callbacks(config, folder, record))
     if trainer.is_global_zero:
         OmegaConf.save(config, folder / "config.yaml", resolve=True)
@@ -162,6 +165,7 @@ def _callbacks(config: DictConfig, folder: Path, record: dict[str, Any]) -> list
     from panoptic.callbacks.pictures import Pictures
     from panoptic.callbacks.progress import progress_callbacks
     from panoptic.callbacks.summary import Summary
+    from panoptic.callbacks.throughput import Throughput
     from panoptic.settings import build
 
     kept = {"dirpath": folder / "checkpoints", "auto_insert_metric_name": False, "enable_version_counter": False}
@@ -173,7 +177,8 @@ def _callbacks(config: DictConfig, folder: Path, record: dict[str, Any]) -> list
         callbacks.append(EarlyStopping("val/loss", patience=patience, mode="min", check_on_train_epoch_end=False))
     if config.logger._target_ is not None:
         callbacks.append(LearningRateMonitor("step"))
-    return [*callbacks, Summary(folder, record, best), best, last]
+    throughput = Throughput()
+    return [*callbacks, throughput, Summary(folder, record, best, throughput), best, last]
 
 
 def _announce(trainer: Trainer, network: nn.Module, config: DictConfig, weights_used: str, folder: Path) -> None:

@@ -1,1 +1,1 @@
-"""Lightning callbacks: the curriculum, pictures for the dashboard, progress and the run's summary."""
+"""Lightning callbacks: the curriculum, pictures for the dashboard, progress, throughput and the run's summary."""

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from panoptic import __version__
+from panoptic.callbacks.throughput import Throughput
 from panoptic.report import write_json
 
 
@@ -24,12 +25,14 @@ class Summary(Callback):
         folder: of the run.
         record: the record that its checkpoints carry.
         best: the callback that keeps the best checkpoint.
+        throughput: the callback that measures speed.
     """
 
-    def __init__(self, folder: Path, record: Mapping[str, Any], best: ModelCheckpoint) -> None:
+    def __init__(self, folder: Path, record: Mapping[str, Any], best: ModelCheckpoint, throughput: Throughput) -> None:
         self.folder = folder
         self.record = record
         self.best = best
+        self.throughput = throughput
         self.started = 0.0
         self.best_scores: dict[str, float] = {}
 
@@ -57,6 +60,7 @@ class Summary(Callback):
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             "seconds": round(time.monotonic() - self.started, 1),
+            "training": self.throughput.total.speed(),
             "best": self.best_scores,
             "last": last,
             "best_checkpoint": self._best_checkpoint(),

@@ -35,7 +35,8 @@ class Batch:
     names: tuple[str, ...]
 
     def to(self, device: torch.device | str, **kwargs) -> Batch:
-        """Moves the tensors to a device."""
+        """Moves the tensors to a device; to an accelerator while the host goes on, where they are in pinned memory."""
+        kwargs = {"non_blocking": torch.device(device).type != "cpu"} | kwargs
         segments = None if self.segments is None else self.segments.to(device, **kwargs)
         return replace(self, images=self.images.to(device, **kwargs), segments=segments)
 

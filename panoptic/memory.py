@@ -1,0 +1,31 @@
+"""Memory on a CPU: kept by the process once it has it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Of glibc's ``mallopt(3)``."""
+OWN_WORD = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
+"""Environment variables by which somebody has chosen for himself how memory is allocated."""
+
+
+def keep_freed_memory() -> bool:
+    """Has the C library reuse large blocks that were freed, rather than give each back to the system.
+
+    By default glibc maps every block of more than 32 MB anew and unmaps it when it is freed; the system then clears it
+    page by page, at each use. A network on a CPU spends up to half of its time so (``python -m benchmarks.allocation``).
+    The process's memory stays at its peak instead. Memory that was allocated before is not concerned, so that this is
+    called first.
+
+    Returns:
+        Whether it was done: not where the C library is another one, or the environment says how to allocate.
+    """
+    if any(os.environ.get(name) for name in OWN_WORD):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # musl, macOS; Windows
+        return False
+    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
