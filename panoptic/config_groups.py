@@ -21,7 +21,7 @@ class DataConfig:
     crop: list[int] = MISSING
     scale: list[float] = MISSING
     appearance: float = MISSING
-    workers: int = MISSING
+    workers: int | None = MISSING
     any_orientation: bool = False
     epoch_size: int | None = None
 
@@ -38,6 +38,7 @@ class SyntheticConfig(DataConfig):
     val_size: int = MISSING
     test_size: int = MISSING
     cache: bool = MISSING
+    cache_dir: str | None = None
 
 
 @dataclass

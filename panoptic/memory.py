@@ -15,9 +15,8 @@ def keep_freed_memory() -> bool:
     """Has the C library reuse large blocks that were freed, rather than give each back to the system.
 
     By default glibc maps every block of more than 32 MB anew and unmaps it when it is freed; the system then clears it
-    page by page, at each use. A network on a CPU spends up to half of its time so (``python -m benchmarks.allocation``).
-    The process's memory stays at its peak instead. Memory that was allocated before is not concerned, so that this is
-    called first.
+    page by page, at each use. A network on a CPU can spend half of its time so (``python -m benchmarks.allocation``).
+    Instead, the process's memory stays at its peak. What was allocated before is not concerned: call this first.
 
     Returns:
         Whether it was done: not where the C library is another one, or the environment says how to allocate.

@@ -1,7 +1,7 @@
 """The training step leaves the device to itself: on stand-ins for CUDA tensors, without a GPU.
 
-Fake tensors have a device, a shape and a type but no values. Whatever asks for a value, which on a GPU would have the host
-wait, fails on them; a mode around the step reports every copy between host and device.
+Fake tensors have a device, a shape and a type but no values. Whatever asks for a value, for which the host would wait
+for a GPU, fails on them; a mode around the step reports every copy between host and device.
 """
 
 from __future__ import annotations

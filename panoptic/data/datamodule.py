@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -19,7 +20,7 @@ from panoptic.data.coco_json import find_image_dir, find_json
 from panoptic.data.coco_panoptic import CocoPanopticSource
 from panoptic.data.faults import Examiner, SourceExaminer
 from panoptic.data.sample import Source
-from panoptic.data.sample_cache import CachedSource
+from panoptic.data.sample_cache import CachedScenes, CachedSource
 from panoptic.data.sampler import KeySampler
 from panoptic.data.synthetic import SPLITS, SyntheticSource
 from panoptic.errors import InputError, expect_at_least
@@ -37,7 +38,8 @@ class DataModule(LightningDataModule, ABC):
         crop: height and width of training samples.
         scale: least and greatest factor by which training images are resized, at full strength.
         appearance: how likely and strong changes of color, blur, noise and weather are at full strength, 0..1.
-        workers: processes that read ahead; 0 reads in the training process.
+        workers: processes that read ahead; 0 reads in the training process, ``None`` takes what :func:`default_workers`
+            says.
         any_orientation: whether images have no up and down, as under a microscope or from above; training images are
             turned by quarters then, and not mirrored left to right only.
         epoch_size: training samples in an epoch, whatever the number of images; ``None`` takes each image once.
@@ -59,13 +61,14 @@ class DataModule(LightningDataModule, ABC):
         crop: Sequence[int],
         scale: Sequence[float],
         appearance: float = 1.0,
-        workers: int = 0,
+        workers: int | None = 0,
         any_orientation: bool = False,
         epoch_size: int | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         expect_at_least(1, data__batch_size=batch_size)
+        workers = default_workers() if workers is None else workers
         expect_at_least(0, data__workers=workers)
         if epoch_size is not None:
             expect_at_least(1, data__epoch_size=epoch_size)
@@ -170,6 +173,7 @@ class SyntheticData(DataModule):
         val_size: number of validation scenes.
         test_size: number of test scenes.
         cache: whether to keep painted scenes in memory, 4 bytes a pixel, for the epochs to come.
+        cache_dir: a folder to keep them in instead, also for the runs to come; ``None`` keeps none.
         loading: of :class:`DataModule`.
     """
 
@@ -184,6 +188,7 @@ class SyntheticData(DataModule):
         val_size: int,
         test_size: int,
         cache: bool = False,
+        cache_dir: str | None = None,
         **loading,
     ) -> None:
         super().__init__(**loading)
@@ -193,11 +198,14 @@ class SyntheticData(DataModule):
         self.scenes_seed = scenes_seed
         self.size = (height, width)
         self.cache = cache
+        self.cache_dir = cache_dir
         self.sizes = {"train": train_size, "val": val_size, "test": test_size}
 
-    def source(self, split: str) -> SyntheticSource:
+    def source(self, split: str) -> SyntheticSource | CachedScenes:
         height, width = self.size
         size = {"size": self.sizes[split], "height": height, "width": width}
+        if self.cache_dir is not None:
+            return CachedScenes(SyntheticSource(split, seed=self.scenes_seed, **size), self.cache_dir)
         return SyntheticSource(split, seed=self.scenes_seed, **size, cache=self.cache)
 
     def examiner(self, split: str) -> SourceExaminer:
@@ -300,6 +308,15 @@ class CocoPanopticData(DataModule):
                     "format, got neither. data=synthetic needs no files"
                 )
         return paths
+
+
+def default_workers() -> int:
+    """Two processes beside training on a CPU, which needs the processors itself; for a GPU all processors that are not
+    another GPU's, up to 16."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not torch.cuda.is_available():
+        return min(2, processors)
+    return min(max(processors // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 1, 1), 16)
 
 
 def _one_thread(worker: int) -> None:

@@ -1,7 +1,8 @@
-"""Decoded samples kept on disk, so that each image of a data set is decoded once and not once an epoch.
+"""Samples kept on disk, so that each image of a data set is decoded or painted once and not once an epoch.
 
-An entry is a safetensors file with the image and the segments. It is keyed on the contents of the files that the sample
-is made of, and on what a JSON file says of it: whatever of these changes makes the entry anew.
+An entry is a safetensors file with the image and the segments. One of a data set's files is keyed on their contents, and
+on what a JSON file says of them; one of a painted scene on the generator's version and the numbers that it is painted
+from. Whatever of these changes makes the entry anew.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -55,14 +57,7 @@ class CachedSource:
     def __init__(self, source: FileSource, folder: str | os.PathLike) -> None:
         self.source = source
         self.labels: LabelSpace = source.labels
-        self.folder = Path(folder).expanduser()
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            came = "a file" if self.folder.is_file() else error.strerror
-            raise InputError(f"data.cache_dir={folder}: expected a folder that can be written, got: {came}") from None
-        if not os.access(self.folder, os.W_OK):
-            raise InputError(f"data.cache_dir={folder}: expected a folder that can be written, and it cannot")
+        self.folder = _cache_folder(folder)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -92,28 +87,91 @@ class CachedSource:
             sample = kept.sample
         else:
             sample = self.source.read(index, strength)
-        self._save(entry, sample, key)
+        _save(entry, sample, key)
         return sample
 
-    def _save(self, entry: Path, sample: Sample, key: dict[str, str | int]) -> None:
-        """Writes an entry whole or not at all; a full disk costs the cache, not the run."""
-        part = entry.with_name(f".{entry.name}.{os.getpid()}")
-        arrays = {"image": sample.image}
-        if sample.segments is not None:
-            count = len(sample.segments.classes)
-            kind = np.uint8 if count < 1 << 8 else np.uint16 if count < 1 << 16 else np.int32
-            arrays["ids"] = sample.segments.ids.numpy().astype(kind)
-            arrays["classes"] = sample.segments.classes.numpy().astype(np.uint8)
-            arrays["crowd"] = sample.segments.crowd.numpy()
-        metadata = {"key": json.dumps(key)}
-        try:
-            entry.parent.mkdir(exist_ok=True)
-            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part, metadata)
-            os.replace(part, entry)
-        except (OSError, SafetensorError) as error:
-            with suppress(OSError):
-                part.unlink()
-            warnings.warn(f"{entry}: a decoded sample cannot be kept ({error}); training goes on", stacklevel=2)
+
+@runtime_checkable
+class PaintedSource(Source, Protocol):
+    """A split whose samples are computed from a few numbers."""
+
+    def recipe(self, index: int, strength: float) -> str:
+        """All that a sample depends on, as text: equal recipes are equal samples."""
+        ...
+
+
+class CachedScenes:
+    """A split of painted scenes, each of which is painted once, at each position in the curriculum.
+
+    Args:
+        source: that paints.
+        folder: to keep scenes in; several data sets may share it, and several processes fill it.
+
+    Raises:
+        InputError: if the folder cannot be made or written to.
+    """
+
+    def __init__(self, source: PaintedSource, folder: str | os.PathLike) -> None:
+        self.source = source
+        self.labels: LabelSpace = source.labels
+        self.folder = _cache_folder(folder)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def image_ids(self) -> Sequence[int | str]:
+        """Those of the source."""
+        return self.source.image_ids
+
+    def read(self, index: int, strength: float = 1.0) -> Sample:
+        """The scene at ``index``, from the cache if it is there.
+
+        Raises:
+            IndexError: if there is no such scene.
+        """
+        recipe = self.source.recipe(index, strength)
+        mark = _digest(recipe.encode())
+        entry = self.folder / mark[:2] / f"{mark}.safetensors"
+        kept = _load(entry, "")
+        if kept is not None and kept.key["recipe"] == recipe:
+            return replace(kept.sample, name=kept.key["name"])
+        sample = self.source.read(index, strength)
+        _save(entry, sample, {"version": VERSION, "recipe": recipe, "name": sample.name})
+        return sample
+
+
+def _cache_folder(folder: str | os.PathLike) -> Path:
+    path = Path(folder).expanduser()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        came = "a file" if path.is_file() else error.strerror
+        raise InputError(f"data.cache_dir={folder}: expected a folder that can be written, got: {came}") from None
+    if not os.access(path, os.W_OK):
+        raise InputError(f"data.cache_dir={folder}: expected a folder that can be written, and it cannot")
+    return path
+
+
+def _save(entry: Path, sample: Sample, key: dict[str, str | int]) -> None:
+    """Writes an entry whole or not at all; a full disk costs the cache, not the run."""
+    part = entry.with_name(f".{entry.name}.{os.getpid()}")
+    arrays = {"image": sample.image}
+    if sample.segments is not None:
+        count = len(sample.segments.classes)
+        kind = np.uint8 if count < 1 << 8 else np.uint16 if count < 1 << 16 else np.int32
+        arrays["ids"] = sample.segments.ids.numpy().astype(kind)
+        arrays["classes"] = sample.segments.classes.numpy().astype(np.uint8)
+        arrays["crowd"] = sample.segments.crowd.numpy()
+    metadata = {"key": json.dumps(key)}
+    try:
+        entry.parent.mkdir(exist_ok=True)
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part, metadata)
+        os.replace(part, entry)
+    except (OSError, SafetensorError) as error:
+        with suppress(OSError):
+            part.unlink()
+        warnings.warn(f"{entry}: a decoded sample cannot be kept ({error}); training goes on", stacklevel=2)
 
 
 class _Kept(NamedTuple):

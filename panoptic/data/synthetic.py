@@ -117,10 +117,7 @@ class SyntheticSource:
             IndexError: if there is no such scene.
             ValueError: if ``strength`` is not in 0..1.
         """
-        if not 0 <= index < self.size:
-            raise IndexError(f"index: expected 0 to {self.size - 1}, got {index}")
-        _check(split=self.split, height=self.height, width=self.width, strength=strength, seed=self.seed, index=index)
-        strength = strength if self.split == "train" else 1.0
+        strength = self._strength(index, strength)
         scene = self._cache.get(index, strength) if self._cache is not None else None
         if scene is None:
             size = {"height": self.height, "width": self.width}
@@ -128,6 +125,27 @@ class SyntheticSource:
             if self._cache is not None:
                 self._cache.put(index, strength, *scene)
         return Sample(*scene, f"{self.split}_{index:06d}")
+
+    def recipe(self, index: int, strength: float = 1.0) -> str:
+        """All that a scene depends on, as text: versions of the generator and of what it draws with, and the numbers.
+
+        Raises:
+            IndexError: if there is no such scene.
+            ValueError: if ``strength`` is not in 0..1.
+        """
+        strength = self._strength(index, strength)
+        size = f"{self.height}x{self.width}"
+        return (
+            f"generator {GENERATOR_VERSION} OpenCV {cv2.__version__} seed {self.seed} {self.split} {index} {size} "
+            f"strength {float(strength)!r}"
+        )
+
+    def _strength(self, index: int, strength: float) -> float:
+        """The strength that counts for a scene."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"index: expected 0 to {self.size - 1}, got {index}")
+        _check(split=self.split, height=self.height, width=self.width, strength=strength, seed=self.seed, index=index)
+        return strength if self.split == "train" else 1.0
 
 
 def _check(*, split: str, height: int, width: int, strength: float, seed: int, index: int) -> None:
