@@ -1,12 +1,14 @@
 # make quick: a trained network, its scores and a picture, from a bare clone. make test: the test suite.
+# make bench: the figures of speed.
 PYTHON ?= python3
 VENV ?= .venv
 PICTURE ?= docs/images/scene.jpg
 RUN := runs/quick/$(shell date +%Y-%m-%d_%H-%M-%S)
 PY := $(VENV)/bin/python
+RESULTS := benchmarks/results
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quick test lint
+.PHONY: quick test lint bench
 
 quick: $(INSTALLED)
 	$(PY) -m panoptic.train experiment=quick hydra.run.dir=$(RUN)
@@ -15,6 +17,19 @@ quick: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(PY) -m pytest
+
+# Everything that the README and docs/performance.md say about speed; half an hour on two CPU cores. Start-up comes
+# before the networks to compare with are installed, since torchmetrics imports transformers where it finds it.
+bench: $(INSTALLED)
+	$(PY) -m benchmarks.startup --output $(RESULTS)/startup.json
+	$(PY) -m pip install --quiet --editable '.[dev,bench]'
+	$(PY) -m benchmarks.inference --output $(RESULTS)/inference.json
+	$(PY) -m benchmarks.training --output $(RESULTS)/training.json
+	$(PY) -m benchmarks.loading --output $(RESULTS)/loading.json
+	$(PY) -m benchmarks.scaling --output $(RESULTS)/scaling.json --plot docs/images/scaling.png
+	$(PY) -m benchmarks.allocation --output $(RESULTS)/allocation.json
+	$(PY) -m benchmarks.profiling --output $(RESULTS)/profiling.json
+	$(PY) -m benchmarks.metrics --output $(RESULTS)/metrics.json
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .

@@ -16,11 +16,9 @@ import multiprocessing
 import os
 import platform
 import resource
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ import torch
 import torchmetrics
 
 from benchmarks import references
+from benchmarks.measuring import in_turn, median, show
 from benchmarks.references import CATEGORIES, Map
 from panoptic.data.coco_pairs import PredictionPairs
 from panoptic.labels import CITYSCAPES, LabelSpace
@@ -402,31 +401,6 @@ def as_segments(panoptic_map: Map) -> Segments:
         torch.tensor([LABELS.class_of_id[info["category_id"]] for info in infos], dtype=torch.int64),
         torch.tensor([bool(info["iscrowd"]) for info in infos], dtype=torch.bool),
     )
-
-
-def median(call: Callable[[], Any], repeats: int) -> float:
-    """Seconds that a call takes, after one that does not count."""
-    return in_turn({"": call}, repeats)[""]
-
-
-def in_turn(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """The same of several calls, which take turns, so that all meet the same moods of the machine."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for i in range(repeats + 1):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if i > 0:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def show(title: str, rows: Iterable[tuple[str, Any]]) -> None:
-    """Prints a part of the report."""
-    print(f"\n{title}")
-    for name, value in rows:
-        text = f"{value:.4g}" if isinstance(value, float) else str(value)
-        print(f"  {name:<48}{text:>24}", flush=True)
 
 
 if __name__ == "__main__":

@@ -200,28 +200,28 @@ class Codec:
             centers = (peaks + 0.5) * self.stride - 0.5
             offset = _enlarge(outputs.offset.float(), self.stride)[..., :rows, :columns] * self.stride
             counts = (heights > 0).sum(1)
-            is_thing = thing_table(self.labels.is_thing, logits.device)[:-1]
-            on_thing = is_thing[classes] & (counts > 0)[:, None, None]
+            of_thing = thing_table(self.labels.is_thing, logits.device)[classes]
+            on_thing = of_thing & (counts > 0)[:, None, None]
             things = torch.where(on_thing, nearest_center(offset, on_thing, centers, counts) + 1, 0)
-            return self._merge(classes, confidence, things, heights, is_thing)
+            return self._merge(classes, confidence, of_thing, things, heights)
 
     def _merge(
         self,
         classes: Int64[Tensor, "B H W"],
         confidence: Float[Tensor, "B H W"],
+        of_thing: Bool[Tensor, "B H W"],
         things: Int64[Tensor, "B H W"],
         heights: Float[Tensor, "B K"],
-        is_thing: Bool[Tensor, " C"],
     ) -> Segments:
         """One table of K things and C stuff classes, then without the rows that have no (or too few) pixels."""
         batch, count = heights.shape
-        num_classes = len(is_thing)
+        num_classes = self.labels.num_classes
         votes = confidence.new_zeros(batch, (count + 1) * num_classes, dtype=torch.int64)
         votes.scatter_add_(1, (things * num_classes + classes).flatten(1), torch.ones_like(things).flatten(1))
         thing_classes = votes.unflatten(1, (count + 1, num_classes))[:, 1:].argmax(2)  # only thing pixels voted
 
         stuff = torch.arange(num_classes, device=classes.device).expand(batch, -1)
-        ids = torch.where(is_thing[classes], things, count + 1 + classes)
+        ids = torch.where(of_thing, things, count + 1 + classes)
         table_classes = torch.cat([thing_classes, stuff], dim=1)
         areas = ids.new_zeros(batch, count + num_classes + 1)
         areas.scatter_add_(1, ids.flatten(1), torch.ones_like(ids).flatten(1))

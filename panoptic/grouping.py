@@ -17,13 +17,11 @@ PIECE = {"cpu": 1 << 19, "cuda": 1 << 25}
 
 
 def most_likely(logits: Float[Tensor, "B C H W"]) -> tuple[Int64[Tensor, "B H W"], Float[Tensor, "B H W"]]:
-    """The class of each pixel, the first of equals, and its probability."""
+    """The most probable class of each pixel, the first of equals, and its probability."""
     batch, channels, _, width = logits.shape
-    found = []
-    for strip in logits.split(_at_once(batch * channels * width, logits.device), dim=2):
-        top, classes = strip.max(1)
-        found.append((classes, (strip - top[:, None]).exp_().sum(1).reciprocal_()))
-    classes, probability = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
+    strips = logits.split(_at_once(batch * channels * width, logits.device), dim=2)
+    found = [strip.softmax(1).max(1) for strip in strips]
+    probability, classes = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
     return classes, probability
 
 

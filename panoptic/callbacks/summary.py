@@ -60,7 +60,7 @@ class Summary(Callback):
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             "seconds": round(time.monotonic() - self.started, 1),
-            "training": self.throughput.total.speed(),
+            "training": self.throughput.total.speed() | {"first_step_at": self.throughput.first_step_at},
             "best": self.best_scores,
             "last": last,
             "best_checkpoint": self._best_checkpoint(),

@@ -34,14 +34,13 @@ class Throughput(Callback):
     batch that the host waits for may come before the device has run out of work.
 
     Attributes:
-        first_step: seconds from the creation of this callback to the end of the first step; ``None`` before that.
+        first_step_at: when the first step began, in seconds since 1970; ``None`` before that.
         epoch: what the steps of this epoch took so far.
         total: the same of all epochs.
     """
 
     def __init__(self) -> None:
-        self.created = time.monotonic()
-        self.first_step: float | None = None
+        self.first_step_at: float | None = None
         self.epoch, self.total = Spent(), Spent()
         self._started: float = 0.0
         self._ended: float | None = None
@@ -53,14 +52,13 @@ class Throughput(Callback):
         self._ended = None  # validation amid an epoch is not waiting
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.first_step_at = self.first_step_at or time.time()
         self._started = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         ended = time.monotonic()
-        if self.first_step is None:
-            self.first_step = ended - self.created
         if self._ended is not None:
             for spent in (self.epoch, self.total):
                 spent.images += len(batch.names)

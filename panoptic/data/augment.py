@@ -49,7 +49,7 @@ def augment(
         seed: of this sample.
     """
     looks = round(float(strength * appearance), 6)
-    pipeline = _pipeline(tuple(crop), tuple(scale), looks, any_orientation, round(float(strength), 6))
+    pipeline = training_pipeline(tuple(crop), tuple(scale), looks, any_orientation, round(float(strength), 6))
     pipeline.set_random_seed(seed)
     ids: Int32[np.ndarray, "H W"] = segments.ids.numpy()
     view = pipeline(image=image, mask=ids)
@@ -58,9 +58,10 @@ def augment(
 
 
 @lru_cache(maxsize=16)
-def _pipeline(
+def training_pipeline(
     crop: tuple[int, int], scale: tuple[float, float], looks: float, any_orientation: bool, strength: float
 ) -> A.Compose:
+    """What :func:`augment` does at a strength, as albumentations has it; ``looks`` is strength times appearance."""
     height, width = crop
     low, high = (strength * (factor - 1.0) for factor in scale)
     geometry = [

@@ -1,8 +1,8 @@
 """Samples kept on disk, so that each image of a data set is decoded or painted once and not once an epoch.
 
-An entry is a safetensors file with the image and the segments. One of a data set's files is keyed on their contents, and
-on what a JSON file says of them; one of a painted scene on the generator's version and the numbers that it is painted
-from. Whatever of these changes makes the entry anew.
+An entry is a safetensors file with the image and the segments. One of a data set's files is keyed on their contents and
+on what a JSON file says of them; one of a painted scene on the generator's version and the numbers it is painted from.
+Whatever of these changes makes the entry anew.
 """
 
 from __future__ import annotations

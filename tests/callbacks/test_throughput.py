@@ -17,7 +17,7 @@ from panoptic.callbacks.throughput import Spent, Throughput
 def clock(monkeypatch) -> SimpleNamespace:
     """A clock that stands still but for ``clock.now +=``."""
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(throughput, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(throughput, "time", SimpleNamespace(monotonic=lambda: clock.now, time=lambda: 5 * clock.now))
     return clock
 
 
@@ -54,7 +54,7 @@ def test_by_hand(clock):
     assert run.epoch((50.0, 7.0), (1.0, 3.0), (2.0, 4.0)) == pytest.approx(
         {"speed/images_per_second": 0.8, "speed/share_waiting_for_data": 0.3}
     )
-    assert run.callback.first_step == 57.0
+    assert run.callback.first_step_at == 5 * 150.0
 
 
 def test_epochs_are_apart_and_the_total_is_of_all(clock):
@@ -63,7 +63,7 @@ def test_epochs_are_apart_and_the_total_is_of_all(clock):
     clock.now += 1000.0  # validation between epochs
     assert run.epoch((9.0, 1.0), (6.0, 2.0))["speed/share_waiting_for_data"] == pytest.approx(0.75)
     assert run.callback.total == Spent(images=8, working=4.0, waiting=6.0)
-    assert run.callback.first_step == 1.0
+    assert run.callback.first_step_at == 500.0
 
 
 def test_validation_amid_an_epoch_is_no_waiting(clock):

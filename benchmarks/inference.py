@@ -1,0 +1,179 @@
+"""``python -m benchmarks.inference``: from a uint8 image to segments, by stage, beside the backbone and other nets.
+
+All run in one process and take turns; times are medians, after a run that does not count. Weights are random. Decoding
+is given outputs in which it finds a hundred things, on a quarter of the image. Memory is the peak of a fresh process
+that does one thing alone (on a GPU, of what is allocated there). Peers need ``pip install -e '.[bench]'``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.measuring import (
+    experiment,
+    find_device,
+    in_own_process,
+    in_turn,
+    machine,
+    peak_memory,
+    table,
+    write,
+)
+from benchmarks.peers import NUM_CLASSES, PEERS
+from panoptic.checkpoint import build_codec, build_network
+from panoptic.codec import Codec, Outputs
+from panoptic.labels import CITYSCAPES
+from panoptic.memory import keep_freed_memory
+from panoptic.models.network import PanopticNetwork
+from panoptic.predictor import Predictor
+from panoptic.segments import Segments
+
+OURS, BACKBONE = "panoptic, adaptive, R50", "ResNet-50 backbone alone (timm)"
+
+
+def crowded(codec: Codec, batch: int, size: tuple[int, int], things: int, device: torch.device) -> Outputs:
+    """Outputs for images with so many cars in rows on a road below a sky, of a quarter of the area together."""
+    height, width = size
+    columns = round((things * width / height) ** 0.5)
+    rows = -(-things // columns)
+    ids = torch.ones(height, width, dtype=torch.int32)
+    ids[: height // 2] = 2
+    for i in range(things):
+        row, column = divmod(i, columns)
+        cell_height, cell_width = height // rows, width // columns
+        top, left = row * cell_height, column * cell_width
+        ids[top : top + cell_height // 2, left : left + cell_width // 2] = 3 + i
+    names = CITYSCAPES.names
+    classes = torch.tensor([names.index("road"), names.index("sky")] + [names.index("car")] * things)
+    segments = Segments.stack([Segments(ids, classes, torch.zeros(2 + things, dtype=torch.bool))] * batch).to(device)
+    outputs = codec.encode(segments).as_outputs(codec.labels.num_classes)
+    return outputs._replace(semantic=outputs.semantic.contiguous(memory_format=torch.channels_last))
+
+
+def our_network(device: torch.device) -> tuple[PanopticNetwork, Predictor]:
+    """The network of the full experiment as it is trained, and the predictor made of it."""
+    config = experiment("full")
+    network = build_network(config, NUM_CLASSES).eval().to(device)
+    return network, Predictor(network, build_codec(config, CITYSCAPES, network), device)
+
+
+def stages(predictor: Predictor, images: Tensor, decoded: Outputs) -> dict[str, Callable[[], Any]]:
+    """Each stage on what the stages before it give."""
+    network, size = predictor.network, tuple(images.shape[-2:])
+    normalized = network.normalize(images)
+    features = network.backbone(normalized)
+    levels = network.fpn(features)
+    complexity = network.complexity(levels[0])
+    fused, _ = network.fusion(levels, complexity)
+    return {
+        "normalize": lambda: network.normalize(images),
+        "backbone, BatchNorm folded": lambda: network.backbone(normalized),
+        "FPN": lambda: network.fpn(features),
+        "complexity + fusion": lambda: network.fusion(levels, network.complexity(levels[0])),
+        "semantic head": lambda: network.semantic_head(fused),
+        "instance head": lambda: network.instance_head(fused),
+        "decode": lambda: predictor.codec.decode(decoded, size),
+    }
+
+
+@torch.inference_mode()
+def compare(size: tuple[int, int], batch: int, things: int, repeats: int, peers: list[str]) -> dict[str, Any]:
+    """Seconds of everything at one size and batch."""
+    device = find_device()
+    network, predictor = our_network(device)
+    images = torch.randint(0, 256, (batch, *size, 3), dtype=torch.uint8).permute(0, 3, 1, 2).to(device)
+    normalized = network.normalize(images)
+    decoded = crowded(predictor.codec, batch, size, things, device)
+    found = int((predictor.codec.decode(decoded).classes[0] == CITYSCAPES.names.index("car")).sum())
+    assert found == things, f"expected {things} things to decode, found {found}"
+
+    def ours() -> None:
+        predictor.network(images)
+        predictor.codec.decode(decoded, size)
+
+    calls: dict[str, Callable[[], Any]] = {BACKBONE: lambda: network.backbone(normalized), OURS: ours}
+    for name in peers:
+        peer = PEERS[name](device)
+        calls[name] = lambda run=peer.run: run(images)
+    by_things = {count: crowded(predictor.codec, batch, size, count, device) for count in (1, 10, things)}
+    decoding = {n: lambda o=outputs: predictor.codec.decode(o, size) for n, outputs in by_things.items()}
+    return {
+        "size": list(size),
+        "batch": batch,
+        "things": things,
+        "seconds": in_turn(calls, repeats, device),
+        "stages": in_turn(stages(predictor, images, decoded), 2 * repeats, device),
+        "decode by things": in_turn(decoding, repeats, device),
+    }
+
+
+@torch.inference_mode()
+def alone(name: str, size: tuple[int, int]) -> float:
+    """Peak gigabytes of one contestant with one image."""
+    device = find_device()
+    images = torch.randint(0, 256, (1, *size, 3), dtype=torch.uint8).permute(0, 3, 1, 2).to(device)
+    if name in PEERS:
+        run = PEERS[name](device).run
+        return peak_memory(lambda: run(images), device)
+    network, predictor = our_network(device)
+    if name == BACKBONE:
+        return peak_memory(lambda: network.backbone(network.normalize(images)), device)
+
+    def ours() -> None:
+        predictor.codec.decode(predictor.network(images), size)
+
+    return peak_memory(ours, device)
+
+
+def main() -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=7, help="of each call")
+    parser.add_argument("--things", type=int, default=100, help="that decoding finds")
+    parser.add_argument("--no-peers", action="store_true", help="leave other networks out")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    parser.add_argument("--memory-of", nargs=3, metavar=("NAME", "HEIGHT", "WIDTH"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    kept = keep_freed_memory()
+    torch.manual_seed(0)
+    if arguments.memory_of:
+        name, height, width = arguments.memory_of
+        print(json.dumps(alone(name, (int(height), int(width)))))
+        return
+    device = find_device()
+    peers = [] if arguments.no_peers else list(PEERS)
+    report = {"machine": machine(*([] if arguments.no_peers else ["transformers", "segmentation-models-pytorch"]))}
+    report["freed memory kept"] = kept
+    report["runs"] = []
+    for batch in (1, 8) if device.type == "cuda" else (1,):
+        run = compare((512, 1024), batch, arguments.things, arguments.repeats, peers)
+        report["runs"].append(run)
+        seconds, base = run["seconds"], run["seconds"][BACKBONE]
+        rows = [(name, 1000 * s, s / base, batch / s) for name, s in seconds.items()]
+        columns = ("512x1024, fp32", "ms", "x backbone", "images/s")
+        print(table(f"Inference, image to result, batch {batch}, {arguments.things} things to decode", columns, rows))
+        whole = seconds[OURS]
+        rows = [(name, 1000 * s, f"{s / whole:.1%}") for name, s in run["stages"].items()]
+        rows += [(f"decode, {n} things", 1000 * s, f"{s / whole:.1%}") for n, s in run["decode by things"].items()]
+        print(table(f"Ours by stage, batch {batch}", ("stage", "ms", "of the whole"), rows))
+    report["peak memory, GB"] = {
+        f"{height}x{width}": {
+            name: in_own_process("benchmarks.inference", "--memory-of", name, str(height), str(width))
+            for name in (BACKBONE, OURS, *(peers if height == 512 else ()))
+        }
+        for height, width in ((512, 1024), (1024, 2048))
+    }
+    rows = [(name, size, gb) for size, values in report["peak memory, GB"].items() for name, gb in values.items()]
+    print(table("Peak memory of one image", ("", "size", "GB"), rows))
+    write(arguments.output, report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""``python -m benchmarks.loading``: scenes, augmented samples and batches a second, beside what training consumes.
+
+Painting and augmenting are timed on one thread, in seconds of the processor; batches by the clock, from loaders with 0,
+1, 2 and 4 processes. What binds is the last column: the share of the time that the steps of real runs waited for data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import albumentations as A
+import cv2
+import numpy as np
+import torch
+
+from benchmarks.measuring import experiment, machine, table, write
+from panoptic.data.augment import augment, training_pipeline
+from panoptic.data.sample import Sample
+from panoptic.data.synthetic import SyntheticSource
+from panoptic.settings import build
+
+CROP, SCALE = (512, 1024), (0.5, 2.0)
+RUNS = {
+    "quick": ("trainer.max_epochs=3", "data.epoch_size=400", "data.train_size=400", "data.val_size=4"),
+    "full": ("trainer.max_epochs=1", "data.epoch_size=40", "data.train_size=40", "data.val_size=1"),
+}
+"""Runs whose waiting is looked at, cut short."""
+
+
+def milliseconds(call: Callable[[int], Any], count: int) -> dict[str, float]:
+    """The processor's time of calls with 0, 1, ..., after three that do not count."""
+    spent = []
+    for i in range(-3, count):
+        start = time.process_time()
+        call(max(i, 0))
+        if i >= 0:
+            spent.append(1000 * (time.process_time() - start))
+    return {
+        "mean": statistics.mean(spent),
+        "median": statistics.median(spent),
+        "worst of 100": np.percentile(spent, 99),
+    }
+
+
+def painting(count: int) -> dict[str, dict[str, float]]:
+    """Scenes by size."""
+    sizes = ((128, 256), (512, 1024), (1024, 2048))
+    sources = {size: SyntheticSource("train", size=count, height=size[0], width=size[1]) for size in sizes}
+    return {f"{h}x{w}": milliseconds(source.read, count) for (h, w), source in sources.items()}
+
+
+def augmenting(samples: list[Sample], count: int) -> dict[str, dict[str, float]]:
+    """Whole samples by strength, then each transform alone, always done, at full strength."""
+
+    def whole(strength: float) -> Callable[[int], Any]:
+        def call(i: int) -> None:
+            sample = samples[i % len(samples)]
+            augment(sample.image, sample.segments, crop=CROP, scale=SCALE, strength=strength, seed=i)
+
+        return call
+
+    rows = {f"a sample at strength {s:g}": milliseconds(whole(s), count) for s in (0.0, 0.5, 1.0)}
+    for transform, probability in transforms(training_pipeline(CROP, SCALE, 1.0, False, 1.0)):
+        transform.p = 1.0
+        alone = A.Compose([transform])
+
+        def call(i: int, alone: A.Compose = alone) -> None:
+            alone.set_random_seed(i)
+            sample = samples[i % len(samples)]
+            alone(image=sample.image, mask=sample.segments.ids.numpy())
+
+        rows[type(transform).__name__] = {"chance": probability} | milliseconds(call, count)
+    return rows
+
+
+def transforms(pipeline: A.Compose) -> list[tuple[A.BasicTransform, float]]:
+    """Those of a pipeline with their chances; of several that exclude each other, each has its share."""
+    found = []
+    for entry in pipeline.transforms:
+        if isinstance(entry, A.OneOf):
+            found += [(inner, entry.p / len(entry.transforms)) for inner in entry.transforms]
+        else:
+            found.append((entry, entry.p))
+    return found
+
+
+def loading(name: str, workers: int, batches: int) -> float:
+    """Images a second that a loader gives, without anyone to consume them, once its processes have started."""
+    config = experiment(name, f"data.workers={workers}", "data.cache=false", "data.epoch_size=null")
+    config.data.train_size = (batches + 2 * max(workers, 1) + 1) * config.data.batch_size
+    iterator = iter(build(config.data, seed=0).train_dataloader())
+    for _ in range(2 * workers + 1):  # what is read ahead while the processes start
+        next(iterator)
+    start = time.perf_counter()
+    for _ in range(batches):
+        next(iterator)
+    return batches * config.data.batch_size / (time.perf_counter() - start)
+
+
+def waiting(name: str) -> dict[str, float]:
+    """What a real run says of its own speed."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "panoptic.train", f"experiment={name}", "model.backbone.weights=random"]
+        command += [*RUNS[name], f"hydra.run.dir={folder}"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return json.loads((Path(folder) / "summary.json").read_text())["training"]
+
+
+def main() -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=100, help="for painting and augmenting")
+    parser.add_argument("--batches", type=int, default=10, help="to load")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore", "This DataLoader will create 4 worker processes")  # as it should
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    report: dict[str, Any] = {"machine": machine()}
+    columns = ("mean", "median", "worst of 100")
+    report["painting, ms"] = painting(arguments.samples)
+    rows = [(size, *(ms[c] for c in columns)) for size, ms in report["painting, ms"].items()]
+    print(table("A synthetic scene on one thread, ms", ("size", *columns), rows))
+    source = SyntheticSource("train", size=20)
+    report["augmenting, ms"] = augmenting([source.read(i) for i in range(20)], arguments.samples)
+    rows = [(name, ms.get("chance"), *(ms[c] for c in columns)) for name, ms in report["augmenting, ms"].items()]
+    print(table("Augmentation of 512x1024 on one thread, ms", ("", "chance at full strength", *columns), rows))
+    report["loading, images/s"] = {
+        name: {workers: loading(name, workers, arguments.batches) for workers in (0, 1, 2, 4)}
+        for name in ("quick", "full")
+    }
+    report["training"] = {name: waiting(name) for name in RUNS}
+    rows = [
+        (
+            name,
+            *rates.values(),
+            report["training"][name]["images_per_second"],
+            f"{report['training'][name]['share_waiting_for_data']:.2%}",
+        )
+        for name, rates in report["loading, images/s"].items()
+    ]
+    columns = ("experiment", "0 processes", "1", "2", "4", "training, images/s", "waiting for data")
+    print(table("Images a second from loaders that paint every scene anew, and in training", columns, rows))
+    write(arguments.output, report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""What all benchmarks share: taking times and memory, the machine, tables and JSON files."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose
+from omegaconf import DictConfig
+
+from panoptic.settings import with_hydra
+
+PACKAGES = ("torch", "torchvision", "timm", "lightning", "albumentations", "opencv-python-headless", "numpy")
+
+
+def machine(*packages: str) -> dict[str, Any]:
+    """The processor, the accelerator, and the versions of what is measured."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "processor": model,
+        "processors": processors,
+        "threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in (*PACKAGES, *packages)},
+    }
+
+
+def experiment(name: str, *overrides: str) -> DictConfig:
+    """The configuration of an experiment, with random weights."""
+    with with_hydra():
+        return compose("train", [f"experiment={name}", "model.backbone.weights=random", *overrides])
+
+
+def find_device() -> torch.device:
+    """A GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits for the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def median(call: Callable[[], Any], repeats: int, device: torch.device | None = None) -> float:
+    """Seconds that a call takes, after one that does not count."""
+    return in_turn({"": call}, repeats, device)[""]
+
+
+def in_turn(calls: dict[str, Callable[[], Any]], repeats: int, device: torch.device | None = None) -> dict[str, float]:
+    """The same of several calls, which take turns, so that all meet the same moods of the machine."""
+    device = device or torch.device("cpu")
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for i in range(repeats + 1):
+        for name, call in calls.items():
+            synchronize(device)
+            start = time.perf_counter()
+            call()
+            synchronize(device)
+            if i > 0:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def peak_memory(call: Callable[[], Any], device: torch.device) -> float:
+    """Gigabytes at the peak of a call: of a GPU, or of the whole process, which should do nothing else."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        call()
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    call()
+    status = Path("/proc/self/status")
+    if status.is_file():  # what getrusage says begins with the peak of the process that started this one
+        peaks = [int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        return peaks[0] * 1024 / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def in_own_process(module: str, *arguments: str, **environment: str) -> Any:
+    """What a benchmark prints last, as JSON, when it runs alone in a fresh process."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{module} {' '.join(arguments)}: {done.stderr.strip().splitlines()[-1:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+@torch.inference_mode()
+def arithmetic_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations per second where nothing but arithmetic counts: of a large matrix product or 3x3 convolution.
+
+    Of the two the faster, since on some processors only the latter uses all that there is.
+    """
+    size, batch = (8192, 32) if device.type == "cuda" else (2048, 1)
+    one, other = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    maps = torch.randn(batch, 256, 128, 128, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    kernel = torch.randn(256, 256, 3, 3, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    product = median(lambda: one @ other, 7, device)
+    convolution = median(lambda: torch.nn.functional.conv2d(maps, kernel, padding=1), 7, device)
+    return max(2 * size**3 / product, 2 * maps.numel() * kernel[0].numel() / convolution)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table in Markdown, below its title."""
+    lines = [f"**{title}**", "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join(map(_cell, row))} |" for row in rows]
+    return "\n" + "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return "" if value is None else str(value)
+
+
+def show(title: str, rows: Iterable[tuple[str, Any]]) -> None:
+    """Prints a part of a report."""
+    print(f"\n{title}")
+    for name, value in rows:
+        text = f"{value:.4g}" if isinstance(value, float) else str(value)
+        print(f"  {name:<48}{text:>24}", flush=True)
+
+
+def write(path: Path | None, report: dict[str, Any]) -> None:
+    """Writes a report as JSON, where a path is given."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(report, indent=2) + "\n")

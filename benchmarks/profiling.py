@@ -1,0 +1,68 @@
+"""``python -m benchmarks.profiling``: which operations one inference and one training step spend their time in.
+
+The experiment ``full``: an image of 512x1024 with a hundred things to decode, then a training step of four. Times are
+those of the operations themselves, without what they call, as ``torch.profiler`` takes them, after two runs that do not
+count.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.inference import crowded, our_network
+from benchmarks.measuring import find_device, machine, table, write
+from benchmarks.training import Training, scenes
+from panoptic.memory import keep_freed_memory
+
+
+def operations(call: Callable[[], Any], device: torch.device, most: int) -> dict[str, dict[str, float]]:
+    """The operations of a call with the most time of their own: milliseconds and how often they ran."""
+    for _ in range(2):
+        call()
+    activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
+    with profile(activities=activities) as recorded:
+        call()
+    own = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    events = sorted(recorded.key_averages(), key=lambda event: getattr(event, own), reverse=True)
+    total = sum(getattr(event, own) for event in events) / 1000
+    rows = {event.key: {"ms": getattr(event, own) / 1000, "calls": event.count} for event in events[:most]}
+    rest = {"ms": total - sum(row["ms"] for row in rows.values()), "calls": sum(e.count for e in events[most:])}
+    return rows | {"all others": rest}
+
+
+def main() -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--most", type=int, default=10, help="operations to show")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    torch.manual_seed(0)
+    device, size = find_device(), (512, 1024)
+    _, predictor = our_network(device)
+    images = torch.randint(0, 256, (1, *size, 3), dtype=torch.uint8, device=device).permute(0, 3, 1, 2)
+    outputs = crowded(predictor.codec, 1, size, 100, device)
+
+    @torch.inference_mode()
+    def inference() -> None:
+        predictor.network(images)
+        predictor.codec.decode(outputs, size)
+
+    report: dict[str, Any] = {"machine": machine()}
+    calls = {"one inference": inference, "one training step": Training(scenes(4, size, device)).step}
+    for name, call in calls.items():
+        report[name] = operations(call, device, arguments.most)
+        total = sum(row["ms"] for row in report[name].values())
+        rows = [(key, row["ms"], f"{row['ms'] / total:.1%}", row["calls"]) for key, row in report[name].items()]
+        print(table(f"{name}: {total:.0f} ms", ("operation", "ms", "share", "calls"), rows))
+    write(arguments.output, report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""``python -m benchmarks.scaling``: the time of a step against batch, image size and number of things, as a plot.
+
+Each line is a training step of the experiment ``quick`` in fp32, or inference of it, or what of these depends on the
+number of things, with one quantity doubled from point to point and the others fixed. The exponent is the slope of the
+line in logarithms: 1 is growth in proportion.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.inference import crowded
+from benchmarks.measuring import experiment, find_device, in_turn, machine, table, write
+from panoptic.checkpoint import build_codec, build_network
+from panoptic.codec import Codec
+from panoptic.labels import CITYSCAPES
+from panoptic.memory import keep_freed_memory
+from panoptic.predictor import Predictor
+from panoptic.segments import Segments
+from panoptic.settings import build
+
+BATCHES, HEIGHTS, THINGS = (1, 2, 4, 8, 16), (64, 128, 256, 512), (12, 25, 50, 100, 200)
+HEIGHT, BATCH, FEW = 128, 4, 25
+Call = Callable[[], Any]
+
+
+class Steps:
+    """Training steps and inference of one network at any size.
+
+    Args:
+        device: to work on.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        config = experiment("quick")
+        self.device = device
+        self.network = build_network(config, CITYSCAPES.num_classes).to(device)
+        self.codec: Codec = build_codec(config, CITYSCAPES, self.network)
+        self.predictor = Predictor(self.network, self.codec, device)
+        self.loss = build(config.loss)
+        self.optimizer, _ = build(config.optimizer)(self.network.parameters(), 10_000)
+
+    def calls(self, batch: int, height: int, things: int) -> dict[str, Call]:
+        """Both, for images of this height and twice its width."""
+        size = (height, 2 * height)
+        images = torch.randint(0, 256, (batch, *size, 3), dtype=torch.uint8, device=self.device).permute(0, 3, 1, 2)
+        outputs = crowded(self.codec, batch, size, things, self.device)
+        segments: Segments = self.codec.decode(outputs)
+
+        def train() -> None:
+            self.network.train()
+            total = self.loss(self.network(images), self.codec.encode(segments))["total"]
+            self.optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            self.optimizer.step()
+
+        @torch.inference_mode()
+        def infer() -> None:
+            self.predictor.network(images)
+            self.codec.decode(outputs, size)
+
+        return {
+            "training step": train,
+            "inference": infer,
+            "targets of a step": lambda: self.codec.encode(segments),
+            "decoding": lambda: self.codec.decode(outputs, size),
+        }
+
+
+def measure(steps: Steps, repeats: int) -> dict[str, dict[str, dict[int, float]]]:
+    """Seconds by quantity, by what is done, by the quantity's value."""
+    lines = {
+        "images in a batch": {n: steps.calls(n, HEIGHT, FEW) for n in BATCHES},
+        "pixels of an image": {2 * h * h: steps.calls(BATCH, h, FEW) for h in HEIGHTS},
+        "things in an image": {n: steps.calls(BATCH, 2 * HEIGHT, n) for n in THINGS},
+    }
+    return {
+        quantity: {
+            what: in_turn({value: calls[what] for value, calls in points.items()}, repeats, steps.device)
+            for what in next(iter(points.values()))
+        }
+        for quantity, points in lines.items()
+    }
+
+
+def exponent(points: dict[int, float]) -> float:
+    """Slope of the line through the points in logarithms."""
+    x, y = np.log(list(points)), np.log(list(points.values()))
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def plot(lines: dict[str, dict[str, dict[int, float]]], path: Path) -> None:
+    """A panel for each quantity; the dashed line is growth in proportion."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    for axes, (quantity, lines_of) in zip(figure.subplots(1, 3), lines.items(), strict=True):
+        for what, points in lines_of.items():
+            x, y = np.array(list(points)), 1000 * np.array(list(points.values()))
+            (line,) = axes.loglog(x, y, marker="o", label=what)
+            axes.loglog(x, y[-1] * x / x[-1], linestyle="--", linewidth=0.8, color=line.get_color())
+        axes.set_xticks(x, labels=[f"{n:g}" for n in x])
+        axes.minorticks_off()
+        axes.set(xlabel=quantity, ylabel="ms")
+    axes.legend(frameon=False, fontsize="small")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=90)
+
+
+def main() -> None:
+    """Prints the exponents and draws the plot."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5, help="of each call")
+    parser.add_argument("--plot", type=Path, help="PNG file to draw")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    torch.manual_seed(0)
+    lines = measure(Steps(find_device()), arguments.repeats)
+    exponents = {q: {what: exponent(points) for what, points in of.items()} for q, of in lines.items()}
+    rows = [
+        (
+            f"{quantity}, {min(points)} to {max(points)}",
+            what,
+            *(1000 * points[n] for n in (min(points), max(points))),
+            exponents[quantity][what],
+        )
+        for quantity, of in lines.items()
+        for what, points in of.items()
+    ]
+    columns = ("", "", "ms at the least", "ms at the most", "exponent")
+    print(table(f"quick, fp32: batch {BATCH}, {HEIGHT}x{2 * HEIGHT}, {FEW} things but for what varies", columns, rows))
+    if arguments.plot is not None:
+        plot(lines, arguments.plot)
+    write(arguments.output, {"machine": machine(), "seconds": lines, "exponents": exponents})
+
+
+if __name__ == "__main__":
+    main()

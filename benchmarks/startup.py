@@ -1,0 +1,72 @@
+"""``python -m benchmarks.startup``: how long each command takes to its help, and ``train`` to its first step.
+
+Medians of fresh processes, on files that the system holds in memory. Before its first step ``train`` imports, builds
+the network, starts loading processes and has them make a batch; weights are random, so that no model hub is asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import machine, table, write
+from panoptic.config import COMMANDS
+
+FIRST_STEP = (
+    "+trainer.max_steps=1",
+    "+trainer.limit_val_batches=0",
+    "data.train_size=4",
+    "data.val_size=1",
+    "logger=none",
+)
+
+
+def to_first_step(name: str, repeats: int) -> float:
+    """Seconds from the start of ``train`` to its first step."""
+    spent = []
+    for _ in range(repeats + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            call = [sys.executable, "-m", "panoptic.train", f"experiment={name}", "model.backbone.weights=random"]
+            start = time.time()
+            subprocess.run([*call, *FIRST_STEP, f"hydra.run.dir={folder}"], check=True, stdout=subprocess.DEVNULL)
+            training = json.loads((Path(folder) / "summary.json").read_text())["training"]
+            spent.append(training["first_step_at"] - start)
+    return statistics.median(spent[1:])
+
+
+def seconds(*arguments: str, repeats: int) -> float:
+    """Of a fresh process; the median, after one that does not count."""
+    spent = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False)
+        spent.append(time.perf_counter() - start)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(arguments)}: {done.stderr.strip()[-400:]}")
+    return statistics.median(spent[1:])
+
+
+def main() -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5, help="of each command")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    arguments = parser.parse_args()
+    report: dict[str, Any] = {"machine": machine()}
+    commands = {f"{name} --help": (f"panoptic.{name}", "--help") for name in COMMANDS}
+    report["help, s"] = {name: seconds(*call, repeats=arguments.repeats) for name, call in commands.items()}
+    print(table("From the start of a command to its help", ("command", "s"), report["help, s"].items()))
+    report["first step, s"] = {name: to_first_step(name, min(arguments.repeats, 3)) for name in ("quick", "full")}
+    print(table("From the start of train to its first step", ("experiment", "s"), report["first step, s"].items()))
+    write(arguments.output, report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""``python -m benchmarks.training``: a training step beside forward and backward of its backbone alone, by stage.
+
+Four scenes of 512x1024, in the precision that ``train`` chooses for a GPU (16-mixed), and in fp32 on a CPU. The step is
+what Lightning runs: targets, network, loss, backward pass, optimizer. All run in one process and take turns; times are
+medians, after a run that does not count. Memory is the peak of a fresh process that does one thing alone (on a GPU, of
+what is allocated there).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.measuring import (
+    arithmetic_rate,
+    experiment,
+    find_device,
+    in_own_process,
+    in_turn,
+    machine,
+    peak_memory,
+    table,
+    write,
+)
+from panoptic.checkpoint import build_codec, build_network
+from panoptic.data.batch import Batch, collate
+from panoptic.data.synthetic import SyntheticSource
+from panoptic.labels import CITYSCAPES
+from panoptic.memory import keep_freed_memory
+from panoptic.settings import build
+
+BACKBONE, STEP, CHECKPOINTED = "backbone alone, forward + backward", "training step", "training step, checkpointed"
+
+
+class Training:
+    """A network with all that its training takes.
+
+    Args:
+        batch: on the device.
+        overrides: of the experiment ``full``.
+    """
+
+    def __init__(self, batch: Batch, *overrides: str) -> None:
+        config = experiment("full", *overrides)
+        self.batch = batch
+        self.device = batch.images.device
+        self.network = build_network(config, CITYSCAPES.num_classes).to(self.device).train()
+        self.codec = build_codec(config, CITYSCAPES, self.network)
+        self.loss = build(config.loss)
+        self.optimizer, self.schedule = build(config.optimizer)(self.network.parameters(), 10_000)
+        self.mixed = self.device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.mixed)
+
+    def autocast(self) -> torch.autocast:
+        """16-mixed on a GPU."""
+        return torch.autocast(self.device.type, torch.float16, enabled=self.mixed)
+
+    def encode(self) -> Any:
+        """The targets."""
+        return self.codec.encode(self.batch.segments)
+
+    def forward(self) -> Any:
+        """The outputs."""
+        with self.autocast():
+            return self.network(self.batch.images)
+
+    def total(self, outputs: Any, targets: Any) -> torch.Tensor:
+        """The loss."""
+        with self.autocast():
+            return self.loss(outputs, targets)["total"]
+
+    def update(self) -> None:
+        """The optimizer's part."""
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.step()
+
+    def step(self) -> None:
+        """All of it."""
+        total = self.total(self.forward(), self.encode())
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(total).backward()
+        self.update()
+
+    def backbone(self) -> None:
+        """The price of entry: the backbone and nothing else."""
+        with self.autocast():
+            features = self.network.backbone(self.network.normalize(self.batch.images))
+        sum(feature.float().mean() for feature in features).backward()
+        self.network.zero_grad(set_to_none=True)
+
+
+def scenes(count: int, size: tuple[int, int], device: torch.device) -> Batch:
+    """The first scenes of the training split."""
+    source = SyntheticSource("train", size=count, height=size[0], width=size[1])
+    return collate([source.read(index) for index in range(count)]).to(device)
+
+
+def stages(training: Training) -> dict[str, Callable[[], Any]]:
+    """The parts of a step; the backward pass comes with the forward pass and the loss before it."""
+    targets, outputs = training.encode(), training.forward()
+    detached = type(outputs)(*(value.detach() for value in outputs))
+
+    def backward() -> None:
+        training.optimizer.zero_grad(set_to_none=True)
+        training.scaler.scale(training.total(training.forward(), targets)).backward()
+
+    return {
+        "targets": training.encode,
+        "forward": training.forward,
+        "loss": lambda: training.total(detached, targets),
+        "forward, loss, backward": backward,
+        "optimizer": training.update,
+    }
+
+
+def operations(training: Training) -> float:
+    """Floating-point operations of a step's forward and backward pass."""
+    with FlopCounterMode(display=False) as counter:
+        training.total(training.forward(), training.encode()).backward()
+    training.network.zero_grad(set_to_none=True)
+    return float(counter.get_total_flops())
+
+
+def main() -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5, help="of each call")
+    parser.add_argument("--batch", type=int, default=4, help="images")
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    parser.add_argument("--memory-of", choices=(BACKBONE, STEP, CHECKPOINTED), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    kept = keep_freed_memory()
+    torch.manual_seed(0)
+    device = find_device()
+    batch = scenes(arguments.batch, (512, 1024), device)
+    if arguments.memory_of:
+        checkpointing = arguments.memory_of == CHECKPOINTED
+        training = Training(batch, f"model.backbone.checkpointing={checkpointing}")
+        call = training.backbone if arguments.memory_of == BACKBONE else training.step
+        print(json.dumps(peak_memory(lambda: (call(), call()), device)))
+        return
+    training = Training(batch)
+    checkpointed = Training(batch, "model.backbone.checkpointing=true")
+    calls = {BACKBONE: training.backbone, STEP: training.step, CHECKPOINTED: checkpointed.step}
+    if device.type == "cuda":
+        compiled = Training(batch)
+        compiled.network.compile()
+        calls["training step, compiled"] = compiled.step
+    seconds = in_turn(calls, arguments.repeats, device)
+    memory = {
+        name: in_own_process("benchmarks.training", "--memory-of", name, "--batch", str(arguments.batch))
+        for name in (BACKBONE, STEP, CHECKPOINTED)
+    }
+    rate = arithmetic_rate(device, torch.float16 if training.mixed else torch.float32)
+    floor = operations(training) / rate
+    report = {
+        "machine": machine(),
+        "freed memory kept": kept,
+        "batch": arguments.batch,
+        "precision": "16-mixed" if training.mixed else "fp32",
+        "seconds": seconds,
+        "stages": in_turn(stages(training), arguments.repeats, device),
+        "peak memory, GB": memory,
+        "arithmetic, TFLOP/s": rate / 1e12,
+        "arithmetic alone, seconds": floor,
+    }
+    base = seconds[BACKBONE]
+    rows = [(name, s, s / base, arguments.batch / s, memory.get(name)) for name, s in seconds.items()]
+    title = f"Training, {arguments.batch} x 512x1024, {report['precision']}, ResNet-50"
+    print(table(title, ("", "s", "x backbone", "images/s", "peak memory, GB"), rows))
+    print(table("A step by stage", ("stage", "s"), report["stages"].items()))
+    print(
+        f"\nIts multiplications alone would take {floor:.3g} s at the {rate / 1e12:.3g} TFLOP/s of a large "
+        f"product or convolution: a step takes {seconds[STEP] / floor:.2f} x that."
+    )
+    write(arguments.output, report)
+
+
+if __name__ == "__main__":
+    main()
