@@ -11,10 +11,10 @@ from pathlib import Path
 CHECKOUT = Path(__file__).parents[1]
 
 
-def composed(folder: Path, cwd: Path) -> str:
+def composed(folder: Path, cwd: Path, *arguments: str) -> str:
     """What the package in a folder composes for the ablation of the quick experiment."""
     done = subprocess.run(
-        [sys.executable, "-m", "panoptic.train", "experiment=quick", "ablation=on", "--cfg", "job"],
+        [sys.executable, "-m", "panoptic.train", "experiment=quick", "ablation=on", *(arguments or ("--cfg", "job"))],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": str(folder)},
         capture_output=True,
@@ -32,6 +32,10 @@ def test_an_installed_package_has_its_own_configuration(tmp_path: Path) -> None:
     installed = composed(tmp_path / "site", tmp_path)
     assert "panoptic.models.fusion.UniformFusion" in installed
     assert installed == composed(CHECKOUT, tmp_path)
+    told = composed(tmp_path / "site", tmp_path, "--help")
+    assert "model/fusion: adaptive, local, static, uniform\n" in told
+    assert "panoptic.models.fusion.UniformFusion" in told
+    assert told == composed(CHECKOUT, tmp_path, "--help")
 
 
 def test_two_checkouts_never_mix(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""What benchmarks are made of; the benchmarks themselves are run by hand, for a quiet machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[1]
+
+CODE = """
+import torch
+from benchmarks.inference import crowded
+from benchmarks.loading import transforms
+from benchmarks.measuring import in_turn, table
+from benchmarks.scaling import exponent
+from panoptic.codec import Codec
+from panoptic.data.augment import training_pipeline
+from panoptic.labels import CITYSCAPES
+
+# Decoding finds as many things as it is said to, on a quarter of the lower and upper half alike.
+codec = Codec(CITYSCAPES, stride=1, sigma=8.0, peak_window=15)
+for count in (1, 10, 100):
+    decoded = codec.decode(crowded(codec, 2, (512, 1024), count, torch.device("cpu")))
+    cars = decoded.classes == CITYSCAPES.names.index("car")
+    assert cars.sum(1).tolist() == [count] * 2
+    share = (decoded.areas() * cars).sum(1) / (512 * 1024)
+    assert ((0.2 < share) & (share < 0.26)).all(), share
+
+order = []
+seconds = in_turn({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2)
+assert order == ["a", "b"] * 3 and list(seconds) == ["a", "b"]
+
+assert abs(exponent({1: 3.0, 2: 6.0, 4: 12.0}) - 1.0) < 1e-9
+assert abs(exponent({1: 3.0, 2: 12.0, 4: 48.0}) - 2.0) < 1e-9
+assert table("T", ("x", "y"), [("a", 0.12345), (None, 1234.5)]) == (
+    "\\n**T**\\n\\n| x | y |\\n|---|---|\\n| a | 0.123 |\\n|  | 1234 |"
+)
+
+# Chances of what excludes each other add up to that of the choice.
+chances = dict((type(t).__name__, p) for t, p in transforms(training_pipeline((64, 64), (0.5, 2.0), 1.0, False, 1.0)))
+assert chances["RandomScale"] == 1.0 and chances["ColorJitter"] == 0.8
+assert abs(sum(chances[name] for name in ("RandomRain", "RandomSnow", "RandomShadow")) - 0.1) < 1e-9
+"""
+
+
+def test_parts() -> None:
+    done = subprocess.run([sys.executable, "-c", CODE], cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_make_runs_each_that_times_something() -> None:
+    files = {file.stem for file in (CHECKOUT / "benchmarks").glob("*.py") if '"--output"' in file.read_text()}
+    made = (CHECKOUT / "Makefile").read_text()
+    assert files == {name for name in files if f"benchmarks.{name} --output" in made}
+    assert {"allocation", "inference", "loading", "metrics", "scaling", "startup", "training"} <= files
