@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from benchmarks.inference import crowded, our_network
-from benchmarks.measuring import in_own_process, machine, median, peak_memory, table, write
+from benchmarks.measuring import at_least_one, in_own_process, machine, median, peak_memory, table, write
 from benchmarks.training import Training, scenes
 from panoptic.memory import keep_freed_memory
 
@@ -46,7 +46,7 @@ def alone(what: str, repeats: int) -> dict[str, float]:
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=4, help="of each call")
+    parser.add_argument("--repeats", type=at_least_one, default=4, help="of each call")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--alone", nargs=2, metavar=("WHAT", "KEEP"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

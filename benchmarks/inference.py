@@ -8,6 +8,7 @@ that does one thing alone (on a GPU, of what is allocated there). Peers need ``p
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.measuring import (
+    at_least_one,
     experiment,
     find_device,
     in_own_process,
@@ -84,7 +86,9 @@ def stages(predictor: Predictor, images: Tensor, decoded: Outputs) -> dict[str, 
 
 
 @torch.inference_mode()
-def compare(size: tuple[int, int], batch: int, things: int, repeats: int, peers: list[str]) -> dict[str, Any]:
+def compare(
+    size: tuple[int, int], batch: int, things: int, repeats: int, peers: list[str], compiled: bool
+) -> dict[str, Any]:
     """Seconds of everything at one size and batch."""
     device = find_device()
     network, predictor = our_network(device)
@@ -99,6 +103,10 @@ def compare(size: tuple[int, int], batch: int, things: int, repeats: int, peers:
         predictor.codec.decode(decoded, size)
 
     calls: dict[str, Callable[[], Any]] = {BACKBONE: lambda: network.backbone(normalized), OURS: ours}
+    if compiled:
+        other = copy.deepcopy(predictor.network)
+        other.compile()
+        calls[f"{OURS}, compiled"] = lambda: (other(images), predictor.codec.decode(decoded, size))
     for name in peers:
         peer = PEERS[name](device)
         calls[name] = lambda run=peer.run: run(images)
@@ -135,9 +143,10 @@ def alone(name: str, size: tuple[int, int]) -> float:
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=7, help="of each call")
-    parser.add_argument("--things", type=int, default=100, help="that decoding finds")
+    parser.add_argument("--repeats", type=at_least_one, default=7, help="of each call")
+    parser.add_argument("--things", type=at_least_one, default=100, help="that decoding finds")
     parser.add_argument("--no-peers", action="store_true", help="leave other networks out")
+    parser.add_argument("--compile", action="store_true", help="time torch.compile too, which takes a minute more")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--memory-of", nargs=3, metavar=("NAME", "HEIGHT", "WIDTH"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -153,7 +162,7 @@ def main() -> None:
     report["freed memory kept"] = kept
     report["runs"] = []
     for batch in (1, 8) if device.type == "cuda" else (1,):
-        run = compare((512, 1024), batch, arguments.things, arguments.repeats, peers)
+        run = compare((512, 1024), batch, arguments.things, arguments.repeats, peers, arguments.compile)
         report["runs"].append(run)
         seconds, base = run["seconds"], run["seconds"][BACKBONE]
         rows = [(name, 1000 * s, s / base, batch / s) for name, s in seconds.items()]

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.measuring import experiment, machine, table, write
+from benchmarks.measuring import at_least_one, experiment, machine, table, write
 from panoptic.data.augment import augment, training_pipeline
 from panoptic.data.sample import Sample
 from panoptic.data.synthetic import SyntheticSource
@@ -119,8 +119,8 @@ def waiting(name: str) -> dict[str, float]:
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=100, help="for painting and augmenting")
-    parser.add_argument("--batches", type=int, default=10, help="to load")
+    parser.add_argument("--samples", type=at_least_one, default=100, help="for painting and augmenting")
+    parser.add_argument("--batches", type=at_least_one, default=10, help="to load")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", "This DataLoader will create 4 worker processes")  # as it should

@@ -144,6 +144,17 @@ def show(title: str, rows: Iterable[tuple[str, Any]]) -> None:
         print(f"  {name:<48}{text:>24}", flush=True)
 
 
+def at_least_one(text: str) -> int:
+    """A count on the command line.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
 def write(path: Path | None, report: dict[str, Any]) -> None:
     """Writes a report as JSON, where a path is given."""
     if path is not None:

@@ -16,7 +16,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.inference import crowded, our_network
-from benchmarks.measuring import find_device, machine, table, write
+from benchmarks.measuring import at_least_one, find_device, machine, table, write
 from benchmarks.training import Training, scenes
 from panoptic.memory import keep_freed_memory
 
@@ -39,7 +39,7 @@ def operations(call: Callable[[], Any], device: torch.device, most: int) -> dict
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--most", type=int, default=10, help="operations to show")
+    parser.add_argument("--most", type=at_least_one, default=10, help="operations to show")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     keep_freed_memory()

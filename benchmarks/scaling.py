@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.inference import crowded
-from benchmarks.measuring import experiment, find_device, in_turn, machine, table, write
+from benchmarks.measuring import at_least_one, experiment, find_device, in_turn, machine, table, write
 from panoptic.checkpoint import build_codec, build_network
 from panoptic.codec import Codec
 from panoptic.labels import CITYSCAPES
@@ -116,7 +116,7 @@ def plot(lines: dict[str, dict[str, dict[int, float]]], path: Path) -> None:
 def main() -> None:
     """Prints the exponents and draws the plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5, help="of each call")
+    parser.add_argument("--repeats", type=at_least_one, default=5, help="of each call")
     parser.add_argument("--plot", type=Path, help="PNG file to draw")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import machine, table, write
+from benchmarks.measuring import at_least_one, machine, table, write
 from panoptic.config import COMMANDS
 
 FIRST_STEP = (
@@ -56,7 +56,7 @@ def seconds(*arguments: str, repeats: int) -> float:
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5, help="of each command")
+    parser.add_argument("--repeats", type=at_least_one, default=5, help="of each command")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     report: dict[str, Any] = {"machine": machine()}

@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measuring import (
     arithmetic_rate,
+    at_least_one,
     experiment,
     find_device,
     in_own_process,
@@ -131,8 +132,8 @@ def operations(training: Training) -> float:
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5, help="of each call")
-    parser.add_argument("--batch", type=int, default=4, help="images")
+    parser.add_argument("--repeats", type=at_least_one, default=5, help="of each call")
+    parser.add_argument("--batch", type=at_least_one, default=4, help="images")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--memory-of", choices=(BACKBONE, STEP, CHECKPOINTED), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

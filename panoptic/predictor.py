@@ -88,7 +88,8 @@ class Predictor:
         Raises:
             InputError: if it is no plain RGB image.
         """
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        fits = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,)
+        if not fits or image.size == 0:
             came = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
             raise InputError(f"image: expected an RGB array, uint8 [H W 3], got {came}")
         return self.predict_batch(collate([Sample(image, None, "")])).to("cpu").unstack()[0]

@@ -11,7 +11,8 @@ import numpy as np
 from panoptic.errors import InputError
 from panoptic.predictor import Predictor
 
-for image in (np.zeros((4, 5), np.uint8), np.zeros((4, 5, 4), np.uint8), np.zeros((4, 5, 3)), "photo.jpg"):
+shapes = ((4, 5), (4, 5, 4), (4, 5, 3, 3), (0, 5, 3))
+for image in (*(np.zeros(shape, np.uint8) for shape in shapes), np.zeros((4, 5, 3)), "photo.jpg"):
     try:
         Predictor.__call__(None, image)
     except InputError as error:
@@ -24,5 +25,5 @@ def test_images_that_are_no_plain_rgb_are_named():
         [sys.executable, "-c", CODE], cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=120
     )
     expected = "image: expected an RGB array, uint8 [H W 3], got "
-    came = ["uint8 [4, 5]", "uint8 [4, 5, 4]", "float64 [4, 5, 3]", "str"]
+    came = ["uint8 [4, 5]", "uint8 [4, 5, 4]", "uint8 [4, 5, 3, 3]", "uint8 [0, 5, 3]", "float64 [4, 5, 3]", "str"]
     assert done.stdout.splitlines() == [expected + c for c in came], done.stderr

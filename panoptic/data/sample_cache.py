@@ -78,12 +78,12 @@ class CachedSource:
         mark = _digest(os.fsencode(os.path.abspath(files[0])))
         entry = self.folder / mark[:2] / f"{mark}.safetensors"
         kept = _load(entry, name)
-        if kept is not None and (kept.key["table"], kept.key["stamp"]) == (_digest(table), stamp):
+        if kept is not None and (kept.key.get("table"), kept.key.get("stamp")) == (_digest(table), stamp):
             return kept.sample
         # Before anything is decoded: a file that changes meanwhile must not be taken for what was decoded.
         contents = _contents(files)
         key = {"version": VERSION, "table": _digest(table), "stamp": stamp, "contents": contents}
-        if kept is not None and (kept.key["table"], kept.key["contents"]) == (_digest(table), contents):
+        if kept is not None and (kept.key.get("table"), kept.key.get("contents")) == (_digest(table), contents):
             sample = kept.sample
         else:
             sample = self.source.read(index, strength)
@@ -134,7 +134,7 @@ class CachedScenes:
         mark = _digest(recipe.encode())
         entry = self.folder / mark[:2] / f"{mark}.safetensors"
         kept = _load(entry, "")
-        if kept is not None and kept.key["recipe"] == recipe:
+        if kept is not None and kept.key.get("recipe") == recipe:
             return replace(kept.sample, name=kept.key["name"])
         sample = self.source.read(index, strength)
         _save(entry, sample, {"version": VERSION, "recipe": recipe, "name": sample.name})
@@ -187,16 +187,16 @@ def _load(entry: Path, name: str) -> _Kept | None:
             if key["version"] != VERSION:
                 return None
             arrays = {part: file.get_tensor(part) for part in list(file.keys())}
+        segments = None
+        if "ids" in arrays:
+            segments = Segments(
+                torch.from_numpy(arrays["ids"].astype(np.int32)),
+                torch.from_numpy(arrays["classes"].astype(np.int64)),
+                torch.from_numpy(arrays["crowd"]),
+            )
+        return _Kept(Sample(arrays["image"], segments, name), key)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
-    segments = None
-    if "ids" in arrays:
-        segments = Segments(
-            torch.from_numpy(arrays["ids"].astype(np.int32)),
-            torch.from_numpy(arrays["classes"].astype(np.int64)),
-            torch.from_numpy(arrays["crowd"]),
-        )
-    return _Kept(Sample(arrays["image"], segments, name), key)
 
 
 def _stamp(files: Sequence[Path]) -> str:

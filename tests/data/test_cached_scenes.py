@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from panoptic.data import datamodule, synthetic
 from panoptic.data.datamodule import SyntheticData, default_workers
 from panoptic.data.sample import Sample
-from panoptic.data.sample_cache import CachedScenes
+from panoptic.data.sample_cache import VERSION, CachedScenes
 from panoptic.data.synthetic import SyntheticSource
 from panoptic.errors import InputError
 
@@ -89,6 +92,20 @@ def test_a_damaged_entry_is_made_anew(tmp_path: Path, painted):
     entry.write_bytes(entry.read_bytes()[:100])
     assert same(source.read(0), first)
     assert len(painted) == 2
+    assert same(source.read(0), first)
+    assert len(painted) == 2
+
+
+@pytest.mark.parametrize(
+    ("arrays", "key"), [({"image": np.zeros(3)}, {}), ({"ids": np.zeros(3)}, None), ({}, {"recipe": "other"})]
+)
+def test_an_entry_that_something_else_wrote_is_made_anew(tmp_path: Path, painted, arrays, key):
+    source = CachedScenes(SyntheticSource("train", **SIZE), tmp_path)
+    first = source.read(0)
+    (entry,) = tmp_path.rglob("*.safetensors")
+    with safe_open(entry, framework="np") as file:
+        own = json.loads(file.metadata()["key"])
+    save_file(arrays, entry, {"key": json.dumps(own if key is None else {"version": VERSION, **key})})
     assert same(source.read(0), first)
     assert len(painted) == 2
 
