@@ -71,6 +71,7 @@ class EvaluateConfig:
         worst: how many of the images with the lowest PQ to show.
         tta: test-time augmentation: ``none``, ``flip`` or ``multiscale``.
         compile: whether to use ``torch.compile``.
+        oracle: whether to score too what the network would find if parts of its outputs were true.
         overrides: what the command line changes in the checkpoint's configuration.
     """
 
@@ -85,6 +86,7 @@ class EvaluateConfig:
     worst: int = 0
     tta: str = "none"
     compile: bool = False
+    oracle: bool = False
     overrides: list[str] = field(default_factory=list)
 
 

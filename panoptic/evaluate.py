@@ -27,6 +27,7 @@ def evaluate(config: DictConfig) -> None:
     from panoptic.checkpoint import read_checkpoint
     from panoptic.metrics.display import SUMMARY, score_rows
     from panoptic.metrics.per_image import Evaluation, score_image
+    from panoptic.oracle import Oracle
     from panoptic.predictor import Predictor
     from panoptic.report import output_folder, print_table, progress, write_json, write_overlay
     from panoptic.scoring import RowWriter, Worst, scoring_settings
@@ -53,16 +54,21 @@ def evaluate(config: DictConfig) -> None:
         output_folder(folder / "overlays")
 
     evaluation, worst = Evaluation(labels, settings), Worst(config.worst)
+    oracle = Oracle(predictor.codec).to(predictor.device) if config.oracle else None
     index = 0
     with ExitStack() as stack:
         rows = stack.enter_context(RowWriter(folder / "per_image.csv", labels))
         predictions = [stack.enter_context(w) for w in _writers(folder, labels, config.split, truth=False)]
         truths: list[CocoPanopticWriter] = []
         for batch in progress(loader, f"evaluating {config.split}, batches", len(loader)):
-            predicted = predictor.predict_batch(batch).unstack(batch.sizes)
+            outputs = predictor.outputs(batch)
+            predicted = predictor.decode(outputs, batch).unstack(batch.sizes)
             target = [None] * len(predicted)
             if batch.segments is not None:
-                target = batch.segments.to(predictor.device).unstack(batch.sizes)
+                truth = batch.segments.to(predictor.device)
+                target = truth.unstack(batch.sizes)
+                if oracle is not None:
+                    oracle.add(outputs, truth, batch.sizes)
             for i, name in enumerate(batch.names):
                 image_id, (height, width) = source.image_ids[index], batch.sizes[i]
                 index += 1
@@ -86,6 +92,9 @@ def evaluate(config: DictConfig) -> None:
         print_table(f"{config.split}: {evaluation.images} images", score_rows(evaluation.scores(), labels, SUMMARY))
         if config.worst:
             print_table(f"the {len(worst.rows())} images with the lowest PQ", worst.rows())
+        if oracle is not None:
+            write_json(folder / "oracle.json", about | {"variants": oracle.result()})
+            print_table("PQ if parts of the outputs were true", oracle.rows())
     print(f"results: {folder}")
 
 

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from torch import nn
 
 from panoptic.checkpoint import Checkpoint, build_codec, read_checkpoint, restore_network
-from panoptic.codec import Codec
+from panoptic.codec import Codec, Outputs
 from panoptic.compiling import compile_network
 from panoptic.data.batch import Batch, collate
 from panoptic.data.sample import Sample
@@ -95,10 +95,18 @@ class Predictor:
         return self.predict_batch(collate([Sample(image, None, "")])).to("cpu").unstack()[0]
 
     @torch.inference_mode()
-    def predict_batch(self, batch: Batch) -> Segments:
-        """The segments of a batch, on this predictor's device."""
-        batch = batch.to(self.device)
+    def outputs(self, batch: Batch) -> Outputs:
+        """What the network says of a batch, on this predictor's device."""
         scales, flips = VIEWS[self.tta]
-        outputs = mean_outputs(self.network, batch.images, stride=self.codec.stride, scales=scales, flips=flips)
+        images = batch.to(self.device).images
+        return mean_outputs(self.network, images, stride=self.codec.stride, scales=scales, flips=flips)
+
+    @torch.inference_mode()
+    def decode(self, outputs: Outputs, batch: Batch) -> Segments:
+        """The segments that outputs for a batch stand for, at its size."""
         height, width = batch.images.shape[-2:]
         return self.codec.decode(outputs, (height, width))
+
+    def predict_batch(self, batch: Batch) -> Segments:
+        """The segments of a batch, on this predictor's device."""
+        return self.decode(self.outputs(batch), batch)

@@ -16,16 +16,20 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from panoptic.checkpoint import read_checkpoint
 from panoptic.cli import command
+from panoptic.codec import Outputs
 from panoptic.data.batch import Batch
 from panoptic.data.coco_panoptic import CocoPanopticSource
 from panoptic.data.synthetic import SyntheticSource
 from panoptic.evaluate import evaluate
 from panoptic.labels import CITYSCAPES
+from panoptic.metrics import PanopticQuality
 from panoptic.predict import predict
 from panoptic.predictor import Predictor
 from panoptic.score import score
 from panoptic.segments import Segments
+from panoptic.settings import build
 from panoptic.train import train
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -177,13 +181,13 @@ def test_the_official_evaluators_give_the_scores_of_evaluate(
     cityscapes = pytest.importorskip("cityscapesscripts.evaluation.evalPanopticSemanticLabeling")
     hotcoco = pytest.importorskip("hotcoco.panoptic")
 
-    def oracle(self: Predictor, batch: Batch) -> Segments:
+    def oracle(self: Predictor, outputs: Outputs, batch: Batch) -> Segments:
         """The truth through the codec and moved by a pixel: a network of this size finds next to nothing."""
         outputs = self.codec.encode(batch.segments).as_outputs(len(self.labels))
         decoded = self.codec.decode(outputs, batch.segments.size)
         return replace(decoded, ids=decoded.ids.roll(1, -1))
 
-    monkeypatch.setattr(Predictor, "predict_batch", oracle)
+    monkeypatch.setattr(Predictor, "decode", oracle)
     arguments = ("data.test_size=4", "truth=true", "worst=2", "output=out")
     run("evaluate", f"checkpoint={trained}/checkpoints/last.ckpt", *arguments)
     scores = json.loads(Path("out/scores.json").read_text())
@@ -232,6 +236,21 @@ def test_evaluation_repeats_the_scores_of_training(trained: Path, tmp_path: Path
         assert scores["boundary_pq"]["all"][name] == pytest.approx(last[f"val/boundary_{name}"], abs=1e-6)
     for name in ("boundary_f1", "mean_iou"):
         assert scores[name] == pytest.approx(last[f"val/{name}"], abs=1e-6)
+
+
+def test_the_oracle_begins_with_the_prediction_and_ends_with_the_ceiling(trained: Path, tmp_path: Path) -> None:
+    run("evaluate", f"checkpoint={trained}/checkpoints/last.ckpt", "split=val", "oracle=true", "output=out")
+    scores = json.loads(Path("out/scores.json").read_text())
+    variants = json.loads(Path("out/oracle.json").read_text())["variants"]
+    assert variants["as predicted"]["pq"] == pytest.approx(scores["all"]["pq"], abs=1e-12)
+    assert variants["as predicted"]["pq_things"] == pytest.approx(scores["things"]["pq"], abs=1e-12)
+    checkpoint = read_checkpoint(trained / "checkpoints" / "last.ckpt")
+    predictor, metric = Predictor.load(checkpoint), PanopticQuality(CITYSCAPES)
+    for batch in build(checkpoint.config.data, seed=0).split_dataloader("val"):
+        decoded = predictor.codec.decode(predictor.codec.encode(batch.segments).as_outputs(19), batch.segments.size)
+        metric.update(decoded, batch.segments)
+    assert variants["all true"]["pq"] == pytest.approx(float(metric.compute()["pq"]), abs=1e-12)
+    assert variants["all true"]["pq"] > variants["as predicted"]["pq"]
 
 
 def test_evaluate_takes_changes_to_the_checkpoints_configuration(trained: Path, tmp_path: Path) -> None:
