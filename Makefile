@@ -18,8 +18,8 @@ quick: $(INSTALLED)
 test: $(INSTALLED)
 	$(PY) -m pytest
 
-# Everything that the README and docs/performance.md say about speed; half an hour on two CPU cores. Start-up comes
-# before the networks to compare with are installed, since torchmetrics imports transformers where it finds it.
+# The tables of docs/performance.md, but for its column "before"; half an hour on two CPU cores. Start-up comes before
+# the networks to compare with are installed, since torchmetrics imports transformers where it finds it.
 bench: $(INSTALLED)
 	$(PY) -m benchmarks.startup --output $(RESULTS)/startup.json
 	$(PY) -m pip install --quiet --editable '.[dev,bench]'

@@ -27,7 +27,7 @@ class Backbone(nn.Module):
         weights: ``random``; ``imagenet`` (or an error); ``auto`` (ImageNet if the hub answers within seconds, else a
             warning and random weights); or the path of a file with the model's state dict.
         checkpointing: whether to compute activations again in the backward pass, rather than keep them: training takes
-            less memory and about a third more time.
+            less memory and more time (``python -m benchmarks.training``).
 
     Attributes:
         channels: of each level.
