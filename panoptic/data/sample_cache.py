@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -31,6 +31,26 @@ VERSION = 1
 """Rises when entries change so that older ones must not be read."""
 
 
+S = TypeVar("S", bound=Source)
+
+
+class _Cached(Generic[S]):
+    """What all caches share: a source, and a folder to keep its samples in."""
+
+    def __init__(self, source: S, folder: str | os.PathLike) -> None:
+        self.source = source
+        self.labels: LabelSpace = source.labels
+        self.folder = _cache_folder(folder)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def image_ids(self) -> Sequence[int | str]:
+        """Those of the source."""
+        return self.source.image_ids
+
+
 @runtime_checkable
 class FileSource(Source, Protocol):
     """A split whose samples are made of files."""
@@ -40,7 +60,7 @@ class FileSource(Source, Protocol):
         ...
 
 
-class CachedSource:
+class CachedSource(_Cached[FileSource]):
     """A split that is read from its files once, and from the cache from then on.
 
     An entry is trusted while size, times and inode of its files are as they were when it was made; otherwise the
@@ -53,19 +73,6 @@ class CachedSource:
     Raises:
         InputError: if the folder cannot be made or written to.
     """
-
-    def __init__(self, source: FileSource, folder: str | os.PathLike) -> None:
-        self.source = source
-        self.labels: LabelSpace = source.labels
-        self.folder = _cache_folder(folder)
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    @property
-    def image_ids(self) -> Sequence[int | str]:
-        """Those of the source."""
-        return self.source.image_ids
 
     def read(self, index: int, strength: float = 1.0) -> Sample:
         """The sample at ``index``, from the cache if it is there; ``strength`` is of no effect.
@@ -100,7 +107,7 @@ class PaintedSource(Source, Protocol):
         ...
 
 
-class CachedScenes:
+class CachedScenes(_Cached[PaintedSource]):
     """A split of painted scenes, each of which is painted once, at each position in the curriculum.
 
     Args:
@@ -110,19 +117,6 @@ class CachedScenes:
     Raises:
         InputError: if the folder cannot be made or written to.
     """
-
-    def __init__(self, source: PaintedSource, folder: str | os.PathLike) -> None:
-        self.source = source
-        self.labels: LabelSpace = source.labels
-        self.folder = _cache_folder(folder)
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    @property
-    def image_ids(self) -> Sequence[int | str]:
-        """Those of the source."""
-        return self.source.image_ids
 
     def read(self, index: int, strength: float = 1.0) -> Sample:
         """The scene at ``index``, from the cache if it is there.
