@@ -15,7 +15,7 @@ def keep_freed_memory() -> bool:
     """Has the C library reuse large blocks that were freed, rather than give each back to the system.
 
     By default glibc maps every block of more than 32 MB anew and unmaps it when it is freed; the system then clears it
-    page by page, at each use. Training on a CPU can spend nearly half its time so (``python -m benchmarks.allocation``).
+    page by page, at each use. Training on a CPU can lose nearly half its time so (``python -m benchmarks.allocation``).
     Instead, the process's memory stays at its peak. What was allocated before is not concerned: call this first.
 
     Returns:
