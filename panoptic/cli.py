@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from panoptic.config import COMMANDS, register
 from panoptic.errors import InputError
 from panoptic.memory import keep_freed_memory
 from panoptic.settings import check_key, config_path, sentence, validate
+from panoptic.study import run_folder, sweep_folder, sweep_subfolder
 
 Task = Callable[[DictConfig], object]
 
@@ -38,7 +38,8 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
         arguments: instead of the process's own.
     """
     register()
-    OmegaConf.register_new_resolver("slug", _slug, replace=True)
+    for resolver in (run_folder, sweep_folder, sweep_subfolder):  # kept, so that a run has one folder
+        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True, use_cache=True)
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask over the network at import
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that errors come here, rather than to Hydra's own printing
 
@@ -167,11 +168,6 @@ def _fail(reason: object) -> NoReturn:
         text = text.rstrip().rsplit(f"{InputError.__name__}: ", 1)[-1]
     print(f"panoptic: {text}", file=sys.stderr)
     sys.exit(1)
-
-
-def _slug(text: str) -> str:
-    """A folder's name from any text: no ``=``, which Hydra could not read back in a path, and not too long."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_")[:80] or "run"
 
 
 def _remove_if_empty(folder: Path) -> None:

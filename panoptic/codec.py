@@ -44,6 +44,11 @@ class Outputs(NamedTuple):
     complexity_map: Float[Tensor, "B 2 gh gw"]
     alpha: Float[Tensor, "B L *place"]
 
+    @property
+    def alpha_of_image(self) -> Float[Tensor, "B L"]:
+        """One α for each image: the mean over places where it is local."""
+        return self.alpha.flatten(2).mean(2) if self.alpha.ndim > 2 else self.alpha
+
 
 class Targets(NamedTuple):
     """What the outputs should be, and how much each place counts.

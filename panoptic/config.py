@@ -26,6 +26,21 @@ from panoptic.config_groups import (
 
 
 @dataclass
+class EvaluationConfig:
+    """What ``python -m panoptic.train`` scores once training ends; see :class:`EvaluateConfig`.
+
+    Attributes:
+        split: ``val`` or ``test``; ``null`` leaves it to ``python -m panoptic.evaluate``.
+        shuffles: how many times to score too with the complexity of the images shuffled among them.
+        predictions: whether to write the predictions.
+    """
+
+    split: str | None = None
+    shuffles: int = 0
+    predictions: bool = False
+
+
+@dataclass
 class TrainConfig:
     """``python -m panoptic.train``.
 
@@ -34,6 +49,9 @@ class TrainConfig:
         seed: of the initial weights and of the order and augmentation of the samples.
         start_from: a checkpoint of an earlier run to take weights from; network and codec are configured as there.
         compile: whether to use ``torch.compile``.
+        study: gathers runs under ``runs/study/<study>``, each in a folder named after its overrides; a run that has
+            finished there is not run again.
+        evaluation: of the last checkpoint, once training ends.
         resume: a checkpoint of an earlier run to go on from, with the configuration in it.
         overrides: with ``resume``, what the command line changes in that configuration.
     """
@@ -42,6 +60,8 @@ class TrainConfig:
     seed: int = MISSING
     start_from: str | None = None
     compile: bool = False
+    study: str | None = None
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     resume: str | None = None
     overrides: list[str] = field(default_factory=list)
     data: DataConfig = field(default_factory=DataConfig)
@@ -72,6 +92,8 @@ class EvaluateConfig:
         tta: test-time augmentation: ``none``, ``flip`` or ``multiscale``.
         compile: whether to use ``torch.compile``.
         oracle: whether to score too what the network would find if parts of its outputs were true.
+        shuffles: how many times to score too with the complexity of the images shuffled among them.
+        predictions: whether to write the predictions.
         overrides: what the command line changes in the checkpoint's configuration.
     """
 
@@ -87,6 +109,8 @@ class EvaluateConfig:
     tta: str = "none"
     compile: bool = False
     oracle: bool = False
+    shuffles: int = 0
+    predictions: bool = True
     overrides: list[str] = field(default_factory=list)
 
 

@@ -94,7 +94,7 @@ class PanopticModule(LightningModule):
         }
         self.log(f"{split}/loss", terms["total"].detach(), **options)
         self.log_dict({f"{split}/loss_{k}": v.detach() for k, v in terms.items() if k != "total"}, **options)
-        alpha = outputs.alpha.detach().float().movedim(1, -1).flatten(0, -2).mean(0)
+        alpha = outputs.alpha_of_image.detach().float().mean(0)
         # Level 0 is P2: the name of a level of a pyramid is the logarithm of its stride.
         self.log_dict({f"{split}/alpha_P{i + 2}": a for i, a in enumerate(alpha.unbind())}, **options)
 

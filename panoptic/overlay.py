@@ -1,4 +1,4 @@
-"""Segments as colors, alone or over their image, for people to look at.
+"""Segments as colors, alone or over their image, and α as colors, for people to look at.
 
 Things of one category are told apart by brightness and a little hue, spread with the R2 low-discrepancy sequence
 (M. Roberts 2018, "The unreasonable effectiveness of quasirandom sequences"): any few in a row are far from each other.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import colorsys
 
 import numpy as np
-from jaxtyping import Bool, Int32, UInt8
+from jaxtyping import Bool, Float, Int32, UInt8
+from torch import Tensor
+from torch.nn import functional as F
 
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
@@ -18,6 +20,9 @@ _R2 = (0.7548776662466927, 0.5698402909980532)  # powers of 1 / the plastic numb
 _BRIGHTNESS = 0.38  # how far a color goes towards black or white, as a share of the way
 _HUE = 0.05  # how far a color goes around the hue circle, to either side
 _CONTOUR = 0.55  # how far contours go from the color of their segment to white
+
+LEVEL_COLORS = np.array([[230, 80, 60], [70, 170, 90], [70, 110, 220]], dtype=np.float32)
+"""Red, green and blue for the fine, the middle and the coarse level."""
 
 
 def color_map(segments: Segments, labels: LabelSpace) -> UInt8[np.ndarray, "H W 3"]:
@@ -110,3 +115,25 @@ def _inner_edges(ids: np.ndarray, width: int) -> Bool[np.ndarray, "H W"]:
         edges[shift:] |= down
         edges[:-shift] |= down
     return edges
+
+
+def alpha_picture(alpha: Float[Tensor, L * place], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+    """Fusion weights as a picture of the given size: red is the fine level, green the middle, blue the coarse.
+
+    Weights of a place are mixed into its color; weights of the image are bands whose heights are the weights.
+    """
+    height, width = size
+    if alpha.ndim == 3:
+        weights = F.interpolate(alpha[None], size=size, mode="bilinear", align_corners=False)[0]
+        mixed = np.einsum("lhw,lc->hwc", weights.numpy(), LEVEL_COLORS[: len(alpha)])
+        return mixed.round().clip(0, 255).astype(np.uint8)
+    ends = (alpha.cumsum(0) * height).round().int().numpy()
+    level = np.searchsorted(ends, np.arange(height), side="right").clip(max=len(alpha) - 1)
+    return np.repeat(LEVEL_COLORS[level].astype(np.uint8)[:, None], width, axis=1)
+
+
+def side_by_side(panels: list[UInt8[np.ndarray, "H _ 3"]]) -> UInt8[np.ndarray, "H W 3"]:
+    """Panels of one height in a row, with a thin white line between."""
+    line = np.full((panels[0].shape[0], 4, 3), 255, dtype=np.uint8)
+    row = [part for panel in panels for part in (panel, line)][:-1]
+    return np.concatenate(row, axis=1)

@@ -102,9 +102,11 @@ class RowWriter:
         self._csv: csv.DictWriter | None = None
         return self
 
-    def add(self, image_id: int | str, file_name: str, scores: ImageScores) -> dict[str, object]:
-        """Writes the row of an image and returns it."""
-        row = {"image_id": image_id, "file_name": file_name, **image_row(scores, self.labels)}
+    def add(
+        self, image_id: int | str, file_name: str, scores: ImageScores, more: Mapping[str, float] | None = None
+    ) -> dict[str, object]:
+        """Writes the row of an image, with more columns of its own after the others, and returns it."""
+        row = {"image_id": image_id, "file_name": file_name, **image_row(scores, self.labels), **(more or {})}
         if self._file is not None:
             if self._csv is None:
                 self._csv = csv.DictWriter(self._file, list(row))

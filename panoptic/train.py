@@ -32,8 +32,14 @@ def train(config: DictConfig) -> None:
     from panoptic.compiling import compile_network
     from panoptic.module import PanopticModule
     from panoptic.settings import build
+    from panoptic.study import finished
 
     resume, folder = config.resume, run_dir()
+    _check(config)
+    if config.study is not None and finished(folder, config):
+        print(f"finished before: {folder}", flush=True)
+        _evaluate(config, folder)
+        return
     first_epoch = 0
     earlier = start = None
     if resume is not None:
@@ -87,6 +93,7 @@ def train(config: DictConfig) -> None:
     trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     if trainer.is_global_zero:
         _report(folder, labels)
+        _evaluate(config, folder, trainer)
 
 
 def _changes(*nodes: str) -> list[str]:
@@ -116,6 +123,31 @@ def _check(config: DictConfig) -> None:
     expect_at_least(1, **{f"trainer__{key}": value for key, value in epochs.items()})
     if config.callbacks.patience is not None:
         expect_at_least(0, callbacks__patience=config.callbacks.patience)
+    expect_at_least(0, evaluation__shuffles=config.evaluation.shuffles)
+    if config.evaluation.split not in (None, "val", "test"):
+        raise InputError(f"evaluation.split: expected val, test or null, got {config.evaluation.split!r}")
+
+
+def _evaluate(config: DictConfig, folder: Path, trainer: Trainer | None = None) -> None:
+    """Scores the last checkpoint as the configuration asks for, unless that was done before."""
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    from panoptic.config import EvaluateConfig
+    from panoptic.data.images import read_image
+    from panoptic.evaluate import evaluate
+
+    split = config.evaluation.split
+    if split is None or (trainer is None and (folder / f"evaluate_{split}" / "scores.json").is_file()):
+        return
+    settings = EvaluateConfig(checkpoint=str(folder / "checkpoints" / "last.ckpt"), **config.evaluation)
+    results = evaluate(OmegaConf.structured(settings))
+    if trainer is not None and isinstance(trainer.logger, TensorBoardLogger):
+        for name in ("alpha", "alpha_maps"):
+            picture = results / f"{name}.png"
+            if picture.is_file():
+                image = read_image(picture)
+                trainer.logger.experiment.add_image(f"{split}/{name}", image, trainer.global_step, dataformats="HWC")
+        trainer.logger.experiment.flush()
 
 
 def _trainer(config: DictConfig) -> Trainer:
@@ -150,12 +182,13 @@ def _precision(accelerator: str) -> str:
     """Half precision where the device computes in it, else single."""
     import torch
 
-    from panoptic.precision import has_fast_bfloat16
-
     if torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda"):
         return "16-mixed"
-    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available())
-    return "bf16-mixed" if on_cpu and has_fast_bfloat16("cpu") else "32-true"
+    if accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available()):
+        able = getattr(torch.cpu, "get_capabilities", dict)()  # lacking in older versions
+        if able.get("avx512_bf16") or able.get("amx_bf16"):
+            return "bf16-mixed"
+    return "32-true"
 
 
 def _callbacks(config: DictConfig, folder: Path, record: dict[str, Any]) -> list[Callback]:

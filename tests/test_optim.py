@@ -138,25 +138,8 @@ def test_orthogonalized_directions_are_about_as_long_as_each_other():
     assert values.max() < 1.3
 
 
-@pytest.mark.parametrize("decades", [0, 2, 4, 8])
-def test_orthogonalizing_in_half_precision_stays_near_single(decades):
-    # Singular values over many decades: what rounding makes of the smallest must not grow beyond the others.
-    generator = torch.Generator().manual_seed(4)
-    u, _, v = torch.linalg.svd(torch.randn(64, 300, generator=generator), full_matrices=False)
-    matrix = u @ torch.diag(torch.logspace(0, -decades, 64)) @ v
-    half, single = orthogonalize(matrix, torch.bfloat16), orthogonalize(matrix)
-    assert half.dtype == matrix.dtype
-    assert torch.linalg.matrix_norm(half, 2) < 1.3
-    large = matrix.norm() * 1e-2  # directions that are more than rounding of a number of 8 bits
-    values, expected = ((u.mT @ step @ v.mT).diagonal() for step in (half, single))
-    kept = torch.logspace(0, -decades, 64) > large
-    assert kept.sum() >= 5
-    torch.testing.assert_close(values[kept], expected[kept], atol=0.1, rtol=0.0)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_orthogonalizing_nothing_gives_nothing(dtype):
-    assert torch.equal(orthogonalize(torch.zeros(3, 5), dtype), torch.zeros(3, 5))
+def test_orthogonalizing_nothing_gives_nothing():
+    assert torch.equal(orthogonalize(torch.zeros(3, 5)), torch.zeros(3, 5))
 
 
 def test_orthogonalizing_turns_with_the_matrix():
@@ -179,9 +162,7 @@ def run(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, steps: int = 
     return parameter.detach()
 
 
-@pytest.mark.parametrize("half", [True, False])
-def test_first_step_of_muon_by_hand(monkeypatch, half):
-    monkeypatch.setattr("panoptic.optim.has_fast_bfloat16", lambda device: half)
+def test_first_step_of_muon_by_hand():
     # The mean of gradients looked ahead points along the first gradient, whose two singular values are 0.6 and 0.8 of
     # its norm. The step is 0.2 * sqrt(3) of the orthogonalized matrix, times the rate; decay takes 0.1 * 0.5.
     parameter = nn.Parameter(torch.ones(2, 3))
@@ -190,7 +171,7 @@ def test_first_step_of_muon_by_hand(monkeypatch, half):
     expected = torch.full((2, 3), 0.95)
     expected[0, 0] -= 0.1 * 0.2 * math.sqrt(3) * iterated(0.6)
     expected[1, 1] -= 0.1 * 0.2 * math.sqrt(3) * iterated(0.8)
-    torch.testing.assert_close(parameter.detach(), expected, atol=2e-3 if half else 1e-6, rtol=0.0)
+    torch.testing.assert_close(parameter.detach(), expected, atol=1e-6, rtol=0.0)
 
 
 def test_muon_agrees_with_pytorch_which_rounds_to_bfloat16():

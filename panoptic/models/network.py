@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from panoptic.codec import Outputs
 from panoptic.errors import InputError
+from panoptic.models.complexity import ComplexityEstimate
 from panoptic.models.fpn import NUM_LEVELS
 
 
@@ -86,11 +87,22 @@ class PanopticNetwork(nn.Module):
         self.register_buffer("mean", torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> Outputs:
-        """Outputs for plain RGB in 0..255 of any size; maps cover the image, rounded up to whole cells."""
+    def forward(
+        self,
+        images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"],
+        complexity: ComplexityEstimate | None = None,
+    ) -> Outputs:
+        """Outputs for plain RGB in 0..255 of any size; maps cover the image, rounded up to whole cells.
+
+        Args:
+            images: a batch.
+            complexity: what to weigh the levels by instead of the estimate: an intervention, which shows what the
+                estimate is used for.
+        """
         features = self.backbone(self.normalize(images))  # C2..C5
         levels = self.fpn(features)  # P2, P3, P4: [B D _ _]
-        complexity = self.complexity(levels[0])  # [B 2], [B 2 gh gw]
+        if complexity is None:
+            complexity = self.complexity(levels[0])  # [B 2], [B 2 gh gw]
         fused, alpha = self.fusion(levels, complexity)  # [B D h w], [B L] or [B L h w]
         semantic = self.semantic_head(fused)  # [B C H/s W/s]
         center, offset = self.instance_head(fused)  # [B H/s W/s], [B 2 H/s W/s]

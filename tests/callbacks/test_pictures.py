@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from panoptic.callbacks.pictures import LEVEL_COLORS, Pictures, alpha_picture, complexity_figure, side_by_side
+from panoptic.callbacks.pictures import Pictures
 from panoptic.errors import InputError
+from panoptic.overlay import LEVEL_COLORS, alpha_picture, side_by_side
+from panoptic.plots import complexity_figure
 
 FINE, MIDDLE, COARSE = LEVEL_COLORS.astype(int).tolist()
 

@@ -1,0 +1,79 @@
+"""Does a network use the complexity of an image? Each image is given another image's, and scored again.
+
+An estimate that fusion does not use, or uses to no effect, can be exchanged without loss: what PQ loses is what the
+right estimate is worth to this network, whatever α correlates with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from panoptic.data.batch import Batch
+from panoptic.metrics import PanopticQuality
+from panoptic.models.complexity import ComplexityEstimate
+from panoptic.predictor import Predictor
+
+
+class ShuffledComplexity:
+    """PQ with the complexity of images shuffled among them, and as predicted.
+
+    First :meth:`add` every batch's outputs, then :meth:`result` goes over the batches again.
+
+    Args:
+        predictor: without test-time augmentation.
+        rounds: how many shuffles to score, each with an order of its own.
+    """
+
+    def __init__(self, predictor: Predictor, rounds: int) -> None:
+        self.predictor = predictor
+        self.rounds = rounds
+        self.images: list[Float[Tensor, " 2"]] = []
+        self.maps: list[Float[Tensor, "2 gh gw"]] = []
+
+    def add(self, complexity: Float[Tensor, "B 2"], complexity_map: Float[Tensor, "B 2 gh gw"]) -> None:
+        """Remembers what was estimated of a batch."""
+        self.images.extend(complexity)
+        self.maps.extend(complexity_map)
+
+    def result(self, batches: Iterable[Batch], as_predicted: float) -> dict[str, object]:
+        """Scores every round.
+
+        Args:
+            batches: the same as before, in the same order.
+            as_predicted: PQ with each image's own complexity.
+
+        Returns:
+            ``rounds``, ``pq`` of each, and ``as_predicted``.
+        """
+        orders = [others(len(self.images), seed) for seed in range(self.rounds)]
+        metrics = [PanopticQuality(self.predictor.labels).to(self.predictor.device) for _ in orders]
+        first = 0
+        for batch in batches:
+            images, truth = batch.to(self.predictor.device).images, batch.segments.to(self.predictor.device)
+            for order, metric in zip(orders, metrics, strict=True):
+                chosen = order[first : first + len(images)]
+                with torch.inference_mode():
+                    outputs = self.predictor.network(images, self._of(chosen))
+                metric.update(self.predictor.decode(outputs, batch), truth, sizes=batch.sizes)
+            first += len(images)
+        pq = [float(metric.compute()["pq"]) for metric in metrics]
+        return {"rounds": self.rounds, "pq": pq, "as_predicted": as_predicted}
+
+    def _of(self, chosen: list[int]) -> ComplexityEstimate:
+        """The estimates of some images as a batch; of maps that differ in size, each takes the size of the first."""
+        size = self.maps[chosen[0]].shape[-2:]
+        maps = [self.maps[i][None] for i in chosen]
+        same = [m if m.shape[-2:] == size else torch.nn.functional.interpolate(m, size=size) for m in maps]
+        return ComplexityEstimate(torch.stack([self.images[i] for i in chosen]), torch.cat(same))
+
+
+def others(count: int, seed: int) -> list[int]:
+    """For each of several images another one, in an order that the seed decides; itself if there is but one."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    another = torch.empty_like(order)
+    another[order] = order.roll(1)
+    return another.tolist()
