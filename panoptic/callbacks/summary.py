@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from panoptic import __version__
 from panoptic.callbacks.throughput import Throughput
+from panoptic.data.synthetic import GENERATOR_VERSION
 from panoptic.report import write_json
 
 
@@ -69,7 +70,12 @@ class Summary(Callback):
             "started_from": self.record["started_from"],
             "device": str(pl_module.device),
             "precision": str(trainer.precision),
-            "versions": {"panoptic": __version__, "torch": torch.__version__, "python": platform.python_version()},
+            "versions": {
+                "panoptic": __version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "generator": GENERATOR_VERSION,  # of the synthetic scenes
+            },
             "config": self.record["config"],
         }
         write_json(self.folder / "summary.json", summary)
