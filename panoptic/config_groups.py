@@ -99,6 +99,7 @@ class ComplexityConfig:
     _target_: str = "panoptic.models.complexity.ComplexityEstimator"
     _partial_: bool = True
     channels: int = MISSING
+    window: int = 5
 
 
 @dataclass
