@@ -52,7 +52,8 @@ def evaluate(config: DictConfig) -> Path:
 
     evaluation, worst = Evaluation(labels, settings), Worst(config.worst)
     oracle = Oracle(predictor.codec).to(predictor.device) if config.oracle else None
-    shuffled = ShuffledComplexity(predictor, config.shuffles) if config.shuffles else None
+    parts = (predictor.network, predictor.codec, config.shuffles, predictor.device)
+    shuffled = ShuffledComplexity(*parts) if config.shuffles else None
     record = FusionRecord(labels)
     index = 0
     with ExitStack() as stack:
@@ -93,6 +94,7 @@ def evaluate(config: DictConfig) -> Path:
         print(f"results: {folder}")
         return folder
     about = {"checkpoint": str(checkpoint.path), "split": config.split, "tta": config.tta}
+    about["categories"] = labels.to_dicts()
     fusion = record.result()
     if shuffled is not None:
         again = progress(loader, f"{config.shuffles} times with shuffled complexity, batches", len(loader))

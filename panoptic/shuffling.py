@@ -6,16 +6,16 @@ right estimate is worth to this network, whatever α correlates with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from panoptic.codec import Codec, Outputs
 from panoptic.data.batch import Batch
 from panoptic.metrics import PanopticQuality
 from panoptic.models.complexity import ComplexityEstimate
-from panoptic.predictor import Predictor
 
 
 class ShuffledComplexity:
@@ -24,13 +24,23 @@ class ShuffledComplexity:
     First :meth:`add` every batch's outputs, then :meth:`result` goes over the batches again.
 
     Args:
-        predictor: without test-time augmentation.
+        network: from plain RGB and a complexity to outputs.
+        codec: at its strides.
         rounds: how many shuffles to score, each with an order of its own.
+        device: that the network is on.
     """
 
-    def __init__(self, predictor: Predictor, rounds: int) -> None:
-        self.predictor = predictor
+    def __init__(
+        self,
+        network: Callable[[Tensor, ComplexityEstimate], Outputs],
+        codec: Codec,
+        rounds: int,
+        device: torch.device | None = None,
+    ) -> None:
+        self.network = network
+        self.codec = codec
         self.rounds = rounds
+        self.device = device or torch.device("cpu")
         self.images: list[Float[Tensor, " 2"]] = []
         self.maps: list[Float[Tensor, "2 gh gw"]] = []
 
@@ -50,15 +60,16 @@ class ShuffledComplexity:
             ``rounds``, ``pq`` of each, and ``as_predicted``.
         """
         orders = [others(len(self.images), seed) for seed in range(self.rounds)]
-        metrics = [PanopticQuality(self.predictor.labels).to(self.predictor.device) for _ in orders]
+        metrics = [PanopticQuality(self.codec.labels).to(self.device) for _ in orders]
         first = 0
         for batch in batches:
-            images, truth = batch.to(self.predictor.device).images, batch.segments.to(self.predictor.device)
+            here = batch.to(self.device)
+            images, truth = here.images, here.segments
             for order, metric in zip(orders, metrics, strict=True):
                 chosen = order[first : first + len(images)]
                 with torch.inference_mode():
-                    outputs = self.predictor.network(images, self._of(chosen))
-                metric.update(self.predictor.decode(outputs, batch), truth, sizes=batch.sizes)
+                    predicted = self.codec.decode(self.network(images, self._of(chosen)), truth.size)
+                metric.update(predicted, truth, sizes=batch.sizes)
             first += len(images)
         pq = [float(metric.compute()["pq"]) for metric in metrics]
         return {"rounds": self.rounds, "pq": pq, "as_predicted": as_predicted}
