@@ -146,13 +146,17 @@ PATHS = (
     "ground_truth_dir",
     "predictions",
     "predictions_dir",
+    "runs",
+    "baseline",
 )
-"""Keys whose values are paths, which may hold what means something else in Hydra's grammar: ``=``, commas, brackets."""
+"""Keys whose values are paths or names, which may hold what means something else in Hydra's grammar: ``=``, commas,
+brackets. Of them ``runs`` may be a list too."""
 
 
 def _quoted_path(argument: str) -> str:
     key, equals, value = argument.partition("=")
     plain = key in PATHS and equals and value not in ("", "null") and value[0] not in "'\""
+    plain = plain and not (key == "runs" and value.startswith("["))
     return f"{key}={_quoted(value)}" if plain else argument
 
 

@@ -7,6 +7,7 @@ The dataclasses mirror the files directly in ``conf/``; those of the groups are 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
@@ -169,6 +170,23 @@ class ScoreConfig:
 
 
 @dataclass
+class CompareConfig:
+    """``python -m panoptic.compare``.
+
+    Attributes:
+        runs: a folder with finished runs at any depth, or a list of such folders.
+        split: whose scores are compared, ``test`` or ``val``; by default test if every run was evaluated on it.
+        baseline: the variant that others are compared with; by default uniform fusion, else the one with most runs.
+        output: folder to write to; by default one under ``runs/compare`` with the name of the first folder.
+    """
+
+    runs: Any = MISSING
+    split: str | None = None
+    baseline: str | None = None
+    output: str | None = None
+
+
+@dataclass
 class ScenesConfig:
     """``python -m panoptic.scenes``.
 
@@ -221,6 +239,7 @@ COMMANDS: dict[str, type] = {
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "score": ScoreConfig,
+    "compare": CompareConfig,
     "scenes": ScenesConfig,
     "inspect": InspectConfig,
 }

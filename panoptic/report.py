@@ -1,4 +1,4 @@
-"""What commands print and where they write."""
+"""What commands print and where they write. Imports no torch, which a command that reads numbers does without."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -20,15 +20,17 @@ from rich.table import Table
 
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
-from panoptic.metrics.display import rich_table
-from panoptic.overlay import overlay
-from panoptic.segments import Segments
+
+if TYPE_CHECKING:
+    from panoptic.segments import Segments
 
 T = TypeVar("T")
 
 
 def print_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     """Prints a table: a row by name, a column by the names of its numbers."""
+    from panoptic.metrics.display import rich_table
+
     if not rows:
         print(f"{title}: nothing to score")
         return
@@ -62,6 +64,8 @@ def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 def write_overlay(path: Path, image: UInt8[np.ndarray, "H W 3"], segments: Segments, labels: LabelSpace) -> None:
     """Writes an image with its segments drawn over it."""
+    from panoptic.overlay import overlay
+
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(overlay(image, segments, labels)).save(path)
 

@@ -1,0 +1,333 @@
+"""A comparison for people: tables of texts, and the report that they are in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from panoptic.comparing import TRUTH
+from panoptic.comparison import REPLICATES, Comparison, Difference, Spread, excludes_zero, points, spread
+from panoptic.statistics import CONFIDENCE, Estimate
+from panoptic.variants import Variant
+
+NAMES = {
+    "pq": "PQ",
+    "pq_things": "PQ things",
+    "pq_stuff": "PQ stuff",
+    "boundary_f1": "boundary F1",
+    "boundary_pq": "boundary PQ",
+    "mean_iou": "mean IoU",
+    "object_density": "object density",
+    "scale_variance": "scale variance",
+}
+SHOWN = ("pq", "pq_things", "pq_stuff", "boundary_f1", "boundary_pq")
+Table = tuple[list[str], list[list[str]]]
+"""Columns, and rows of texts."""
+
+PERCENT = f"{CONFIDENCE:.0%}"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a report says of itself.
+
+    Attributes:
+        command: that made it.
+        folders: in which runs were looked for.
+        warnings: what speaks against the comparison.
+    """
+
+    command: str
+    folders: tuple[Path, ...]
+    warnings: tuple[str, ...]
+
+
+def score_table(comparison: Comparison) -> Table:
+    """The scores of each variant in points, and its minutes of training: means over all its runs."""
+    rows = []
+    for variant in comparison.variants:
+        scores = [spread_text(spread(points(variant.runs, score))) for score in SHOWN]
+        rows.append([variant.name, str(len(variant.runs)), *scores, spread_text(minutes(variant), 1)])
+    return ["variant", "runs", *(NAMES[score] for score in SHOWN), "minutes"], rows
+
+
+def difference_table(comparison: Comparison) -> Table:
+    """Each score of each variant less that of the baseline."""
+    columns = ["variant", "score", "mean", "std", f"{PERCENT} t", f"{PERCENT} bootstrap", "pairs", "says"]
+    rows = [
+        [
+            difference.variant,
+            NAMES[difference.score],
+            _signed(difference.interval.value),
+            _number(difference.points.std),
+            interval_text(difference.interval),
+            interval_text(difference.bootstrap),
+            str(difference.points.count),
+            verdict(difference),
+        ]
+        for difference in comparison.differences
+    ]
+    return columns, rows
+
+
+def verdict(difference: Difference) -> str:
+    """Whether a difference is shown, in words."""
+    if difference.shown is None:
+        return "too few pairs"
+    if not difference.shown:
+        return "no difference shown"
+    return "higher" if difference.interval.value > 0 else "lower"
+
+
+def category_table(comparison: Comparison) -> Table:
+    """PQ of the baseline by category, and the differences of the others."""
+    columns = ["category", comparison.baseline.name, *(variant.name for variant in comparison.others)]
+    rows = [
+        [row.category, _number(row.baseline), *(_with_interval(row.differences[v.name]) for v in comparison.others)]
+        for row in comparison.category_rows
+    ]
+    return columns, rows
+
+
+def quartile_table(comparison: Comparison, measure: str) -> Table:
+    """PQ of each variant by quartile of a measure of complexity, and the differences to the baseline."""
+    columns = ["quartile", "range", "images", *(variant.name for variant in comparison.variants)]
+    columns += [f"{variant.name} less {comparison.baseline.name}" for variant in comparison.others]
+    rows = []
+    for row in comparison.quartile_rows:
+        if row.measure == measure:
+            cells = [str(row.quartile), f"{row.low:.3g} to {row.high:.3g}", str(row.images)]
+            cells += [spread_text(row.scores[variant.name]) for variant in comparison.variants]
+            rows.append([*cells, *(_with_interval(row.differences[v.name]) for v in comparison.others)])
+    return columns, rows
+
+
+def alpha_table(comparison: Comparison) -> Table:
+    """Mean α of each level of each variant, and its rank correlation with complexity."""
+    rows = []
+    for row in comparison.alpha_rows:
+        for level, mean in row.means.items():
+            found = [row.correlations.get((level, measure)) for measure in TRUTH]
+            texts = ["does not vary" if rho is None else _with_interval(rho) for rho in found]
+            rows.append([row.variant, level, spread_text(mean, 3), *texts])
+    return ["variant", "level", "mean α", *(f"ρ with {NAMES[measure]}" for measure in TRUTH)], rows
+
+
+def complexity_table(comparison: Comparison) -> Table:
+    """R² of the predicted complexity, and what exchanging it among images does to PQ."""
+    rows = []
+    for name in (variant.name for variant in comparison.variants):
+        explained, change = comparison.explained.get(name), comparison.shuffled.get(name)
+        if explained is None and change is None:
+            continue
+        texts = ["–", "–"] if explained is None else [spread_text(part) for part in explained]
+        said = "–" if change is None or math.isnan(change.low) else _includes(change)
+        rows.append([name, *texts, "–" if change is None else _with_interval(change), said])
+    return ["variant", *(f"R² of {NAMES[m]}" for m in TRUTH), "PQ with another image's complexity", "says"], rows
+
+
+def markdown(comparison: Comparison, about: About, figures: Iterable[str]) -> str:
+    """The report.
+
+    Args:
+        comparison: that it is about.
+        about: what it says of itself.
+        figures: names of the picture files beside it.
+    """
+    return "\n".join(_lines(comparison, about, frozenset(figures)))
+
+
+def _lines(comparison: Comparison, about: About, figures: frozenset[str]) -> Iterator[str]:
+    runs = [run for variant in comparison.variants for run in variant.runs]
+    names = ", ".join(folder.resolve().name for folder in about.folders)
+    yield f"# Comparison of {names}\n"
+    yield f"- folders: {', '.join(f'`{folder}`' for folder in about.folders)}"
+    yield f"- command: `{about.command}`"
+    yield f"- runs: {len(runs)}, of {len(comparison.variants)} variants"
+    yield f"- seeds: {', '.join(map(str, sorted({run.seed for run in runs})))}"
+    images = "" if comparison.images is None else f", {comparison.images} images"
+    yield f"- scores: of the split {comparison.split}{images}"
+    generators = {run.summary.get("versions", {}).get("generator") for run in runs} - {None}
+    if generators:
+        yield f"- scenes: generator version {', '.join(map(str, sorted(generators, key=str)))}"
+    yield f"- baseline: {comparison.baseline.name}"
+    if about.warnings:
+        yield "\n## Warnings\n"
+        yield from (f"- {warning}" for warning in about.warnings)
+    yield "\n## Scores\n"
+    yield from _table(score_table(comparison))
+    yield (
+        "\nMean ± standard deviation over all runs of a variant, in points (100 x the score). The deviation is that of "
+        "single runs, of the sample; minutes are those of training.\n"
+    )
+    if comparison.others:
+        yield from _differences(comparison, figures)
+    yield from _categories(comparison, figures)
+    if comparison.quartile_rows:
+        yield from _quartiles(comparison, figures)
+    yield from _alpha(comparison, figures)
+
+
+def _differences(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]:
+    base = comparison.baseline.name
+    yield f"## Differences to {base}\n"
+    yield from _table(difference_table(comparison))
+    yield (
+        f"\nPoints of a variant less those of {base} with the same seed. The t interval is that of the paired t test, "
+        "for other seeds on the same images. A difference counts as shown only if neither interval includes 0.\n"
+    )
+    drawn_over = {d.score: d.over_images for d in comparison.differences}
+    over_images = [NAMES[score] for score, images in drawn_over.items() if images]
+    alone = [NAMES[score] for score, images in drawn_over.items() if not images]
+    drawn = f"The bootstrap interval comes from {REPLICATES} replicates. "
+    if over_images:
+        drawn += f"Of {', '.join(over_images)} it draws seeds and images anew, the same images for all runs"
+        drawn += f"; of {', '.join(alone)} seeds alone." if alone else "."
+    else:
+        drawn += "It draws seeds alone, since there are no counts of the same images for all runs."
+    if over_images and not comparison.things_known:
+        drawn += " Which categories are things is not known here, since no predictions.json is beside the scores."
+    yield f"{drawn}\n"
+    for difference in comparison.differences:
+        if difference.score != "pq" or difference.shown is None:
+            continue
+        yield f"- {difference.variant}: {_sentence(difference, base)}"
+    yield ""
+    yield from _figure("differences.png", "differences in PQ with their intervals", figures)
+
+
+def _sentence(difference: Difference, base: str) -> str:
+    include = [
+        name
+        for name, estimate in (("t interval", difference.interval), ("bootstrap interval", difference.bootstrap))
+        if not excludes_zero(estimate)
+    ]
+    if include:
+        verb = "includes" if len(include) == 1 else "include"
+        return f"no difference shown in PQ to {base}: the {' and the '.join(include)} {verb} 0."
+    way = "higher" if difference.interval.value > 0 else "lower"
+    return (
+        f"PQ is {way} than that of {base} by {abs(difference.interval.value):.2f} points; neither interval includes 0."
+    )
+
+
+def _categories(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]:
+    if not comparison.category_rows:
+        return
+    yield "## Categories\n"
+    yield from _table(category_table(comparison))
+    if comparison.others:
+        yield (
+            f"\nPQ of {comparison.baseline.name} in points, the mean over its runs; then the difference of each other "
+            f"variant with the {PERCENT} interval of the paired t test. * marks an interval without 0: of "
+            f"{len(comparison.category_rows)} categories, about {(1 - CONFIDENCE) * len(comparison.category_rows):.1f} "
+            "would be marked by chance alone.\n"
+        )
+        yield from _figure("categories.png", "differences in PQ by category", figures)
+
+
+def _quartiles(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]:
+    yield "## Complexity of the scene\n"
+    for measure in TRUTH:
+        yield f"By quartile of {NAMES[measure]}:\n"
+        yield from _table(quartile_table(comparison, measure))
+        yield ""
+    yield (
+        "PQ of the images of each quartile together, from their summed counts: mean ± standard deviation over runs, "
+        f"and the paired difference with its {PERCENT} t interval. * marks an interval without 0; elsewhere no "
+        "difference is shown. Images are sorted by their truth; those at the value of an edge belong to the lower "
+        "quartile, and a quartile that ties leave empty is left out. Different quartiles have different categories "
+        "and objects: compare along a row.\n"
+    )
+    yield from _figure("quartiles.png", "PQ by quartile of complexity", figures)
+
+
+def _alpha(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]:
+    columns, rows = complexity_table(comparison)
+    maps = alpha_maps(comparison)
+    if not comparison.alpha_rows and not rows and maps is None:
+        return
+    yield "## α\n"
+    if comparison.alpha_rows:
+        yield from _table(alpha_table(comparison))
+        yield (
+            "\nMean α of each level (mean ± standard deviation over runs), and Spearman's ρ over images between α and "
+            f"the true complexity: its mean over runs with the {PERCENT} t interval, for one run the interval over its "
+            "images. * marks an interval without 0; elsewhere no relation is shown.\n"
+        )
+        yield from _figure("alpha.png", "α against the complexity of the truth", figures)
+    if maps is not None:
+        yield from _figure("alpha_maps.png", maps[1], figures)
+        yield f"*{maps[1]}*\n"
+    if rows:
+        yield from _table((columns, rows))
+        yield (
+            "\nR² is the share of the variance of the true complexity that the predicted one explains: 1 at best, 0 "
+            "for the mean, below 0 for worse than that. The change of PQ is in points, when each image is fused with "
+            "the complexity that was predicted for another; a loss means that the network makes use of it.\n"
+        )
+
+
+def alpha_maps(comparison: Comparison) -> tuple[Path, str] | None:
+    """The first picture of α over images that an evaluation has left, and what it is; ``None`` if there is none."""
+    for variant in comparison.variants:
+        for run in variant.runs:
+            path = run.folder / f"evaluate_{comparison.split}" / "alpha_maps.png"
+            if path.is_file():
+                return path, f"α over images, {variant.name}, seed {run.seed}"
+    return None
+
+
+def _figure(name: str, what: str, figures: frozenset[str]) -> Iterator[str]:
+    if name in figures:
+        yield f"![{what}]({name})\n"
+
+
+def _table(table: Table) -> Iterator[str]:
+    columns, rows = table
+    for i, row in enumerate([columns, *rows]):
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+        if i == 0:
+            yield "|" + "---|" * len(columns)
+
+
+def spread_text(found: Spread, decimals: int = 2) -> str:
+    """``39.31 ± 0.52``; the mean alone for one value, a dash for none."""
+    if found.count == 0:
+        return "–"
+    mean = f"{found.mean:.{decimals}f}"
+    return mean if found.count == 1 else f"{mean} ± {found.std:.{decimals}f}"
+
+
+def interval_text(estimate: Estimate) -> str:
+    """``[+0.10, +0.52]``, or a dash where there is none."""
+    return "–" if math.isnan(estimate.low) else f"[{_signed(estimate.low)}, {_signed(estimate.high)}]"
+
+
+def _with_interval(estimate: Estimate) -> str:
+    if math.isnan(estimate.value):
+        return "–"
+    if math.isnan(estimate.low):
+        return _signed(estimate.value)
+    return f"{_signed(estimate.value)} {interval_text(estimate)}{' *' if excludes_zero(estimate) else ''}"
+
+
+def _includes(change: Estimate) -> str:
+    if not excludes_zero(change):
+        return "no difference shown"
+    return "higher" if change.value > 0 else "lower"
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
+def _signed(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:+.2f}"
+
+
+def minutes(variant: Variant) -> Spread:
+    """Of training, over the runs of a variant."""
+    return spread(run.minutes for run in variant.runs)
