@@ -43,7 +43,7 @@ def compare(config: DictConfig) -> None:
     kept = [run for variant in variants for run in variant.runs]
     by_image, left_out = same_images(kept)
     warnings = [*doubled, *warnings_of(variants, baseline, unfinished), *([left_out] if left_out else [])]
-    things = thing_categories(kept, split) if by_image else None
+    things = thing_categories(kept) if by_image else None
     comparison = compare_variants(variants, baseline, split, by_image, things)
     _write(output, comparison, About(_command(config, folders), tuple(folders), tuple(warnings)))
     for warning in warnings:

@@ -226,11 +226,10 @@ def read_images(path: Path) -> Images:
     )
 
 
-def thing_categories(runs: Sequence[Run], split: str) -> frozenset[str] | None:
-    """Names of the categories that are things, as the first predictions that were kept say; ``None`` if none were."""
+def thing_categories(runs: Sequence[Run]) -> frozenset[str] | None:
+    """Names of the categories that are things, as the first evaluation that says so has it; ``None`` if none does."""
     for run in runs:
-        path = run.folder / f"evaluate_{split}" / "predictions.json"
-        if path.is_file():
-            categories = _read_json(path, {}).get("categories") or []
+        categories = run.evaluation.get("categories")
+        if categories:
             return frozenset(category["name"] for category in categories if category.get("isthing"))
     return None

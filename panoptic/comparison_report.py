@@ -188,7 +188,7 @@ def _differences(comparison: Comparison, figures: frozenset[str]) -> Iterator[st
     else:
         drawn += "It draws seeds alone, since there are no counts of the same images for all runs."
     if over_images and not comparison.things_known:
-        drawn += " Which categories are things is not known here, since no predictions.json is beside the scores."
+        drawn += " Which categories are things is not known here, since scores.json has no categories."
     yield f"{drawn}\n"
     for difference in comparison.differences:
         if difference.score != "pq" or difference.shown is None:

@@ -26,6 +26,7 @@ WITHOUT_EFFECT = (
     "data.cache",
     "data.cache_dir",
     "data.workers",
+    "trainer.log_every_n_steps",
     "resume",
     "overrides",
 )

@@ -17,15 +17,13 @@ import numpy as np
 
 from panoptic.comparing import Run
 from panoptic.errors import InputError
+from panoptic.study import WITHOUT_EFFECT
 
 ENOUGH_PAIRS = 5
 """Fewer say little, whatever their interval."""
 
 FUSION = "model.fusion"
-NO_EFFECT = (
-    *("seed", "name", "resume", "overrides", "start_from", "logger", "hydra", "callbacks.pictures"),
-    *("data.cache", "data.cache_dir", "data.workers", "trainer.log_every_n_steps"),
-)
+NO_EFFECT = (*WITHOUT_EFFECT, "seed", "name", "start_from", "hydra")
 """Keys, or groups of them, that change nothing but the seed, names, and where and how things are kept."""
 
 ABSENT = "absent"

@@ -150,9 +150,8 @@ def evaluated(
     }
     if shuffled:
         scores["fusion"] = {"shuffled": {"rounds": len(shuffled), "pq": shuffled, "as_predicted": 0.5}}
+    scores["categories"] = [{"id": 1, "name": "car", "isthing": 1}, {"id": 2, "name": "road", "isthing": 0}]
     (folder / "scores.json").write_text(json.dumps(scores))
-    categories = [{"id": 1, "name": "car", "isthing": 1}, {"id": 2, "name": "road", "isthing": 0}]
-    (folder / "predictions.json").write_text(json.dumps({"categories": categories}))
 
 
 def compared(folder: str = "runs", split: str | None = None, baseline: str | None = None) -> Comparison:
