@@ -16,7 +16,7 @@ quick: $(INSTALLED)
 	$(PY) -m panoptic.predict checkpoint=$(RUN)/checkpoints/best.ckpt input=$(PICTURE)
 
 test: $(INSTALLED)
-	$(PY) -m pytest
+	$(PY) -m pytest -n logical
 
 # The tables of docs/performance.md, but for its column "before"; half an hour on two CPU cores. Start-up comes before
 # the networks to compare with are installed, since torchmetrics imports transformers where it finds it.

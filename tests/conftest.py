@@ -6,6 +6,9 @@ import importlib.util
 import os
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask over the network at import
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is imported, and for the commands that tests start: processes share the processors as it is.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if importlib.util.find_spec("beartype") is not None:
     import jaxtyping
