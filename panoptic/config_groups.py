@@ -176,6 +176,7 @@ class LossConfig:
     _target_: str = "panoptic.losses.PanopticLoss"
     boundary_weight: float = MISSING
     hard_pixels: float = MISSING
+    class_balance: float = 0.0
     semantic: float = MISSING
     center: float = MISSING
     offset: float = MISSING

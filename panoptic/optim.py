@@ -13,6 +13,7 @@ from torch.optim.adamw import adamw
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from panoptic.errors import InputError, expect_at_least
+from panoptic.precision import has_fast_bfloat16
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
@@ -112,8 +113,8 @@ class Muon(Optimizer):
     size that a step of AdamW has at the same learning rate (Liu et al. 2025, "Muon is scalable for LLM training").
 
     The implementations of PyTorch and timm orthogonalize in bfloat16 alone, which is very slow on a processor that does
-    not compute in it, and rounds; this one takes single precision everywhere. It iterates on the kernel's Gram matrix,
-    which is up to nine times smaller than the kernel.
+    not compute in it; this one takes single precision there. It iterates on the kernel's Gram matrix, which is up to
+    nine times smaller than the kernel.
 
     Args:
         groups: of parameters, each with options: ``orthogonalize`` (else AdamW), ``lr``, ``weight_decay``,
@@ -151,7 +152,8 @@ class Muon(Optimizer):
             columns = [0, *(d for d in _order_in_memory(parameter) if d != 0)]
             ahead = parameter.grad.lerp(mean, group["momentum"]).permute(columns)  # Nesterov's look ahead
             matrix = ahead.flatten(1)
-            step = orthogonalize(matrix).view(ahead.shape)
+            half = torch.bfloat16 if has_fast_bfloat16(matrix.device.type) else torch.float32
+            step = orthogonalize(matrix, half).view(ahead.shape)
             parameter.mul_(1 - group["lr"] * group["weight_decay"])
             parameter.permute(columns).add_(step, alpha=-group["lr"] * 0.2 * math.sqrt(max(matrix.shape)))
 
@@ -179,19 +181,25 @@ def _order_in_memory(kernel: Tensor) -> list[int]:
     return sorted(range(kernel.ndim), key=lambda d: (-kernel.stride(d), d))
 
 
-def orthogonalize(matrix: Float[Tensor, "M N"]) -> Float[Tensor, "M N"]:
+def orthogonalize(matrix: Float[Tensor, "M N"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "M N"]:
     """Roughly the nearest matrix with orthonormal rows (or columns, where there are fewer): U Vᵀ of U S Vᵀ.
 
     Singular values come out between 0.7 and 1.2 but for the tiniest, which is near enough for a step. Source: Jordan et
     al. 2024 (the quintic Newton-Schulz iteration). Each of its iterations takes X to p(X Xᵀ) X for a polynomial p, so
-    that all of them together are one product with X, and work on the Gram matrix until then. In single precision: what
-    rounding adds to the tiniest singular values grows some 500 times in five iterations.
+    that several of them together are one product with X, and work on the Gram matrix until then.
+
+    Args:
+        matrix: of any shape.
+        dtype: of the products. In half precision the Gram matrix is computed anew after every second iteration, since
+            what rounding leaves of one direction in another grows twelvefold in two.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     wide = matrix.mT if tall else matrix
-    wide = wide.float() / wide.float().norm().clamp(min=1e-7)
-    result = _iterated(wide @ wide.mT, NEWTON_SCHULZ_STEPS) @ wide
-    return (result.mT if tall else result).to(matrix.dtype)
+    wide = (wide.float() / wide.float().norm().clamp(min=1e-7)).to(dtype)
+    at_once = NEWTON_SCHULZ_STEPS if dtype == torch.float32 else 2
+    for done in range(0, NEWTON_SCHULZ_STEPS, at_once):
+        wide = _iterated(wide @ wide.mT, min(at_once, NEWTON_SCHULZ_STEPS - done)) @ wide
+    return (wide.mT if tall else wide).to(matrix.dtype)
 
 
 def _iterated(gram: Float[Tensor, "M M"], steps: int) -> Float[Tensor, "M M"]:

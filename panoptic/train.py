@@ -182,13 +182,12 @@ def _precision(accelerator: str) -> str:
     """Half precision where the device computes in it, else single."""
     import torch
 
+    from panoptic.precision import has_fast_bfloat16
+
     if torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda"):
         return "16-mixed"
-    if accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available()):
-        able = getattr(torch.cpu, "get_capabilities", dict)()  # lacking in older versions
-        if able.get("avx512_bf16") or able.get("amx_bf16"):
-            return "bf16-mixed"
-    return "32-true"
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available())
+    return "bf16-mixed" if on_cpu and has_fast_bfloat16("cpu") else "32-true"
 
 
 def _callbacks(config: DictConfig, folder: Path, record: dict[str, Any]) -> list[Callback]:

@@ -36,6 +36,7 @@ def semantic_loss(
     *,
     boundary_weight: float = 2.0,
     hard_pixels: float = 1.0,
+    class_balance: float = 0.0,
 ) -> Float[Tensor, ""]:
     """Boundary-aware cross-entropy, averaged over the pixels that are not void.
 
@@ -49,13 +50,25 @@ def semantic_loss(
         boundary_weight: how much more a pixel on a boundary between classes counts than one that is not.
         hard_pixels: share, in (0, 1], of the pixels of the batch that count: those with the highest weighted loss
             (hard-pixel mining, Yang et al. 2019); 1 takes all.
+        class_balance: how much rare classes gain, in [0, 1]: with n pixels of a class in the batch, each counts by
+            n to the power of minus this, so that classes count by n at 0, by its square root at 0.5, and alike at 1.
     """
+    if class_balance > 0:
+        weight = weight * _rarity(semantic, logits.shape[1], class_balance)
     weight = weight * torch.where(semantic_boundary(semantic), boundary_weight, 1.0) * (semantic != VOID)
     loss = F.cross_entropy(logits.float(), semantic, ignore_index=VOID, reduction="none") * weight
     if hard_pixels < 1.0:
         loss, hardest = loss.flatten().topk(max(int(hard_pixels * loss.numel()), 1))
         weight = weight.flatten()[hardest]
     return _ratio(loss.sum(), weight.sum())
+
+
+def _rarity(semantic: Int64[Tensor, "B H W"], num_classes: int, power: float) -> Float[Tensor, "B H W"]:
+    """For each pixel, the number of pixels of its class in the batch to the power of minus ``power``."""
+    index = torch.where(semantic == VOID, num_classes, semantic).flatten()
+    count = torch.zeros(num_classes + 1, device=semantic.device)
+    count.scatter_add_(0, index, torch.ones_like(index, dtype=count.dtype))
+    return (count.clamp(min=1) ** -power)[index].view_as(semantic)
 
 
 def center_loss(

@@ -14,16 +14,20 @@ class SemanticLoss(nn.Module):
     """Boundary-aware cross-entropy; see :func:`~panoptic.losses.functional.semantic_loss`.
 
     Raises:
-        InputError: if ``boundary_weight`` is negative or ``hard_pixels`` not in (0, 1].
+        InputError: if ``boundary_weight`` is negative, ``hard_pixels`` not in (0, 1] or ``class_balance`` not in
+            [0, 1].
     """
 
-    def __init__(self, boundary_weight: float = 2.0, hard_pixels: float = 1.0) -> None:
+    def __init__(self, boundary_weight: float = 2.0, hard_pixels: float = 1.0, class_balance: float = 0.0) -> None:
         super().__init__()
         expect_at_least(0, loss__boundary_weight=boundary_weight)
         if not 0 < hard_pixels <= 1:
             raise InputError(f"loss.hard_pixels: expected a share in (0, 1], got {hard_pixels}")
+        if not 0 <= class_balance <= 1:
+            raise InputError(f"loss.class_balance: expected a number in [0, 1], got {class_balance}")
         self.boundary_weight = boundary_weight
         self.hard_pixels = hard_pixels
+        self.class_balance = class_balance
 
     def forward(self, outputs: Outputs, targets: Targets) -> Float[Tensor, ""]:
         return functional.semantic_loss(
@@ -32,6 +36,7 @@ class SemanticLoss(nn.Module):
             targets.semantic_weight,
             boundary_weight=self.boundary_weight,
             hard_pixels=self.hard_pixels,
+            class_balance=self.class_balance,
         )
 
 
@@ -64,6 +69,7 @@ class PanopticLoss(nn.Module):
     Args:
         boundary_weight: of the pixels on semantic boundaries; 1 treats all pixels alike.
         hard_pixels: share of the pixels, the hardest, that the semantic loss takes.
+        class_balance: how much rare classes gain in the semantic loss, 0..1.
         semantic: weight of the semantic loss.
         center: weight of the center loss.
         offset: weight of the offset loss.
@@ -74,6 +80,7 @@ class PanopticLoss(nn.Module):
         self,
         boundary_weight: float = 2.0,
         hard_pixels: float = 1.0,
+        class_balance: float = 0.0,
         semantic: float = 1.0,
         center: float = 1.0,
         offset: float = 0.05,
@@ -85,7 +92,7 @@ class PanopticLoss(nn.Module):
         )
         self.losses = nn.ModuleDict(
             {
-                "semantic": SemanticLoss(boundary_weight, hard_pixels),
+                "semantic": SemanticLoss(boundary_weight, hard_pixels, class_balance),
                 "center": CenterLoss(),
                 "offset": OffsetLoss(),
                 "complexity": ComplexityLoss(),

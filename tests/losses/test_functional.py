@@ -294,3 +294,29 @@ def test_gradients_are_those_of_small_differences():
             slope = (loss(start + step * direction) - loss(start - step * direction)) / (2 * step)
         assert slope.abs() > 1e-3
         assert slope.item() == pytest.approx((start.grad * direction).sum().item(), rel=0.03)
+
+
+class TestClassBalance:
+    """Ten pixels, in no row beside another class: eight of class 0, two of class 1; void elsewhere."""
+
+    semantic = torch.full((1, 5, 9), VOID)
+    semantic[0, 0, ::2], semantic[0, 2, :5:2] = 0, 0
+    semantic[0, 4, [0, 4]] = 1
+    logits = torch.zeros(1, 3, 5, 9)
+    logits[:, 1] = math.log(3)  # of the classes, 1/5, 3/5 and 1/5
+    ones = torch.ones(1, 5, 9)
+
+    @pytest.mark.parametrize(("balance", "shares"), [(0.0, (8, 2)), (0.5, (math.sqrt(8), math.sqrt(2))), (1.0, (1, 1))])
+    def test_classes_count_by_a_power_of_their_pixels(self, balance, shares):
+        expected = (shares[0] * math.log(5) + shares[1] * math.log(5 / 3)) / sum(shares)
+        loss = semantic_loss(self.logits, self.semantic, self.ones, boundary_weight=1.0, class_balance=balance)
+        assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+    def test_a_batch_of_void_alone_is_zero(self):
+        nothing = torch.full((1, 5, 9), VOID)
+        assert semantic_loss(self.logits, nothing, self.ones, class_balance=0.5) == 0.0
+
+    def test_one_class_alone_is_as_without(self):
+        alone = torch.zeros(1, 5, 9, dtype=torch.int64)
+        losses = [semantic_loss(self.logits, alone, self.ones, class_balance=balance) for balance in (0.0, 0.5)]
+        torch.testing.assert_close(*losses)

@@ -131,6 +131,8 @@ def test_void_changes_no_loss_but_complexity():
         ({"boundary_weight": -1.0}, "loss.boundary_weight: expected at least 0, got -1"),
         ({"hard_pixels": 0.0}, r"loss.hard_pixels: expected a share in \(0, 1\], got 0"),
         ({"hard_pixels": 1.5}, r"loss.hard_pixels: expected a share in \(0, 1\], got 1.5"),
+        ({"class_balance": -0.1}, r"loss.class_balance: expected a number in \[0, 1\], got -0.1"),
+        ({"class_balance": 1.1}, r"loss.class_balance: expected a number in \[0, 1\], got 1.1"),
         ({"semantic": -1.0}, "loss.semantic: expected at least 0, got -1"),
         ({"center": -1.0}, "loss.center: expected at least 0, got -1"),
         ({"offset": -1.0}, "loss.offset: expected at least 0, got -1"),
