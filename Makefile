@@ -1,5 +1,5 @@
 # make quick: a trained network, its scores and a picture, from a bare clone. make test: the test suite.
-# make bench: the figures of speed.
+# make bench: the figures of speed. make notebooks: the notebooks with their outputs.
 PYTHON ?= python3
 VENV ?= .venv
 PICTURE ?= docs/images/scene.jpg
@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 RESULTS := benchmarks/results
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quick test lint bench
+.PHONY: quick test lint bench notebooks
 
 quick: $(INSTALLED)
 	$(PY) -m panoptic.train experiment=quick hydra.run.dir=$(RUN)
@@ -30,6 +30,10 @@ bench: $(INSTALLED)
 	$(PY) -m benchmarks.allocation --output $(RESULTS)/allocation.json
 	$(PY) -m benchmarks.profiling --output $(RESULTS)/profiling.json
 	$(PY) -m benchmarks.metrics --output $(RESULTS)/metrics.json
+
+# Executes both in place. The ablation trains those runs of the fusion study that have not finished: hours for all.
+notebooks: $(INSTALLED)
+	$(VENV)/bin/jupyter-execute --inplace notebooks/quickstart.ipynb notebooks/ablation.ipynb
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .
