@@ -90,6 +90,7 @@ class FPNConfig:
     _target_: str = "panoptic.models.fpn.FPN"
     _partial_: bool = True
     channels: int = MISSING
+    top_down: bool = True
 
 
 @dataclass

@@ -18,6 +18,9 @@ from panoptic.errors import expect_at_least
 from panoptic.models.complexity import ComplexityEstimate
 
 Levels = Sequence[Float[Tensor, "B C _ _"]]
+BOUND = 2.0
+"""Of the absolute logits of learned weights: α of a level stays between 0.009 and 0.97."""
+
 FusedAndAlpha = tuple[Float[Tensor, "B C h w"], Float[Tensor, "B L *place"]]
 
 
@@ -41,7 +44,7 @@ class StaticFusion(nn.Module):
         self.logits = nn.Parameter(torch.zeros(num_levels))
 
     def forward(self, levels: Levels, complexity: ComplexityEstimate) -> FusedAndAlpha:
-        alpha = self.logits.softmax(0).expand(len(levels[0]), -1)
+        alpha = _bounded(self.logits[None]).softmax(1).expand(len(levels[0]), -1)
         return weighted_sum(levels, alpha), alpha
 
 
@@ -58,18 +61,21 @@ class AdaptiveFusion(nn.Module):
         super().__init__()
         expect_at_least(1, model__fusion__hidden=hidden)
         self.norm = nn.LayerNorm(num_levels * channels)
-        self.hidden = nn.Linear(2 + num_levels * channels, hidden)
+        # A layer for each, so that two numbers weigh as much as hundreds of features from the start.
+        self.from_complexity = nn.Linear(2, hidden)
+        self.from_features = nn.Linear(num_levels * channels, hidden)
         self.logits = _near_uniform(nn.Linear(hidden, num_levels))
 
     def forward(self, levels: Levels, complexity: ComplexityEstimate) -> FusedAndAlpha:
         pooled = torch.cat([level.mean(dim=(2, 3)) for level in levels], dim=1)
-        hidden = F.relu(self.hidden(torch.cat([complexity.image, self.norm(pooled)], dim=1)))
-        alpha = self.logits(hidden).softmax(1)
+        hidden = F.relu(self.from_complexity(complexity.image) + self.from_features(self.norm(pooled)))
+        alpha = _bounded(self.logits(hidden)).softmax(1)
         return weighted_sum(levels, alpha), alpha
 
 
 class LocalFusion(nn.Module):
-    """Weights per place: the same MLP at every cell of the coarsest level, on what is found there.
+    """Weights per place: the same MLP at every cell of the finest level, on the features and the complexity there and
+    the complexity of the image.
 
     Args:
         channels: of each level.
@@ -77,21 +83,22 @@ class LocalFusion(nn.Module):
         hidden: width of the MLP's hidden layer.
     """
 
-    def __init__(self, channels: int, num_levels: int, hidden: int = 64) -> None:
+    def __init__(self, channels: int, num_levels: int, hidden: int = 16) -> None:
         super().__init__()
         expect_at_least(1, model__fusion__hidden=hidden)
-        self.norm = nn.LayerNorm(num_levels * channels)
-        self.hidden = nn.Linear(2 + num_levels * channels, hidden)
-        self.logits = _near_uniform(nn.Linear(hidden, num_levels))
+        self.from_complexity = nn.Linear(2, hidden)
+        self.from_places = nn.Conv2d(2, hidden, 1, bias=False)
+        self.from_features = nn.ModuleList(nn.Conv2d(channels, hidden, 1, bias=False) for _ in range(num_levels))
+        self.logits = _near_uniform(nn.Conv2d(hidden, num_levels, 1))
 
     def forward(self, levels: Levels, complexity: ComplexityEstimate) -> FusedAndAlpha:
-        place = levels[-1].shape[-2:]
-        pooled = torch.cat([F.adaptive_avg_pool2d(level, place) for level in levels], dim=1)
-        local = F.interpolate(complexity.map, size=place, mode="bilinear", align_corners=False)
-        inputs = torch.cat([local.movedim(1, -1), self.norm(pooled.movedim(1, -1))], dim=-1)
-        logits = self.logits(F.relu(self.hidden(inputs))).movedim(-1, 1)
-        # Weights are enlarged after the softmax: a mean of weights that sum to 1 sums to 1.
-        alpha = F.interpolate(logits.softmax(1), size=levels[0].shape[-2:], mode="bilinear", align_corners=False)
+        size = levels[0].shape[-2:]
+        # A layer of each level at its own size, enlarged and added, is one layer of all levels at the finest.
+        hidden = self.from_complexity(complexity.image)[:, :, None, None]
+        hidden = hidden + _enlarged(self.from_places(complexity.map), size)
+        for layer, level in zip(self.from_features, levels, strict=True):
+            hidden = hidden + _enlarged(layer(level), size)
+        alpha = _bounded(self.logits(F.relu(hidden))).softmax(1)
         return weighted_sum(levels, alpha), alpha
 
 
@@ -101,11 +108,20 @@ def weighted_sum(levels: Levels, alpha: Float[Tensor, "B L *place"]) -> Float[Te
     weights = alpha[:, :, None, None, None] if alpha.ndim == 2 else alpha[:, :, None]
     fused = levels[0] * weights[:, 0]
     for i, level in enumerate(levels[1:], start=1):
-        fused = fused + F.interpolate(level, size=size, mode="bilinear", align_corners=False) * weights[:, i]
+        fused = fused + _enlarged(level, size) * weights[:, i]
     return fused
 
 
-def _near_uniform(layer: nn.Linear) -> nn.Linear:
+def _enlarged(level: Float[Tensor, "B C _ _"], size: Sequence[int]) -> Float[Tensor, "B C h w"]:
+    return F.interpolate(level, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def _bounded(logits: Float[Tensor, "B L *place"]) -> Float[Tensor, "B L *place"]:
+    """Logits that never shut a level off: a softmax that is 0 for a level has no gradient to bring it back."""
+    return BOUND * torch.tanh(logits / BOUND)
+
+
+def _near_uniform(layer: nn.Linear | nn.Conv2d) -> nn.Linear | nn.Conv2d:
     """Small weights rather than none, so that the layers before it get gradient from the first step."""
     nn.init.normal_(layer.weight, std=1e-3)
     nn.init.zeros_(layer.bias)

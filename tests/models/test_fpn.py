@@ -73,3 +73,21 @@ def test_errors():
         FPN(CHANNELS, channels=0)
     with pytest.raises(ValueError, match=r"zip\(\) argument 2 is shorter"):
         FPN(CHANNELS, channels=2)(features()[:3])
+
+
+def test_without_the_top_down_path_levels_are_kept_apart():
+    levels = plain(FPN(CHANNELS, channels=1, top_down=False))(features(value=1.0))
+    # Sums of the channels: 2, 3, and 4 with the coarsest's 5.
+    assert [level.unique().tolist() for level in levels] == [[2.0], [3.0], [9.0]]
+    fpn = FPN(CHANNELS, channels=8, top_down=False).eval()
+    inputs = features()
+    before = fpn(inputs)
+    for changed in range(4):
+        other = [f + 1.0 if i == changed else f for i, f in enumerate(inputs)]
+        same = [torch.equal(a, b) for a, b in zip(before, fpn(other), strict=True)]
+        assert same == [level != min(changed, 2) for level in range(3)]
+
+
+def test_variants_of_the_path_have_the_same_weights():
+    one, other = (FPN(CHANNELS, channels=8, top_down=top_down).state_dict() for top_down in (True, False))
+    assert {k: v.shape for k, v in one.items()} == {k: v.shape for k, v in other.items()}
