@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from panoptic.errors import InputError
 from panoptic.models.complexity import ComplexityEstimate
-from panoptic.models.fusion import AdaptiveFusion, LocalFusion, StaticFusion, UniformFusion, weighted_sum
+from panoptic.models.fusion import BOUND, AdaptiveFusion, LocalFusion, StaticFusion, UniformFusion, weighted_sum
 
 VARIANTS = [UniformFusion, StaticFusion, AdaptiveFusion, LocalFusion]
 CHANNELS, LEVELS = 8, 3
@@ -100,14 +102,14 @@ def test_static_is_the_same_for_every_image_and_its_gradient_by_hand():
     fused, alpha = fusion(maps, estimate())
     assert torch.equal(alpha[0], alpha[1])
     fused.mean().backward()
-    # The softmax's: α_i (x_i - Σ α x), with α = 1/3 and a mean of 3.
+    # The softmax's: α_i (x_i - Σ α x), with α = 1/3 and a mean of 3; at 0, the bound does not bend.
     assert fusion.logits.grad.tolist() == pytest.approx([-2 / 3, -1 / 3, 1.0], abs=1e-6)
 
 
 def test_static_by_hand():
     fusion = StaticFusion(1, 3)
     with torch.no_grad():
-        fusion.logits.copy_(torch.tensor([1.0, 2.0, 5.0]).log())
+        fusion.logits.copy_(BOUND * torch.atanh(torch.tensor([1.0, 2.0, 5.0]).log() / BOUND))
     fused, alpha = fusion([torch.full((1, 1, 1, 1), value) for value in (8.0, 16.0, 24.0)], estimate(1))
     assert alpha[0].tolist() == pytest.approx([1 / 8, 2 / 8, 5 / 8])
     assert fused.item() == pytest.approx(1 + 4 + 15)
@@ -147,14 +149,14 @@ def test_adaptive_sends_gradient_to_the_estimate_of_the_image(trained):
 
 
 @pytest.mark.parametrize("trained", [False, True])
-def test_local_sends_gradient_to_the_estimate_of_places(trained):
+def test_local_sends_gradient_to_both_estimates(trained):
     fusion = LocalFusion(CHANNELS, LEVELS)
     fusion = with_large_weights(fusion) if trained else fusion
     complexity = estimate()
     fused, _ = fusion(levels(), complexity)
     fused.square().mean().backward()
     assert (complexity.map.grad != 0).all()
-    assert complexity.image.grad is None
+    assert (complexity.image.grad != 0).all()
     assert all((parameter.grad != 0).any() for parameter in fusion.parameters())
 
 
@@ -164,11 +166,43 @@ def test_local_varies_over_place_and_with_the_map_there():
     _, alpha = fusion(maps, complexity)
     assert alpha.std(dim=(2, 3)).min() > 0.01
     changed = complexity.map.detach().clone()
-    changed[:, :, :, 5] += 3.0  # the last column, which is columns 20 to 23 of the finest level
+    changed[:, :, :, 5] += 3.0  # the last column, whose middle is that of columns 20 to 23 of the finest level
     _, other = fusion(maps, ComplexityEstimate(complexity.image, changed))
     difference = (alpha - other).abs().amax(dim=(0, 1, 2))
     assert difference[-4:].min() > 0.01
     assert difference[:16].max() == 0
+    assert difference[18:20].min() > 0
+
+
+def test_local_by_hand():
+    # One channel, one hidden unit: 1 x density of the image + 2 x density here + 3 x fine + 4 x coarse; logits 0 and half.
+    fusion = LocalFusion(1, 2, hidden=1)
+    with torch.no_grad():
+        fusion.from_complexity.weight.copy_(torch.tensor([[1.0, 0.0]]))
+        fusion.from_complexity.bias.zero_()
+        fusion.from_places.weight.copy_(torch.tensor([2.0, 0.0]).view(1, 2, 1, 1))
+        for layer, weight in zip(fusion.from_features, (3.0, 4.0), strict=True):
+            layer.weight.fill_(weight)
+        fusion.logits.weight.copy_(torch.tensor([0.0, 0.5]).view(2, 1, 1, 1))
+        fusion.logits.bias.zero_()
+    complexity = ComplexityEstimate(torch.tensor([[0.1, 9.0]]), torch.tensor([[[[0.2]], [[9.0]]]]))
+    fine, coarse = torch.tensor([[[[0.0, 1.0], [-1.0, 0.5]]]]), torch.tensor([[[[0.25]]]])
+    fused, alpha = fusion([fine, coarse], complexity)
+    for (row, column), value in {(0, 0): 0.0, (0, 1): 1.0, (1, 0): -1.0, (1, 1): 0.5}.items():
+        logit = BOUND * math.tanh(0.5 * max(0.1 + 2 * 0.2 + 3 * value + 4 * 0.25, 0.0) / BOUND)
+        share = 1 / (1 + math.exp(logit))
+        assert alpha[0, 0, row, column].item() == pytest.approx(share, abs=1e-6)
+        assert fused[0, 0, row, column].item() == pytest.approx(share * value + (1 - share) * 0.25, abs=1e-6)
+
+
+@pytest.mark.parametrize("variant", [StaticFusion, AdaptiveFusion, LocalFusion])
+def test_no_level_is_ever_shut_off(variant):
+    fusion = variant(CHANNELS, LEVELS)
+    torch.nn.init.normal_(fusion.logits if variant is StaticFusion else fusion.logits.weight, std=1e4)
+    _, alpha = fusion(levels(), estimate())
+    least = math.exp(-BOUND) / (math.exp(-BOUND) + 2 * math.exp(BOUND))
+    assert alpha.min() >= least * 0.999
+    assert alpha.max() <= 1 - 2 * least
 
 
 def test_local_takes_a_map_of_any_size():
