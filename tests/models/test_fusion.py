@@ -175,7 +175,7 @@ def test_local_varies_over_place_and_with_the_map_there():
 
 
 def test_local_by_hand():
-    # One channel, one hidden unit: 1 x density of the image + 2 x density here + 3 x fine + 4 x coarse; logits 0 and half.
+    # One hidden unit: 1 x density of the image + 2 x density here + 3 x fine + 4 x coarse; logits of 0 and half of it.
     fusion = LocalFusion(1, 2, hidden=1)
     with torch.no_grad():
         fusion.from_complexity.weight.copy_(torch.tensor([[1.0, 0.0]]))
