@@ -21,6 +21,10 @@ Levels = Sequence[Float[Tensor, "B C _ _"]]
 BOUND = 2.0
 """Of the absolute logits of learned weights: α of a level stays between 0.009 and 0.97."""
 
+STEP = 0.1
+"""What the last layer of an MLP for α is multiplied by. Optimizers move weights by steps of one size, which is large for
+three logits that all features add up to: without it α runs into its bounds and stays there."""
+
 FusedAndAlpha = tuple[Float[Tensor, "B C h w"], Float[Tensor, "B L *place"]]
 
 
@@ -69,7 +73,7 @@ class AdaptiveFusion(nn.Module):
     def forward(self, levels: Levels, complexity: ComplexityEstimate) -> FusedAndAlpha:
         pooled = torch.cat([level.mean(dim=(2, 3)) for level in levels], dim=1)
         hidden = F.relu(self.from_complexity(complexity.image) + self.from_features(self.norm(pooled)))
-        alpha = _bounded(self.logits(hidden)).softmax(1)
+        alpha = _bounded(STEP * self.logits(hidden)).softmax(1)
         return weighted_sum(levels, alpha), alpha
 
 
@@ -98,7 +102,7 @@ class LocalFusion(nn.Module):
         hidden = hidden + _enlarged(self.from_places(complexity.map), size)
         for layer, level in zip(self.from_features, levels, strict=True):
             hidden = hidden + _enlarged(layer(level), size)
-        alpha = _bounded(self.logits(F.relu(hidden))).softmax(1)
+        alpha = _bounded(STEP * self.logits(F.relu(hidden))).softmax(1)
         return weighted_sum(levels, alpha), alpha
 
 
@@ -117,8 +121,8 @@ def _enlarged(level: Float[Tensor, "B C _ _"], size: Sequence[int]) -> Float[Ten
 
 
 def _bounded(logits: Float[Tensor, "B L *place"]) -> Float[Tensor, "B L *place"]:
-    """Logits that never shut a level off: a softmax that is 0 for a level has no gradient to bring it back."""
-    return BOUND * torch.tanh(logits / BOUND)
+    """Logits about their mean that never shut a level off: an α of 0 has no gradient to bring the level back."""
+    return BOUND * torch.tanh((logits - logits.mean(1, keepdim=True)) / BOUND)
 
 
 def _near_uniform(layer: nn.Linear | nn.Conv2d) -> nn.Linear | nn.Conv2d:
