@@ -19,11 +19,11 @@ from panoptic.models.complexity import ComplexityEstimate
 
 Levels = Sequence[Float[Tensor, "B C _ _"]]
 BOUND = 2.0
-"""Of the absolute logits of learned weights: α of a level stays between 0.009 and 0.97."""
+"""Of the absolute logits of learned weights: α of a level stays between 0.009 and 0.96."""
 
 STEP = 0.1
-"""What the last layer of an MLP for α is multiplied by. Optimizers move weights by steps of one size, which is large for
-three logits that all features add up to: without it α runs into its bounds and stays there."""
+"""What the last layer of an MLP for α is multiplied by. Optimizers move all weights by steps of one size, which is much
+for three logits that all features add up to: without it α runs into its bounds and stays there."""
 
 FusedAndAlpha = tuple[Float[Tensor, "B C h w"], Float[Tensor, "B L *place"]]
 

@@ -9,7 +9,7 @@ import torch
 
 from panoptic.errors import InputError
 from panoptic.models.complexity import ComplexityEstimate
-from panoptic.models.fusion import BOUND, AdaptiveFusion, LocalFusion, StaticFusion, UniformFusion, weighted_sum
+from panoptic.models.fusion import BOUND, STEP, AdaptiveFusion, LocalFusion, StaticFusion, UniformFusion, weighted_sum
 
 VARIANTS = [UniformFusion, StaticFusion, AdaptiveFusion, LocalFusion]
 CHANNELS, LEVELS = 8, 3
@@ -34,7 +34,8 @@ def estimate(batch=2, place=(4, 6)) -> ComplexityEstimate:
 
 def with_large_weights(fusion: torch.nn.Module) -> torch.nn.Module:
     """As it might be after training: far from uniform."""
-    torch.nn.init.normal_(fusion.logits if isinstance(fusion.logits, torch.nn.Parameter) else fusion.logits.weight)
+    logits = fusion.logits if isinstance(fusion.logits, torch.nn.Parameter) else fusion.logits.weight
+    torch.nn.init.normal_(logits, std=1.0 if logits is fusion.logits else 1 / STEP)
     return fusion
 
 
@@ -108,11 +109,11 @@ def test_static_is_the_same_for_every_image_and_its_gradient_by_hand():
 
 def test_static_by_hand():
     fusion = StaticFusion(1, 3)
-    with torch.no_grad():
-        fusion.logits.copy_(BOUND * torch.atanh(torch.tensor([1.0, 2.0, 5.0]).log() / BOUND))
-    fused, alpha = fusion([torch.full((1, 1, 1, 1), value) for value in (8.0, 16.0, 24.0)], estimate(1))
-    assert alpha[0].tolist() == pytest.approx([1 / 8, 2 / 8, 5 / 8])
-    assert fused.item() == pytest.approx(1 + 4 + 15)
+    with torch.no_grad():  # about any mean; bent by the bound to logarithms of 1, 2 and 4
+        fusion.logits.copy_(7.0 + BOUND * torch.atanh(torch.tensor([0.5, 1.0, 2.0]).log() / BOUND))
+    fused, alpha = fusion([torch.full((1, 1, 1, 1), value) for value in (7.0, 14.0, 21.0)], estimate(1))
+    assert alpha[0].tolist() == pytest.approx([1 / 7, 2 / 7, 4 / 7])
+    assert fused.item() == pytest.approx(1 + 4 + 12, rel=1e-6)
 
 
 @pytest.mark.parametrize("variant", [AdaptiveFusion, LocalFusion])
@@ -175,7 +176,7 @@ def test_local_varies_over_place_and_with_the_map_there():
 
 
 def test_local_by_hand():
-    # One hidden unit: 1 x density of the image + 2 x density here + 3 x fine + 4 x coarse; logits of 0 and half of it.
+    # One hidden unit: 1 x density of the image + 2 x density here + 3 x fine + 4 x coarse; logits 0 and half of it.
     fusion = LocalFusion(1, 2, hidden=1)
     with torch.no_grad():
         fusion.from_complexity.weight.copy_(torch.tensor([[1.0, 0.0]]))
@@ -183,14 +184,14 @@ def test_local_by_hand():
         fusion.from_places.weight.copy_(torch.tensor([2.0, 0.0]).view(1, 2, 1, 1))
         for layer, weight in zip(fusion.from_features, (3.0, 4.0), strict=True):
             layer.weight.fill_(weight)
-        fusion.logits.weight.copy_(torch.tensor([0.0, 0.5]).view(2, 1, 1, 1))
+        fusion.logits.weight.copy_(torch.tensor([0.0, 0.5 / STEP]).view(2, 1, 1, 1))
         fusion.logits.bias.zero_()
     complexity = ComplexityEstimate(torch.tensor([[0.1, 9.0]]), torch.tensor([[[[0.2]], [[9.0]]]]))
     fine, coarse = torch.tensor([[[[0.0, 1.0], [-1.0, 0.5]]]]), torch.tensor([[[[0.25]]]])
     fused, alpha = fusion([fine, coarse], complexity)
     for (row, column), value in {(0, 0): 0.0, (0, 1): 1.0, (1, 0): -1.0, (1, 1): 0.5}.items():
-        logit = BOUND * math.tanh(0.5 * max(0.1 + 2 * 0.2 + 3 * value + 4 * 0.25, 0.0) / BOUND)
-        share = 1 / (1 + math.exp(logit))
+        about_mean = 0.25 * max(0.1 + 2 * 0.2 + 3 * value + 4 * 0.25, 0.0)
+        share = 1 / (1 + math.exp(2 * BOUND * math.tanh(about_mean / BOUND)))
         assert alpha[0, 0, row, column].item() == pytest.approx(share, abs=1e-6)
         assert fused[0, 0, row, column].item() == pytest.approx(share * value + (1 - share) * 0.25, abs=1e-6)
 
@@ -200,6 +201,7 @@ def test_no_level_is_ever_shut_off(variant):
     fusion = variant(CHANNELS, LEVELS)
     torch.nn.init.normal_(fusion.logits if variant is StaticFusion else fusion.logits.weight, std=1e4)
     _, alpha = fusion(levels(), estimate())
+    assert (alpha.amax() - alpha.amin()) > 0.4
     least = math.exp(-BOUND) / (math.exp(-BOUND) + 2 * math.exp(BOUND))
     assert alpha.min() >= least * 0.999
     assert alpha.max() <= 1 - 2 * least
