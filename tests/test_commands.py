@@ -34,7 +34,8 @@ from panoptic.train import train
 
 CONF = Path(__file__).parents[1] / "conf"
 FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
-EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+SWEEPS = ("component_study", "fusion_study")  # see test_study.py
+EXPERIMENTS = sorted({path.stem for path in (CONF / "experiment").glob("*.yaml")} - set(SWEEPS))
 TINY = (
     "data.epoch_size=null",
     *("data.height=64", "data.width=128", "data.crop=[64,128]", "data.workers=0"),

@@ -1,15 +1,20 @@
-"""Folders of studies, and when a run has finished in one."""
+"""Folders of studies, when a run has finished in one, and a study from its runs to their comparison."""
 
 from __future__ import annotations
 
+import csv
 import json
 import re
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
+from panoptic.cli import command
+from panoptic.compare import compare
 from panoptic.errors import InputError
 from panoptic.study import LONGEST, finished, run_folder, sweep_folder, sweep_subfolder
+from panoptic.train import train
 
 CONFIG = OmegaConf.create({"seed": 1, "study": "s", "optimizer": {"lr": 0.1}, "data": {"workers": 0, "crop": [32, 64]}})
 
@@ -69,3 +74,59 @@ def test_a_damaged_summary_is_named(tmp_path):
     (tmp_path / "summary.json").write_text("{")
     with pytest.raises(InputError, match=r"summary.json: expected the summary of a run"):
         finished(tmp_path, CONFIG)
+
+
+STUDY = (
+    *(
+        "experiment=fusion_study",
+        "seed=0,1",
+        "model/fusion=uniform,local",
+        "data.epoch_size=null",
+        "data.crop=[64,128]",
+    ),
+    *("data.height=64", "data.width=128", "data.train_size=4", "data.val_size=2", "data.test_size=5"),
+    *("callbacks.pictures=0", "trainer.max_epochs=1", "trainer.accelerator=cpu", "evaluation.shuffles=2"),
+)
+"""A whole study at a tiny size: two variants, two seeds."""
+
+
+@pytest.mark.slow
+def test_a_study_goes_on_where_it_stopped_and_is_compared(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command("train", train, STUDY[:1] + ("seed=0",) + STUDY[2:])
+    runs = Path("runs/study/fusion_study")
+    folders = sorted(path.parent for path in runs.glob("*/summary.json"))
+    assert len(folders) == 2
+    written = {path: path.stat().st_mtime_ns for path in runs.glob("*/checkpoints/last.ckpt")}
+    (folders[0] / "evaluate_test" / "scores.json").unlink()
+    capsys.readouterr()
+
+    command("train", train, STUDY)
+    said = capsys.readouterr().out
+    assert said.count("finished before: ") == 2
+    assert said.count("evaluating test") == 3  # of the two new runs, and of the one that lacked its scores
+    assert len(list(runs.glob("*/summary.json"))) == 4
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+
+    for summary in (json.loads(path.read_text()) for path in runs.glob("*/summary.json")):
+        assert summary["versions"]["generator"] == 1
+    for path in runs.glob("*/evaluate_test/scores.json"):
+        fusion = json.loads(path.read_text())["fusion"]
+        with (path.parent / "per_image.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == 5
+        for row in rows:
+            assert sum(float(row[f"alpha_P{level}"]) for level in (2, 3, 4)) == pytest.approx(1.0, abs=1e-5)
+        mean = sum(float(row["alpha_P2"]) for row in rows) / 5
+        assert fusion["alpha"]["P2"]["mean"] == pytest.approx(mean, abs=1e-6)
+        assert len(fusion["shuffled"]["pq"]) == fusion["shuffled"]["rounds"] == 2
+        local = (path.parent / "alpha_maps.png").is_file()
+        assert local == ("local" in str(path))
+        if not local:  # uniform fusion does not look at complexity
+            assert fusion["shuffled"]["pq"] == pytest.approx([fusion["shuffled"]["as_predicted"]] * 2)
+
+    command("compare", compare, (f"runs={runs}", "output=report"))
+    report = Path("report/report.md").read_text()
+    assert "| local " in report
+    assert "generator" in report
+    assert Path("report/differences.png").is_file()
