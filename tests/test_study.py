@@ -93,7 +93,7 @@ STUDY = (
 @pytest.mark.slow
 def test_a_study_goes_on_where_it_stopped_and_is_compared(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    command("train", train, STUDY[:1] + ("seed=0",) + STUDY[2:])
+    command("train", train, (*STUDY[:1], "seed=0", *STUDY[2:]))
     runs = Path("runs/study/fusion_study")
     folders = sorted(path.parent for path in runs.glob("*/summary.json"))
     assert len(folders) == 2
