@@ -60,7 +60,8 @@ class ShuffledComplexity:
             ``rounds``, ``pq`` of each, and ``as_predicted``.
         """
         orders = [others(len(self.images), seed) for seed in range(self.rounds)]
-        metrics = [PanopticQuality(self.codec.labels).to(self.device) for _ in orders]
+        # One process has them all, and others may wait for none of it.
+        metrics = [PanopticQuality(self.codec.labels, sync_on_compute=False).to(self.device) for _ in orders]
         first = 0
         for batch in batches:
             here = batch.to(self.device)

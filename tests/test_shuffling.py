@@ -72,3 +72,13 @@ def test_maps_of_other_sizes_take_that_of_the_first():
     estimate = shuffled._of([1, 0])
     assert estimate.map.shape == (2, 2, 4, 4)
     assert estimate.image.tolist() == [[1.0, 1.0], [0.0, 0.0]]
+
+
+def test_one_of_several_processes_scores_alone(monkeypatch):
+    """As it does after training: the others have ended, and would never answer."""
+    monkeypatch.setattr("torchmetrics.metric.jit_distributed_available", lambda: True)
+    shuffled = ShuffledComplexity(Scribe(True), CODEC, rounds=1)
+    shuffled.add(torch.zeros(1, 2), torch.zeros(1, 2, 2, 2))
+    segments = Segments(torch.ones(8, 8, dtype=torch.int32), torch.tensor([0]), torch.zeros(1, dtype=torch.bool))
+    batch = collate([Sample(torch.zeros(8, 8, 3, dtype=torch.uint8).numpy(), segments, "road")])
+    assert shuffled.result([batch], as_predicted=1.0)["pq"] == [1.0]
