@@ -27,6 +27,7 @@ def train(config: DictConfig) -> None:
         InputError: if something that was given cannot be used.
     """
     from lightning.pytorch import seed_everything
+    from lightning.pytorch.utilities import rank_zero_only
 
     from panoptic.checkpoint import adopt_weights, build_codec, build_network, make_record, read_checkpoint
     from panoptic.compiling import compile_network
@@ -36,10 +37,6 @@ def train(config: DictConfig) -> None:
 
     resume, folder = config.resume, run_dir()
     _check(config)
-    if config.study is not None and finished(folder, config):
-        print(f"finished before: {folder}", flush=True)
-        _evaluate(config, folder)
-        return
     first_epoch = 0
     earlier = start = None
     if resume is not None:
@@ -51,6 +48,12 @@ def train(config: DictConfig) -> None:
         start = read_checkpoint(config.start_from, _changes("model", "codec"))
         config.model, config.codec = start.config.model, start.config.codec
         config.model.backbone.weights = "random"  # about to be overwritten: nothing to fetch
+    # Not earlier: with start_from, the finished run has recorded the network of the checkpoint.
+    if earlier is None and config.study is not None and finished(folder, config):
+        if rank_zero_only.rank == 0:
+            print(f"finished before: {folder}", flush=True)
+            _evaluate(config, folder)
+        return
     if "save_dir" in config.logger:
         config.logger.save_dir = str(folder)
     _check(config)

@@ -161,3 +161,16 @@ def test_a_run_goes_on_from_one_checkpoint_only(capsys: pytest.CaptureFixture) -
 def test_a_checkpoint_may_be_in_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder))
     assert read_checkpoint(f"~/{FIRST}").labels == CITYSCAPES
+
+
+def test_a_study_is_asked_for_the_network_of_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is what its finished runs have recorded, whatever network the command line would make."""
+    asked = []
+    monkeypatch.setattr("panoptic.study.finished", lambda folder, config: asked.append(config) or True)
+    start = (f"start_from={FIRST}", "study=started", "model/fusion=uniform", "data.epoch_size=8")
+    command("train", train, ("experiment=full", *start, "hydra.run.dir=started"))
+    (config,) = asked
+    first = read_checkpoint(FIRST).config
+    assert config.model.backbone.name == first.model.backbone.name == "resnet18"
+    assert config.model.fusion._target_.endswith("UniformFusion")
+    assert config.codec == first.codec
