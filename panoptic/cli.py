@@ -77,7 +77,7 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
     except InputError as error:
         _fail(error)
     except (HydraException, OmegaConfBaseException) as error:
-        _fail(sentence(error))
+        _fail(_refused_by_resolver(error) or sentence(error))
     except KeyboardInterrupt:
         _fail("interrupted")
 
@@ -109,6 +109,8 @@ def pack_overrides(name: str, arguments: list[str]) -> list[str]:
             return arguments
         if "start_from" in keys:
             raise InputError("start_from: expected none with resume, which goes on from another checkpoint")
+        if "study" in keys:
+            raise InputError("study: expected none with resume, which goes on in a folder of its own")
         own = {"resume"}
     elif name in ("evaluate", "predict"):
         own = set(COMMANDS[name].__dataclass_fields__)
@@ -172,6 +174,14 @@ def _fail(reason: object) -> NoReturn:
         text = text.rstrip().rsplit(f"{InputError.__name__}: ", 1)[-1]
     print(f"panoptic: {text}", file=sys.stderr)
     sys.exit(1)
+
+
+def _refused_by_resolver(error: BaseException) -> InputError | None:
+    """What a resolver has raised, without the words that OmegaConf puts before it; ``None`` if none has."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, InputError):
+        inner = inner.__context__
+    return inner
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -76,6 +76,36 @@ def test_a_damaged_summary_is_named(tmp_path):
         finished(tmp_path, CONFIG)
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_of_several_processes_one_scores_what_has_finished(rank, tmp_path, monkeypatch):
+    scored = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["panoptic"])
+    monkeypatch.setattr("lightning.pytorch.utilities.rank_zero_only.rank", rank)
+    monkeypatch.setattr("panoptic.study.finished", lambda folder, config: True)
+    monkeypatch.setattr("panoptic.train._evaluate", lambda config, folder: scored.append(folder))
+    command("train", train, ("experiment=quick", "study=s", "evaluation.split=test"))
+    assert len(scored) == (rank == 0)
+
+
+def test_a_study_with_no_name_gets_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["panoptic"])
+    with pytest.raises(SystemExit):
+        command("train", train, ("experiment=quick", "study=a/b"))
+    assert capsys.readouterr().err == (
+        "panoptic: study: expected a name of letters, digits, dots, - and _, got 'a/b'\n"
+    )
+
+
+def test_a_resumed_run_has_a_folder_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["panoptic"])
+    with pytest.raises(SystemExit):
+        command("train", train, ("resume=last.ckpt", "study=s"))
+    assert "study: expected none with resume" in capsys.readouterr().err
+
+
 STUDY = (
     *(
         "experiment=fusion_study",
