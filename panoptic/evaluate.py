@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,7 +82,8 @@ def evaluate(config: DictConfig) -> Path:
                         truths = [stack.enter_context(w) for w in _writers(folder, labels, config.split, truth=True)]
                     scores = score_image(predicted[i], target[i], labels, settings)
                     evaluation.add(scores)
-                    columns = record.add(_of_image(outputs, i), scores.complexity, image, target[i])
+                    own = _of_image(outputs, i, (height, width), batch.images.shape[-2:])
+                    columns = record.add(own, scores.complexity, image, target[i])
                     worst.add(rows.add(image_id, name, scores, columns))
                 for writers, segments in ((predictions, predicted[i]), (truths, target[i])):
                     for writer in writers if segments is not None else ():
@@ -90,7 +92,8 @@ def evaluate(config: DictConfig) -> Path:
                     pixels = image.permute(1, 2, 0).cpu().numpy()
                     write_overlay(folder / "overlays" / f"{name}.png", pixels, predicted[i].to("cpu").compact(), labels)
     if evaluation.images == 0:
-        print(f"the truth of split {config.split} is withheld: predictions were written, nothing was scored")
+        written = "predictions were written" if config.predictions else "no predictions were asked for"
+        print(f"the truth of split {config.split} is withheld: {written}, nothing was scored")
         print(f"results: {folder}")
         return folder
     about = {"checkpoint": str(checkpoint.path), "split": config.split, "tta": config.tta}
@@ -148,9 +151,22 @@ def _loader(checkpoint: Checkpoint, split: str) -> DataLoader[Batch]:
     return loader
 
 
-def _of_image(outputs: Outputs, i: int) -> Outputs:
-    """The outputs for one image of a batch, as a batch of one."""
-    return type(outputs)(*(part[i : i + 1] for part in outputs))
+def _of_image(outputs: Outputs, i: int, size: Sequence[int], padded: Sequence[int]) -> Outputs:
+    """The outputs for one image of a batch, as a batch of one; local α without the cells of the padding.
+
+    Args:
+        outputs: for a batch.
+        i: which of its images.
+        size: height and width of that image.
+        padded: those of the batch.
+    """
+    own = type(outputs)(*(part[i : i + 1] for part in outputs))
+    if own.alpha.ndim == 2:
+        return own
+    rows, columns = (
+        math.ceil(cells * side / whole) for cells, side, whole in zip(own.alpha.shape[-2:], size, padded, strict=True)
+    )
+    return own._replace(alpha=own.alpha[..., :rows, :columns])
 
 
 def _writers(folder: Path, labels: LabelSpace, split: str, *, truth: bool) -> Iterator[CocoPanopticWriter]:

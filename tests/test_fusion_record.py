@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from panoptic.codec import Outputs
+from panoptic.evaluate import _of_image
 from panoptic.fusion_record import PICTURES, FusionRecord
 from panoptic.labels import Category, LabelSpace
 from panoptic.segments import Segments
@@ -56,6 +57,21 @@ def test_columns_hold_the_mean_over_places():
         "alpha_P2": 0.5,
         "alpha_P3": 0.5,
     }
+
+
+def test_local_weights_of_the_padding_are_left_out():
+    """Of two images in one batch, the second covers two of three columns and one of two rows."""
+    alpha = torch.zeros(2, 2, 2, 3)
+    alpha[:, 1] = 1.0
+    alpha[1, :, :1, :2] = torch.tensor([1.0, 0.0])[:, None, None]
+    maps = torch.zeros(2, 2, 2, 3)
+    batch = Outputs(maps, maps[:, 0], maps, torch.zeros(2, 2), maps, alpha)
+    whole, smaller = (_of_image(batch, i, size, (8, 12)) for i, size in enumerate([(8, 12), (4, 7)]))
+    assert whole.alpha.equal(alpha[:1])
+    assert smaller.alpha_of_image.tolist() == [[1.0, 0.0]]
+    assert smaller.complexity.shape == (1, 2)
+    for_image = batch._replace(alpha=torch.tensor([[0.2, 0.8], [0.5, 0.5]]))
+    assert _of_image(for_image, 1, (4, 7), (8, 12)).alpha.tolist() == [[0.5, 0.5]]
 
 
 def test_a_sheet_is_drawn_of_local_weights_alone(tmp_path):
