@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -212,10 +213,13 @@ def test_the_official_evaluators_give_the_scores_of_evaluate(
         assert {key: again[key] for key in ("all", "per_class", "boundary_pq", "boundary_f1", "mean_iou")} == {
             key: scores[key] for key in ("all", "per_class", "boundary_pq", "boundary_f1", "mean_iou")
         }
-    lines = Path("out/per_image.csv").read_text().splitlines()
-    assert (len(lines), lines[1].split(",")[:2]) == (5, ["0", "test_000000"])
-    strip = [line.split(",", 2)[2] for line in lines]
-    assert strip == [line.split(",", 2)[2] for line in Path("coco_per_image.csv").read_text().splitlines()]
+    own, again = (list(csv.reader(Path(f"{name}per_image.csv").read_text().splitlines())) for name in ("out/", "coco_"))
+    assert (len(own), own[1][:2]) == (5, ["0", "test_000000"])
+    columns = len(again[0])
+    assert [row[2:columns] for row in own] == [row[2:] for row in again]
+    assert own[0][columns:] == [  # which is not known of saved predictions
+        *("predicted_object_density", "predicted_scale_variance", "alpha_P2", "alpha_P3", "alpha_P4")
+    ]
 
 
 def test_a_withheld_truth_is_neither_scored_nor_written(
@@ -225,7 +229,10 @@ def test_a_withheld_truth_is_neither_scored_nor_written(
     monkeypatch.setattr(SyntheticSource, "read", lambda self, index: replace(read(self, index), segments=None))
     run("evaluate", f"checkpoint={trained}/checkpoints/last.ckpt", "truth=true", "output=out")
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"cityscapes", "predictions", "predictions.json"}
-    assert "the truth of split test is withheld" in capsys.readouterr().out
+    assert "the truth of split test is withheld: predictions were written" in capsys.readouterr().out
+    run("evaluate", f"checkpoint={trained}/checkpoints/last.ckpt", "predictions=false", "output=none")
+    assert "the truth of split test is withheld: no predictions were asked for" in capsys.readouterr().out
+    assert [p.name for p in (tmp_path / "none").iterdir()] == []
 
 
 def test_evaluation_repeats_the_scores_of_training(trained: Path, tmp_path: Path) -> None:
