@@ -161,6 +161,7 @@ def test_evaluate_scores_and_writes_predictions(trained: Path, tmp_path: Path, c
     assert 0 <= written["all"]["pq"] <= 1
     written_names = {p.name for p in (tmp_path / "out").iterdir()}
     assert written_names == {
+        "alpha.png",
         "cityscapes",
         "overlays",
         "per_image.csv",
