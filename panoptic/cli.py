@@ -152,13 +152,16 @@ PATHS = (
     "baseline",
 )
 """Keys whose values are paths or names, which may hold what means something else in Hydra's grammar: ``=``, commas,
-brackets. Of them ``runs`` may be a list too."""
+brackets. Of them ``runs`` may be a list too, of paths without commas."""
 
 
 def _quoted_path(argument: str) -> str:
     key, equals, value = argument.partition("=")
     plain = key in PATHS and equals and value not in ("", "null") and value[0] not in "'\""
-    plain = plain and not (key == "runs" and value.startswith("["))
+    if plain and key == "runs" and value.startswith("["):
+        paths = value[1:-1].split(",")
+        known = not value.endswith("]") or any(not path.strip() or set(path) & set("[]'\"") for path in paths)
+        return argument if known else f"{key}=[{','.join(_quoted(path.strip()) for path in paths)}]"
     return f"{key}={_quoted(value)}" if plain else argument
 
 

@@ -125,7 +125,8 @@ def read_run(folder: Path, split: str) -> Run:
         InputError: if a file is damaged, or the run was not evaluated on the split.
     """
     path = folder / "summary.json"
-    summary = _read_json(path, {"seed": int, "seconds": (int, float), "last": dict, "config": dict})
+    parts = {"seed": int, "seconds": (int, float), "last": dict, "config": dict}
+    summary = _read_json(path, parts, {"versions": dict})
     run = Run(folder, summary["seed"], summary["config"], summary, path.stat().st_mtime, {}, {})
     evaluated = folder / f"evaluate_{split}"
     if (evaluated / "scores.json").is_file():
@@ -145,9 +146,11 @@ def read_run(folder: Path, split: str) -> Run:
 
 def _with_evaluation(run: Run, folder: Path) -> Run:
     parts = {"all": dict, "things": dict, "stuff": dict, "per_class": dict}
-    found = _read_json(folder / "scores.json", parts)
+    found = _read_json(folder / "scores.json", parts, {"images": int, "fusion": dict, "categories": list})
     try:
         scores = _evaluation_scores(found)
+        shuffled_change(found)
+        things_of(found)
     except (AttributeError, TypeError, KeyError) as error:
         raise InputError(f"{folder / 'scores.json'}: expected scores as evaluation writes them, got: {error}") from None
     table = folder / "per_image.csv"
@@ -171,16 +174,27 @@ def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in scores.items() if value is not None and not math.isnan(value)}
 
 
-def _read_json(path: Path, expected: Mapping[str, type | tuple[type, ...]]) -> dict[str, Any]:
+def shuffled_change(evaluation: Mapping[str, Any]) -> float | None:
+    """What PQ gains, in points, when images get the complexity of others; ``None`` where that was not scored."""
+    found = (evaluation.get("fusion") or {}).get("shuffled") or {}
+    if not found.get("pq") or found.get("as_predicted") is None:
+        return None
+    return 100 * (sum(found["pq"]) / len(found["pq"]) - found["as_predicted"])
+
+
+def _read_json(
+    path: Path, expected: Mapping[str, type | tuple[type, ...]], optional: Mapping[str, type] | None = None
+) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected JSON, got: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(content).__name__}")
-    for key, kind in expected.items():
+    there = {key: kind for key, kind in (optional or {}).items() if content.get(key) is not None}
+    for key, kind in (expected | there).items():
         if not isinstance(content.get(key), kind):
-            what = "an object" if kind is dict else "a number"
+            what = {dict: "an object", list: "a list"}.get(kind, "a number")
             raise InputError(f"{path}: expected {what} under {key}, got {content.get(key)!r}")
     return content
 
@@ -191,8 +205,11 @@ def read_images(path: Path) -> Images:
     Raises:
         InputError: if it lacks what every such table has, or holds something else than numbers.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = [row for row in csv.reader(file) if row] or [[]]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = [row for row in csv.reader(file) if row] or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: expected a table as CSV, got: {error}") from None
     categories = tuple(name.removeprefix("iou_sum/") for name in header if name.startswith("iou_sum/"))
     levels = tuple(name.removeprefix("alpha_") for name in header if name.startswith("alpha_"))
     needed = ["image_id", *TRUTH, *(f"{count}/{name}" for name in categories for count in COUNTS)]
@@ -206,9 +223,11 @@ def read_images(path: Path) -> Images:
     ids = [row[place["image_id"]] for row in rows]
     order = sorted(range(len(rows)), key=ids.__getitem__)
 
-    def columns(names: Sequence[str]) -> Float64[np.ndarray, "I n"]:
+    def columns(names: Sequence[str], finite: bool = True) -> Float64[np.ndarray, "I n"]:
         try:
             values = [[float(rows[i][place[name]]) for name in names] for i in order]
+            if finite and not np.isfinite(values).all():
+                raise ValueError("NaN or infinite")
         except (ValueError, IndexError):
             raise InputError(f"{path}: expected a number in each row under {', '.join(names[:4])}...") from None
         return np.array(values, np.float64).reshape(len(rows), len(names))
@@ -220,16 +239,18 @@ def read_images(path: Path) -> Images:
         categories,
         counts.reshape(len(rows), len(categories), len(COUNTS)),
         columns(TRUTH),
-        columns(predicted) if set(predicted) <= set(header) else None,
+        columns(predicted, finite=False) if set(predicted) <= set(header) else None,
         levels,
-        columns([f"alpha_{name}" for name in levels]),
+        columns([f"alpha_{name}" for name in levels], finite=False),
     )
 
 
 def thing_categories(runs: Sequence[Run]) -> frozenset[str] | None:
     """Names of the categories that are things, as the first evaluation that says so has it; ``None`` if none does."""
-    for run in runs:
-        categories = run.evaluation.get("categories")
-        if categories:
-            return frozenset(category["name"] for category in categories if category.get("isthing"))
-    return None
+    return next((things for run in runs if (things := things_of(run.evaluation)) is not None), None)
+
+
+def things_of(evaluation: Mapping[str, Any]) -> frozenset[str] | None:
+    """The same, of one evaluation."""
+    categories = evaluation.get("categories")
+    return frozenset(c["name"] for c in categories if c.get("isthing")) if categories else None

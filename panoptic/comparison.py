@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from panoptic.comparing import TRUTH, Images, Run
+from panoptic.comparing import TRUTH, Images, Run, shuffled_change
 from panoptic.statistics import NOTHING, Estimate, mean_with_interval, percentiles, r_squared, spearman
 from panoptic.variants import Variant, paired
 
@@ -357,9 +357,5 @@ def _explained(variant: Variant) -> tuple[Spread, Spread]:
 
 def _shuffled(variant: Variant) -> Float64[np.ndarray, " n"]:
     """By run that has it, the change of PQ in points."""
-    changes = []
-    for run in variant.runs:
-        found = (run.evaluation.get("fusion") or {}).get("shuffled") or {}
-        if found.get("pq") and found.get("as_predicted") is not None:
-            changes.append(100 * (sum(found["pq"]) / len(found["pq"]) - found["as_predicted"]))
-    return np.array(changes, np.float64)
+    changes = [shuffled_change(run.evaluation) for run in variant.runs]
+    return np.array([change for change in changes if change is not None], np.float64)

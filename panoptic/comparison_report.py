@@ -149,7 +149,7 @@ def _lines(comparison: Comparison, about: About, figures: frozenset[str]) -> Ite
     yield f"- seeds: {', '.join(map(str, sorted({run.seed for run in runs})))}"
     images = "" if comparison.images is None else f", {comparison.images} images"
     yield f"- scores: of the split {comparison.split}{images}"
-    generators = {run.summary.get("versions", {}).get("generator") for run in runs} - {None}
+    generators = {(run.summary.get("versions") or {}).get("generator") for run in runs} - {None}
     if generators:
         yield f"- scenes: generator version {', '.join(map(str, sorted(generators, key=str)))}"
     yield f"- baseline: {comparison.baseline.name}"

@@ -728,6 +728,33 @@ BAD: dict[str, tuple[Any, list[str], str]] = {  # what is made, what is typed, w
     "no counts": (lambda: no_table("image_id,object_density,scale_variance\n1,1,1\n"), ["runs=runs"], "no categories"),
     "a column missing": (lambda: no_table(HEADER.replace(",fn/car", "")), ["runs=runs"], "got no fn/car"),
     "text for a number": (lambda: no_table(f"{HEADER}1,1,1,x,0,0,0\n"), ["runs=runs"], "expected a number in each row"),
+    "no number": (lambda: no_table(f"{HEADER}1,1,1,nan,0,0,0\n"), ["runs=runs"], "expected a number in each row"),
+    "no end of a number": (lambda: no_table(f"{HEADER}1,1,1,inf,0,0,0\n"), ["runs=runs"], "expected a number in each"),
+    "no text": (
+        lambda: (no_table(""), Path("runs/uniform_0/evaluate_test/per_image.csv").write_bytes(b"\xff\xfe")),
+        ["runs=runs"],
+        "per_image.csv: expected a table as CSV, got: 'utf-8' codec can't decode",
+    ),
+    "versions of another kind": (
+        lambda: made("runs", 0, versions=[1]),
+        ["runs=runs"],
+        "summary.json: expected an object under versions, got [1]",
+    ),
+    "what was shuffled of another kind": (
+        lambda: evaluated(made("runs", 0), [0.6], [0.6], shuffled=["x"]),
+        ["runs=runs"],
+        "scores.json: expected scores as evaluation writes them",
+    ),
+    "a list of paths": (
+        lambda: None,
+        ["runs=[a=b, (c),1_0]"],
+        "runs=a=b: expected a folder with runs, got no such folder",
+    ),
+    "paths like numbers": (
+        lambda: None,
+        ["runs=[1_0,2]"],
+        "runs=1_0: expected a folder with runs, got no such folder",
+    ),
     "a row cut short": (lambda: no_table(f"{HEADER}1,1,1\n"), ["runs=runs"], "expected a number in each row"),
 }
 
