@@ -296,10 +296,10 @@ def _quartiles(variants: Sequence[Variant], baseline: Variant, measure: str) -> 
         if not inside.any():
             continue
         by_folder = {r.folder: float(quality(_counts(r)[inside].sum(0))) for v in variants for r in v.runs}
-        scores = {v.name: spread(by_folder[run.folder] for run in v.runs) for v in variants}
+        scores = {v.name: spread(_known(by_folder[run.folder] for run in v.runs)) for v in variants}
         differences = {
             v.name: mean_with_interval(
-                np.array([by_folder[a.folder] - by_folder[b.folder] for a, b in paired(v, baseline)], np.float64)
+                _known(by_folder[a.folder] - by_folder[b.folder] for a, b in paired(v, baseline))
             )
             for v in variants
             if v is not baseline
@@ -307,6 +307,12 @@ def _quartiles(variants: Sequence[Variant], baseline: Variant, measure: str) -> 
         low, high = float(values[inside].min()), float(values[inside].max())
         rows.append(QuartileRow(measure, quartile + 1, low, high, int(inside.sum()), scores, differences))
     return rows
+
+
+def _known(values: Iterable[float]) -> Float64[np.ndarray, " n"]:
+    """Those that are not NaN, as PQ is of images without a segment, true or predicted."""
+    found = np.array(list(values), np.float64)
+    return found[~np.isnan(found)]
 
 
 def _tables(variant: Variant) -> list[Images]:

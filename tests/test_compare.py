@@ -267,6 +267,25 @@ def test_scores_of_images_and_their_quartiles_by_hand() -> None:
     assert variance.differences["adaptive"].value == pytest.approx(1.875)
 
 
+def test_images_without_a_segment_have_no_quality() -> None:
+    for seed in range(2):
+        for fusion in ("uniform", "adaptive"):
+            evaluated(made("runs", seed, fusion=fusion), [0.6] * 4, [0.8] * 4)
+            table = Path(f"runs/{fusion}_{seed}/evaluate_test/per_image.csv")
+            header, first, *rows = table.read_text().splitlines()
+            cells = first.split(",")
+            place = header.split(",").index("iou_sum/car")
+            nothing = ",".join([*cells[:place], *["0"] * len(cells[place:])])
+            table.write_text("\n".join([header, nothing, *rows]))
+    run("runs=runs", "output=out")
+    rows = [row for row in rows_of(Path("out/quartiles.csv")) if row["measure"] == "object_density"]
+    assert [(row["quartile"], row["mean"], row["difference"]) for row in rows][:2] == [("1", "", "")] * 2
+    assert {row["runs"] for row in rows if row["quartile"] == "1"} == {"0"}
+    report = Path("out/report.md").read_text()
+    assert "| 1 | 0 to 0 | 1 | – | – | – |" in report
+    assert "nan" not in report
+
+
 def test_quartiles_hold_each_image_once_whatever_the_ties() -> None:
     assert quartile_of(np.arange(8.0)).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert quartile_of(np.array([0.0, 0, 0, 0, 0, 5, 6, 7])).tolist() == [0, 0, 0, 0, 0, 2, 3, 3]
