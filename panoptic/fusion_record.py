@@ -71,7 +71,7 @@ class FusionRecord:
         complexity = {
             name: {
                 "r2": _number(r_squared(predicted[:, i], true[:, i])),
-                "mean_absolute_error": float(np.abs(predicted[:, i] - true[:, i]).mean()),
+                "mean_absolute_error": _number(float(np.abs(predicted[:, i] - true[:, i]).mean())),
             }
             for i, name in enumerate(COMPLEXITY_NAMES)
         }
@@ -79,8 +79,8 @@ class FusionRecord:
         for level, values in level_names(alpha.T).items():
             rhos = {name: spearman(true[:, i], values)._asdict() for i, name in enumerate(COMPLEXITY_NAMES)}
             levels[level.removeprefix("alpha_")] = {
-                "mean": float(values.mean()),
-                "std": float(values.std()),
+                "mean": _number(float(values.mean())),
+                "std": _number(float(values.std())),
                 "spearman": {name: {k: _number(v) for k, v in rho.items()} for name, rho in rhos.items()},
             }
         return {"complexity": complexity, "alpha": levels}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -90,3 +91,12 @@ def test_one_image_has_nothing_to_correlate():
     result = filled([[0.5, 0.5]], [[1.0, 0.0]], [[1.0, 0.0]]).result()
     assert result["alpha"]["P2"]["spearman"]["object_density"]["value"] is None
     assert not any(isinstance(v, float) and math.isnan(v) for v in result["complexity"]["object_density"].values())
+
+
+def test_a_network_that_has_diverged_says_nothing(tmp_path):
+    record = filled([[math.nan, math.nan]] * 5, [[float(i), 1.0] for i in range(5)], [[math.nan, 0.0]] * 5)
+    result = record.result()
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert result["complexity"]["object_density"] == {"r2": None, "mean_absolute_error": None}
+    assert result["alpha"]["P2"]["mean"] is None
+    record.write(tmp_path)
