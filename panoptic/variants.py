@@ -23,7 +23,7 @@ ENOUGH_PAIRS = 5
 """Fewer say little, whatever their interval."""
 
 FUSION = "model.fusion"
-NO_EFFECT = (*WITHOUT_EFFECT, "seed", "name", "start_from", "hydra")
+NO_EFFECT = (*WITHOUT_EFFECT, "seed", "name", "hydra")
 """Keys, or groups of them, that change nothing but the seed, names, and where and how things are kept."""
 
 ABSENT = "absent"
