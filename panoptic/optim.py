@@ -143,6 +143,7 @@ class Muon(Optimizer):
         return loss
 
     def _orthogonalized(self, parameters: list[Tensor], group: dict) -> None:
+        half = bool(parameters) and has_fast_bfloat16(parameters[0].device.type)
         for parameter in parameters:
             state = self.state[parameter]
             if not state:
@@ -152,8 +153,7 @@ class Muon(Optimizer):
             columns = [0, *(d for d in _order_in_memory(parameter) if d != 0)]
             ahead = parameter.grad.lerp(mean, group["momentum"]).permute(columns)  # Nesterov's look ahead
             matrix = ahead.flatten(1)
-            half = torch.bfloat16 if has_fast_bfloat16(matrix.device.type) else torch.float32
-            step = orthogonalize(matrix, half).view(ahead.shape)
+            step = orthogonalize(matrix, torch.bfloat16 if half else torch.float32).view(ahead.shape)
             parameter.mul_(1 - group["lr"] * group["weight_decay"])
             parameter.permute(columns).add_(step, alpha=-group["lr"] * 0.2 * math.sqrt(max(matrix.shape)))
 

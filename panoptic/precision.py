@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 
 
-@lru_cache(maxsize=8)
 def has_fast_bfloat16(device_type: str) -> bool:
     """Whether matrix products in bfloat16 are faster than in single precision there, rather than emulated."""
     if device_type == "cuda":

@@ -113,10 +113,9 @@ def test_a_part_that_the_command_line_exchanges_is_made_anew() -> None:
     network = build_network(checkpoint.config, len(CITYSCAPES))
     before = {key: value.clone() for key, value in network.state_dict().items()}
     adopted = adopt_weights(network, CITYSCAPES, checkpoint)
-    # Local fusion has weights of the same names and shapes as adaptive fusion, and computes the same at every place.
-    assert list(adopted.made_anew) == ["complexity"]
+    assert list(adopted.made_anew) == ["complexity", "fusion"]
     after = network.state_dict()
-    assert all(torch.equal(after[key], before[key]) for key in after if key.startswith("complexity."))
+    assert all(torch.equal(after[key], before[key]) for key in after if key.startswith(("complexity.", "fusion.")))
     uniform = read_checkpoint(FIRST, ["model/fusion=uniform"])
     assert "fusion" not in adopt_weights(build_network(uniform.config, 19), CITYSCAPES, uniform).kept
 

@@ -151,7 +151,8 @@ def test_a_study_goes_on_where_it_stopped_and_is_compared(tmp_path, monkeypatch,
         assert fusion["alpha"]["P2"]["mean"] == pytest.approx(mean, abs=1e-6)
         assert len(fusion["shuffled"]["pq"]) == fusion["shuffled"]["rounds"] == 2
         local = (path.parent / "alpha_maps.png").is_file()
-        assert local == ("local" in str(path))
+        config = json.loads((path.parents[1] / "summary.json").read_text())["config"]
+        assert local == config["model"]["fusion"]["_target_"].endswith("LocalFusion")
         if not local:  # uniform fusion does not look at complexity
             assert fusion["shuffled"]["pq"] == pytest.approx([fusion["shuffled"]["as_predicted"]] * 2)
 
