@@ -102,8 +102,10 @@ def evaluate(config: DictConfig) -> Path:
     if shuffled is not None:
         again = progress(loader, f"{config.shuffles} times with shuffled complexity, batches", len(loader))
         fusion["shuffled"] = shuffled.result(again, evaluation.scores()["pq"])
-    write_json(folder / "scores.json", about | evaluation.result() | {"fusion": fusion})
     record.write(folder)
+    write_json(
+        folder / "scores.json", about | evaluation.result() | {"fusion": fusion}
+    )  # last: it says that all is there
     print_table(f"{config.split}: {evaluation.images} images", score_rows(evaluation.scores(), labels, SUMMARY))
     if config.worst:
         print_table(f"the {len(worst.rows())} images with the lowest PQ", worst.rows())

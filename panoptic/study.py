@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def finished(folder: Path, config: DictConfig) -> bool:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: expected the summary of a run, got a file that cannot be read as one") from error
     for key in sorted(wanted.keys() | found.keys()):
-        if key in found and key in wanted and wanted[key] != found[key] and not _without_effect(key):
+        if key in found and key in wanted and wanted[key] != found[key] and not is_below(key, WITHOUT_EFFECT):
             raise InputError(
                 f"study={config.study}: expected {key}={found[key]}, as in the run that is in {folder}, got "
                 f"{wanted[key]}; another study=NAME keeps the two apart"
@@ -99,5 +99,6 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", value
 
 
-def _without_effect(key: str) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in WITHOUT_EFFECT)
+def is_below(key: str, names: Sequence[str]) -> bool:
+    """Whether a key with dots is one of some names, or below one."""
+    return any(key == name or key.startswith(f"{name}.") for name in names)

@@ -17,7 +17,7 @@ import numpy as np
 
 from panoptic.comparing import Run
 from panoptic.errors import InputError
-from panoptic.study import WITHOUT_EFFECT
+from panoptic.study import WITHOUT_EFFECT, is_below, leaves
 
 ENOUGH_PAIRS = 5
 """Fewer say little, whatever their interval."""
@@ -80,18 +80,13 @@ class Variant:
         return {run.seed: run for run in self.runs}
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flatten(config: Mapping[str, Any]) -> dict[str, str]:
     """What can change the result of a run, as text by dotted key."""
-    flat: dict[str, str] = {}
-    for name, value in config.items():
-        key = f"{prefix}{name}"
-        if key in NO_EFFECT or name == "_partial_":
-            continue
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{key}.")
-        else:
-            flat[key] = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-    return flat
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        for key, value in leaves(config)
+        if not is_below(key, NO_EFFECT) and key.rpartition(".")[2] != "_partial_"
+    }
 
 
 def find_factors(configs: Sequence[Flat]) -> list[Factor]:
