@@ -90,6 +90,23 @@ def finished(folder: Path, config: DictConfig) -> bool:
     return True
 
 
+def scored(folder: Path, evaluation: Mapping[str, Any]) -> bool:
+    """Whether the run in a folder has been scored as asked: on this split, as many shuffles, predictions if wanted.
+
+    Args:
+        folder: of the run.
+        evaluation: the node of that name of its configuration.
+    """
+    results = folder / f"evaluate_{evaluation['split']}"
+    try:
+        fusion = json.loads((results / "scores.json").read_text(encoding="utf-8"))["fusion"]
+        rounds = fusion["shuffled"]["rounds"] if "shuffled" in fusion else 0
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    written = not evaluation["predictions"] or (results / "predictions.json").is_file()
+    return written and (rounds == evaluation["shuffles"] or not evaluation["shuffles"])
+
+
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Keys with dots, and their values."""
     for key, value in config.items():

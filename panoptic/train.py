@@ -132,15 +132,16 @@ def _check(config: DictConfig) -> None:
 
 
 def _evaluate(config: DictConfig, folder: Path, trainer: Trainer | None = None) -> None:
-    """Scores the last checkpoint as the configuration asks for, unless that was done before."""
+    """Scores the last checkpoint as the configuration asks for, unless that was done before, in the same way."""
     from lightning.pytorch.loggers import TensorBoardLogger
 
     from panoptic.config import EvaluateConfig
     from panoptic.data.images import read_image
     from panoptic.evaluate import evaluate
+    from panoptic.study import scored
 
     split = config.evaluation.split
-    if split is None or (trainer is None and (folder / f"evaluate_{split}" / "scores.json").is_file()):
+    if split is None or (trainer is None and scored(folder, config.evaluation)):
         return
     settings = EvaluateConfig(checkpoint=str(folder / "checkpoints" / "last.ckpt"), **config.evaluation)
     results = evaluate(OmegaConf.structured(settings))

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from panoptic.cli import command
 from panoptic.compare import compare
 from panoptic.errors import InputError
-from panoptic.study import LONGEST, finished, run_folder, sweep_folder, sweep_subfolder
+from panoptic.study import LONGEST, finished, run_folder, scored, sweep_folder, sweep_subfolder
 from panoptic.train import train
 
 CONFIG = OmegaConf.create({"seed": 1, "study": "s", "optimizer": {"lr": 0.1}, "data": {"workers": 0, "crop": [32, 64]}})
@@ -76,16 +76,41 @@ def test_a_damaged_summary_is_named(tmp_path):
         finished(tmp_path, CONFIG)
 
 
+EVALUATION = {"split": "test", "shuffles": 2, "predictions": False}
+SCORED = {  # what an evaluation has left, what is asked for, and whether that was done
+    "as asked": ('{"fusion": {"shuffled": {"rounds": 2}}}', {}, True),
+    "nothing": (None, {}, False),
+    "another split": ('{"fusion": {"shuffled": {"rounds": 2}}}', {"split": "val"}, False),
+    "no shuffles asked for": ('{"fusion": {"shuffled": {"rounds": 2}}}', {"shuffles": 0}, True),
+    "no shuffles done": ('{"fusion": {}}', {}, False),
+    "fewer shuffles done": ('{"fusion": {"shuffled": {"rounds": 1}}}', {}, False),
+    "no predictions written": ('{"fusion": {"shuffled": {"rounds": 2}}}', {"predictions": True}, False),
+    "cut short": ('{"fusion": {"shuf', {}, False),
+    "of before": ("{}", {}, False),
+}
+
+
+@pytest.mark.parametrize("case", SCORED)
+def test_what_was_scored_as_asked_is_not_scored_again(case, tmp_path):
+    left, asked, expected = SCORED[case]
+    (tmp_path / "evaluate_test").mkdir()
+    if left is not None:
+        (tmp_path / "evaluate_test" / "scores.json").write_text(left)
+    assert scored(tmp_path, EVALUATION | asked) is expected
+    (tmp_path / "evaluate_test" / "predictions.json").touch()
+    assert scored(tmp_path, EVALUATION | asked) is (expected or case == "no predictions written")
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_of_several_processes_one_scores_what_has_finished(rank, tmp_path, monkeypatch):
-    scored = []
+    done = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["panoptic"])
     monkeypatch.setattr("lightning.pytorch.utilities.rank_zero_only.rank", rank)
     monkeypatch.setattr("panoptic.study.finished", lambda folder, config: True)
-    monkeypatch.setattr("panoptic.train._evaluate", lambda config, folder: scored.append(folder))
+    monkeypatch.setattr("panoptic.train._evaluate", lambda config, folder: done.append(folder))
     command("train", train, ("experiment=quick", "study=s", "evaluation.split=test"))
-    assert len(scored) == (rank == 0)
+    assert len(done) == (rank == 0)
 
 
 def test_a_study_with_no_name_gets_one_sentence(tmp_path, monkeypatch, capsys):
