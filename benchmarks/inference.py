@@ -72,13 +72,13 @@ def stages(predictor: Predictor, images: Tensor, decoded: Outputs) -> dict[str, 
     normalized = network.normalize(images)
     features = network.backbone(normalized)
     levels = network.fpn(features)
-    complexity = network.complexity(levels[0])
+    complexity = network.complexity(levels)
     fused, _ = network.fusion(levels, complexity)
     return {
         "normalize": lambda: network.normalize(images),
         "backbone, BatchNorm folded": lambda: network.backbone(normalized),
         "FPN": lambda: network.fpn(features),
-        "complexity + fusion": lambda: network.fusion(levels, network.complexity(levels[0])),
+        "complexity + fusion": lambda: network.fusion(levels, network.complexity(levels)),
         "semantic head": lambda: network.semantic_head(fused),
         "instance head": lambda: network.instance_head(fused),
         "decode": lambda: predictor.codec.decode(decoded, size),

@@ -18,7 +18,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from panoptic.complexity import complexity_of_areas, local_complexity, measure, thing_table, things_of
+from panoptic.complexity import (
+    complexity_of_areas,
+    complexity_of_cells,
+    measure,
+    thing_cells,
+    thing_table,
+    things_of,
+)
 from panoptic.errors import InputError, expect_at_least
 from panoptic.grouping import find_peaks, most_likely, nearest_center
 from panoptic.labels import LabelSpace
@@ -34,6 +41,8 @@ class Outputs(NamedTuple):
         offset: (dy, dx) from a cell to the center of its thing, in cells.
         complexity: object density and scale variance of the image.
         complexity_map: the same two numbers per place, at the estimator's stride.
+        complexity_cells: of each cell of that map the number of its things, and mean and variance of their log areas,
+            from which both numbers follow.
         alpha: fusion weights of the levels, fine to coarse, summing to 1: ``[B L]``, or ``[B L h w]`` if local.
     """
 
@@ -42,6 +51,7 @@ class Outputs(NamedTuple):
     offset: Float[Tensor, "B 2 h w"]
     complexity: Float[Tensor, "B 2"]
     complexity_map: Float[Tensor, "B 2 gh gw"]
+    complexity_cells: Float[Tensor, "B 3 gh gw"]
     alpha: Float[Tensor, "B L *place"]
 
     @property
@@ -63,6 +73,7 @@ class Targets(NamedTuple):
             matters of an offset is whether it leads to the right center, and small things stand closer together.
         complexity: object density and scale variance of the image.
         complexity_map: the same per place.
+        complexity_cells: the same per cell; see :func:`~panoptic.complexity.thing_cells`.
     """
 
     semantic: Int64[Tensor, "B h w"]
@@ -73,6 +84,7 @@ class Targets(NamedTuple):
     offset_weight: Float[Tensor, "B h w"]
     complexity: Float[Tensor, "B 2"]
     complexity_map: Float[Tensor, "B 2 gh gw"]
+    complexity_cells: Float[Tensor, "B 3 gh gw"]
 
     def as_outputs(self, num_classes: int) -> Outputs:
         """The outputs of a network that is always right; decoding them gives the ceiling of any run.
@@ -86,6 +98,7 @@ class Targets(NamedTuple):
             self.offset,
             self.complexity,
             self.complexity_map,
+            self.complexity_cells,
             self.complexity.new_ones(len(self.complexity), 1),
         )
 
@@ -152,6 +165,7 @@ class Codec:
                 void=(0.0, 0.0, 0.0, 1.0, 1.0, 0.0),
             )
             offset = torch.stack([center_y, center_x], dim=1) - _grid(small.size, centers.device)
+            cells = thing_cells(segments, self.labels.is_thing, cell=self.complexity_stride, measures=measures)
             return Targets(
                 semantic=small.semantic(),
                 semantic_weight=small_weight,
@@ -160,13 +174,8 @@ class Codec:
                 offset=offset * on_thing[:, None],
                 offset_weight=offset_weight,
                 complexity=complexity_of_areas(segments, areas, self.labels.is_thing),
-                complexity_map=local_complexity(
-                    segments,
-                    self.labels.is_thing,
-                    cell=self.complexity_stride,
-                    window=self.window,
-                    measures=measures,
-                ),
+                complexity_map=complexity_of_cells(cells, window=self.window),
+                complexity_cells=cells,
             )
 
     def _subsample(self, segments: Segments) -> Segments:

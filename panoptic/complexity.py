@@ -7,6 +7,7 @@ resolution of the image, as long as no thing vanishes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -96,18 +97,18 @@ def complexity_of_areas(
     return torch.stack([count.log1p(), variance.float()], dim=1)
 
 
-def local_complexity(
-    segments: Segments, is_thing: Sequence[bool], *, cell: int, window: int, measures: Measures | None = None
-) -> Float[Tensor, "B 2 h w"]:
-    """The same two numbers over a window around each cell of a grid.
+def thing_cells(
+    segments: Segments, is_thing: Sequence[bool], *, cell: int, measures: Measures | None = None
+) -> Float[Tensor, "B 3 h w"]:
+    """Number of the things of each cell of a grid, and mean and variance (population variance) of their log areas.
 
-    A thing belongs to the cell that its center of mass lies in.
+    A thing belongs to the cell that its center of mass lies in. The logarithm of its area is relative to that of a
+    cell: 0 for a thing that is as large. Mean and variance are 0 where there is no thing.
 
     Args:
         segments: a batch.
         is_thing: whether each class is a thing.
         cell: side of a cell in pixels; the grid has ``ceil(H / cell)`` by ``ceil(W / cell)`` cells.
-        window: side of the window in cells, odd. Cells outside the image hold nothing.
         measures: of the segments, where they are known.
     """
     height, width = (-(-side // cell) for side in segments.size)
@@ -115,13 +116,37 @@ def local_complexity(
     things = things_of(segments, is_thing, areas)
     position = (centers / cell).long()
     index = position[..., 0] * width + position[..., 1]
-    log_area = areas.clamp(min=1).float().log()
+    log_area = areas.clamp(min=1).float().log() - 2 * math.log(cell)
+
+    def summed(values: Float[Tensor, "B N"]) -> Float[Tensor, "B cells"]:
+        return values.new_zeros(len(values), height * width).scatter_add_(1, index, values * things)
+
+    count = summed(torch.ones_like(log_area))
+    mean = summed(log_area) / count.clamp(min=1)
+    # Around the mean of its cell, so that the squares keep their digits.
+    variance = summed((log_area - mean.gather(1, index)) ** 2) / count.clamp(min=1)
+    return torch.stack([count, mean, variance], dim=1).unflatten(2, (height, width))
+
+
+def complexity_of_cells(cells: Float[Tensor, "B 3 h w"], *, window: int) -> Float[Tensor, "B 2 h w"]:
+    """Object density and scale variance over a window around each cell.
+
+    Args:
+        cells: as :func:`thing_cells` has them.
+        window: side of the window in cells, odd. Cells outside the image hold nothing.
+    """
+    count, mean, variance = cells.unbind(1)
     # Around the image's own mean, so that the difference of squares below keeps its digits.
-    mean = (log_area * things).sum(1, keepdim=True) / things.sum(1, keepdim=True).clamp(min=1)
-    moments = torch.stack([torch.ones_like(log_area), log_area - mean, (log_area - mean) ** 2], dim=1) * things[:, None]
-    grid = moments.new_zeros(len(index), 3, height * width)
-    grid.scatter_add_(2, index[:, None].expand(-1, 3, -1), moments)
-    sums = F.avg_pool2d(grid.unflatten(2, (height, width)), window, 1, window // 2, divisor_override=1)
+    mean = mean - ((count * mean).sum((1, 2)) / count.sum((1, 2)).clamp(min=1))[:, None, None]
+    sums = torch.stack([count, count * mean, count * (variance + mean**2)], dim=1)
+    sums = F.avg_pool2d(sums, window, 1, window // 2, divisor_override=1)
     count = sums[:, 0].round()
     variance = sums[:, 2] / count.clamp(min=1) - (sums[:, 1] / count.clamp(min=1)) ** 2
     return torch.stack([count.log1p(), torch.where(count >= 2, variance.clamp(min=0), 0.0)], dim=1)
+
+
+def local_complexity(
+    segments: Segments, is_thing: Sequence[bool], *, cell: int, window: int, measures: Measures | None = None
+) -> Float[Tensor, "B 2 h w"]:
+    """:func:`complexity_of_cells` of segments; for the arguments see :func:`thing_cells`."""
+    return complexity_of_cells(thing_cells(segments, is_thing, cell=cell, measures=measures), window=window)

@@ -72,7 +72,7 @@ def evaluate(config: DictConfig) -> Path:
                 if oracle is not None:
                     oracle.add(outputs, truth, batch.sizes)
                 if shuffled is not None:
-                    shuffled.add(outputs.complexity, outputs.complexity_map)
+                    shuffled.add(outputs)
             for i, name in enumerate(batch.names):
                 image_id, (height, width) = source.image_ids[index], batch.sizes[i]
                 index += 1

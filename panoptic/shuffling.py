@@ -42,12 +42,12 @@ class ShuffledComplexity:
         self.rounds = rounds
         self.device = device or torch.device("cpu")
         self.images: list[Float[Tensor, " 2"]] = []
-        self.maps: list[Float[Tensor, "2 gh gw"]] = []
+        self.maps: list[Float[Tensor, "5 gh gw"]] = []  # both numbers per place, then what cells hold
 
-    def add(self, complexity: Float[Tensor, "B 2"], complexity_map: Float[Tensor, "B 2 gh gw"]) -> None:
+    def add(self, outputs: Outputs) -> None:
         """Remembers what was estimated of a batch."""
-        self.images.extend(complexity)
-        self.maps.extend(complexity_map)
+        self.images.extend(outputs.complexity)
+        self.maps.extend(torch.cat([outputs.complexity_map, outputs.complexity_cells], dim=1))
 
     def result(self, batches: Iterable[Batch], as_predicted: float) -> dict[str, object]:
         """Scores every round.
@@ -80,7 +80,7 @@ class ShuffledComplexity:
         size = self.maps[chosen[0]].shape[-2:]
         maps = [self.maps[i][None] for i in chosen]
         same = [m if m.shape[-2:] == size else torch.nn.functional.interpolate(m, size=size) for m in maps]
-        return ComplexityEstimate(torch.stack([self.images[i] for i in chosen]), torch.cat(same))
+        return ComplexityEstimate(torch.stack([self.images[i] for i in chosen]), *torch.cat(same).split([2, 3], dim=1))
 
 
 def others(count: int, seed: int) -> list[int]:

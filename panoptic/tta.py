@@ -81,6 +81,7 @@ def mean_outputs(
         offset,
         complexity / len(views),
         first.complexity_map,
+        first.complexity_cells,
         first.alpha,
     )
 

@@ -58,7 +58,7 @@ def outputs(semantic, center, offset=None) -> Outputs:
     """Outputs of a batch, of which decoding reads the first three."""
     batch, _, height, width = semantic.shape
     offset = torch.zeros(batch, 2, height, width) if offset is None else offset
-    rest = torch.zeros(batch, 2), torch.zeros(batch, 2, 1, 1), torch.ones(batch, 1)
+    rest = torch.zeros(batch, 2), torch.zeros(batch, 2, 1, 1), torch.zeros(batch, 3, 1, 1), torch.ones(batch, 1)
     return Outputs(semantic, center, offset, *rest)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from panoptic.complexity import image_complexity, local_complexity, measure, things_of
+from panoptic.complexity import image_complexity, local_complexity, measure, thing_cells, things_of
 from panoptic.segments import Segments
 
 ROAD, CAR = 0, 1
@@ -166,3 +166,28 @@ def test_many_things_of_nearly_one_size_keep_their_digits():
     expected = (math.log(101 / 100) / 2) ** 2
     assert local[0, 1].min().item() == pytest.approx(expected, rel=1e-3)
     assert local[0, 1].max().item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_what_cells_hold_by_hand():
+    """Cells of 8 pixels: the upper left has two cars, the lower right a car, the upper right a crowd."""
+    ids = torch.zeros(1, 16, 16, dtype=torch.int32)
+    ids[:, :2, :2], ids[:, 4:8, :4] = 1, 2
+    ids[:, 8:, 8:] = 3
+    ids[:, :4, 8:12] = 4
+    cells = thing_cells(make(ids[0], [CAR, CAR, CAR, CAR], crowd=(4,)), IS_THING, cell=8)
+    small, large = math.log(4 / 64), math.log(16 / 64)
+    expected = torch.zeros(1, 3, 2, 2)
+    expected[0, :, 0, 0] = torch.tensor([2, (small + large) / 2, (large - small) ** 2 / 4])
+    expected[0, :, 1, 1] = torch.tensor([1.0, 0.0, 0.0])  # as large as a cell
+    torch.testing.assert_close(cells, expected)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_cells_and_things_that_grow_together_hold_the_same(factor):
+    segments = random_things(0)
+    larger = Segments(
+        segments.ids.repeat_interleave(factor, 1).repeat_interleave(factor, 2), segments.classes, segments.crowd
+    )
+    torch.testing.assert_close(
+        thing_cells(larger, IS_THING, cell=8 * factor), thing_cells(segments, IS_THING, cell=8), atol=1e-5, rtol=1e-5
+    )

@@ -22,8 +22,8 @@ IMAGE = torch.zeros(3, 8, 12, dtype=torch.uint8)
 
 
 def outputs(alpha: torch.Tensor, complexity: list[float]) -> Outputs:
-    maps = torch.zeros(1, 2, 2, 3)
-    return Outputs(maps, maps[:, 0], maps, torch.tensor([complexity]), maps, alpha[None])
+    maps = torch.zeros(1, 3, 2, 3)
+    return Outputs(maps, maps[:, 0], maps[:, :2], torch.tensor([complexity]), maps[:, :2], maps, alpha[None])
 
 
 def filled(alphas: list[list[float]], true: list[list[float]], predicted: list[list[float]]) -> FusionRecord:
@@ -65,8 +65,8 @@ def test_local_weights_of_the_padding_are_left_out():
     alpha = torch.zeros(2, 2, 2, 3)
     alpha[:, 1] = 1.0
     alpha[1, :, :1, :2] = torch.tensor([1.0, 0.0])[:, None, None]
-    maps = torch.zeros(2, 2, 2, 3)
-    batch = Outputs(maps, maps[:, 0], maps, torch.zeros(2, 2), maps, alpha)
+    maps = torch.zeros(2, 3, 2, 3)
+    batch = Outputs(maps, maps[:, 0], maps[:, :2], torch.zeros(2, 2), maps[:, :2], maps, alpha)
     whole, smaller = (_of_image(batch, i, size, (8, 12)) for i, size in enumerate([(8, 12), (4, 7)]))
     assert whole.alpha.equal(alpha[:1])
     assert smaller.alpha_of_image.tolist() == [[1.0, 0.0]]

@@ -43,7 +43,14 @@ class Scribe:
         semantic[:, 0], semantic[:, 1] = (~sky).float()[:, None, None], sky.float()[:, None, None]
         nothing = torch.full((len(images), *images.shape[-2:]), -9.0)
         offset = torch.zeros(len(images), 2, *images.shape[-2:])
-        return Outputs(semantic, nothing, offset, complexity.image, complexity.map, torch.ones(len(images), 1))
+        return Outputs(semantic, nothing, offset, *complexity, torch.ones(len(images), 1))
+
+
+def said(number: float, *places: int) -> Outputs:
+    """Outputs for one image, of which shuffling reads the complexity: this number in all of it."""
+    nothing = torch.zeros(1, 2, 8, 8)
+    complexity = torch.full((1, 2), number), torch.full((1, 2, *places), number), torch.full((1, 3, *places), number)
+    return Outputs(nothing, nothing[:, 0], nothing, *complexity, torch.ones(1, 1))
 
 
 @pytest.mark.parametrize(("listens", "expected"), [(False, 1 / 3), (True, 0.0)])
@@ -58,7 +65,7 @@ def test_pq_by_hand(listens, expected):
         batches.append(collate([Sample(torch.zeros(8, 8, 3, dtype=torch.uint8).numpy(), segments, str(c))]))
     shuffled = ShuffledComplexity(Scribe(listens), CODEC, rounds=3)
     for density in (0.0, 1.0):
-        shuffled.add(torch.tensor([[density, 0.0]]), torch.full((1, 2, 2, 2), density))
+        shuffled.add(said(density, 2, 2))
     result = shuffled.result(batches, as_predicted=0.9)
     assert result["rounds"] == 3
     assert result["as_predicted"] == 0.9
@@ -67,10 +74,11 @@ def test_pq_by_hand(listens, expected):
 
 def test_maps_of_other_sizes_take_that_of_the_first():
     shuffled = ShuffledComplexity(Scribe(True), CODEC, rounds=1)
-    shuffled.add(torch.zeros(1, 2), torch.zeros(1, 2, 2, 3))
-    shuffled.add(torch.ones(1, 2), torch.ones(1, 2, 4, 4))
+    shuffled.add(said(0.0, 2, 3))
+    shuffled.add(said(1.0, 4, 4))
     estimate = shuffled._of([1, 0])
-    assert estimate.map.shape == (2, 2, 4, 4)
+    assert (estimate.map.shape, estimate.cells.shape) == ((2, 2, 4, 4), (2, 3, 4, 4))
+    assert estimate.map[:, 0, 0, 0].tolist() == estimate.cells[:, 2, 0, 0].tolist() == [1.0, 0.0]
     assert estimate.image.tolist() == [[1.0, 1.0], [0.0, 0.0]]
 
 
@@ -78,7 +86,7 @@ def test_one_of_several_processes_scores_alone(monkeypatch):
     """As it does after training: the others have ended, and would never answer."""
     monkeypatch.setattr("torchmetrics.metric.jit_distributed_available", lambda: True)
     shuffled = ShuffledComplexity(Scribe(True), CODEC, rounds=1)
-    shuffled.add(torch.zeros(1, 2), torch.zeros(1, 2, 2, 2))
+    shuffled.add(said(0.0, 2, 2))
     segments = Segments(torch.ones(8, 8, dtype=torch.int32), torch.tensor([0]), torch.zeros(1, dtype=torch.bool))
     batch = collate([Sample(torch.zeros(8, 8, 3, dtype=torch.uint8).numpy(), segments, "road")])
     assert shuffled.result([batch], as_predicted=1.0)["pq"] == [1.0]

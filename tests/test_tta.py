@@ -44,9 +44,10 @@ class Reader:
             ]
         ).expand(len(images), -1, -1, -1)
         semantic = torch.stack([cells[:, 0] / 100, -cells[:, 0] / 100], 1)
-        places = images.new_zeros(len(images), 2, 1, 1, dtype=torch.float32)
+        places = images.new_zeros(len(images), 3, 1, 1, dtype=torch.float32)
         alpha = torch.full((len(images), 3), 1 / 3)
-        return Outputs(semantic, cells[:, 1] / 100, offset, places[..., 0, 0] + len(self.sizes), places, alpha)
+        complexity = places[:, :2, 0, 0] + len(self.sizes), places[:, :2], places
+        return Outputs(semantic, cells[:, 1] / 100, offset, *complexity, alpha)
 
 
 def images(height: int, width: int) -> Tensor:
@@ -102,8 +103,9 @@ def test_by_hand():
         car, center, dx = (torch.tensor(values) for values in next(said))
         semantic = torch.stack([car, 1 - car]).log()[None, :, None]
         offset = torch.stack([torch.zeros(2), dx])[None, :, None]
-        zeros = torch.zeros(1, 2)
-        return Outputs(semantic, center.logit()[None, None], offset, zeros, zeros[..., None, None], torch.ones(1, 1))
+        zeros = torch.zeros(1, 3, 1, 1)
+        complexity = zeros[:, :2, 0, 0], zeros[:, :2], zeros
+        return Outputs(semantic, center.logit()[None, None], offset, *complexity, torch.ones(1, 1))
 
     mean = mean_outputs(network, torch.zeros(1, 3, 1, 2), stride=1, scales=(1.0,), flips=(False, True))
     torch.testing.assert_close(mean.semantic.softmax(1)[0, 0, 0], torch.tensor([(0.9 + 0.7) / 2, (0.2 + 0.4) / 2]))

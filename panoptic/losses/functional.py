@@ -9,6 +9,9 @@ from torch import Tensor
 
 from panoptic.segments import VOID
 
+LEAST_VARIANCE = 0.05
+"""Of the log areas of things in a cell, in :func:`cell_loss`: a standard deviation of a fifth of the area."""
+
 
 def semantic_boundary(semantic: Int64[Tensor, "B H W"]) -> Bool[Tensor, "B H W"]:
     """Where the gradient magnitude of the label map is not zero.
@@ -101,9 +104,32 @@ def complexity_loss(
     image_target: Float[Tensor, "B 2"],
     places: Float[Tensor, "B 2 h w"],
     places_target: Float[Tensor, "B 2 h w"],
+    cells: Float[Tensor, "B 3 h w"],
+    cells_target: Float[Tensor, "B 3 h w"],
 ) -> Float[Tensor, ""]:
-    """Smooth absolute error of both complexity numbers, of the image and per place, added."""
-    return F.smooth_l1_loss(image.float(), image_target) + F.smooth_l1_loss(places.float(), places_target)
+    """Smooth absolute error of both complexity numbers, of the image and per place, and :func:`cell_loss`, added."""
+    numbers = F.smooth_l1_loss(image.float(), image_target) + F.smooth_l1_loss(places.float(), places_target)
+    return numbers + cell_loss(cells, cells_target)
+
+
+def cell_loss(cells: Float[Tensor, "B 3 h w"], target: Float[Tensor, "B 3 h w"]) -> Float[Tensor, ""]:
+    """Kullback-Leibler divergence of what is said of the things of each cell from the truth, per thing.
+
+    The number of things of a cell is taken for a Poisson variable and the logarithms of their areas for normal ones,
+    as in a marked Poisson process (Daley and Vere-Jones 2003): up to a constant, the divergence is the negative
+    log-likelihood of the things of the cell. Summed over the cells, then over the number of things of the batch or 1.
+
+    Args:
+        cells: expected number of things, mean and variance of their log areas.
+        target: number of things, mean and variance of their log areas; a variance of :data:`LEAST_VARIANCE` is added
+            to both, or single things, whose variance is 0, would weigh without bounds.
+    """
+    expected, mean, variance = cells.float().unbind(1)
+    count, true_mean, true_variance = target.unbind(1)
+    variance, true_variance = variance + LEAST_VARIANCE, true_variance + LEAST_VARIANCE
+    of_count = expected - count + torch.xlogy(count, count) - torch.xlogy(count, expected.clamp(min=1e-6))
+    of_areas = (true_variance + (true_mean - mean) ** 2) / variance - 1 + (variance / true_variance).log()
+    return (of_count + count * of_areas / 2).sum() / count.sum().clamp(min=1)
 
 
 def _ratio(total: Float[Tensor, ""], weight: Float[Tensor, ""]) -> Float[Tensor, ""]:

@@ -59,7 +59,12 @@ class ComplexityLoss(nn.Module):
 
     def forward(self, outputs: Outputs, targets: Targets) -> Float[Tensor, ""]:
         return functional.complexity_loss(
-            outputs.complexity, targets.complexity, outputs.complexity_map, targets.complexity_map
+            outputs.complexity,
+            targets.complexity,
+            outputs.complexity_map,
+            targets.complexity_map,
+            outputs.complexity_cells,
+            targets.complexity_cells,
         )
 
 

@@ -29,8 +29,10 @@ SCENE = make((2, 2, 8, 9), (9, 12, 15, 20))
 
 def random_outputs(requires_grad=False) -> Outputs:
     generator = torch.Generator().manual_seed(0)
-    shapes = (1, 2, 16, 24), (1, 16, 24), (1, 2, 16, 24), (1, 2), (1, 2, 2, 3), (1, 3)
-    return Outputs(*(torch.randn(s, generator=generator).requires_grad_(requires_grad) for s in shapes))
+    shapes = (1, 2, 16, 24), (1, 16, 24), (1, 2, 16, 24), (1, 2), (1, 2, 2, 3), (1, 3, 2, 3), (1, 3)
+    values = [torch.randn(s, generator=generator) for s in shapes]
+    values[5] = values[5].exp()  # numbers and variances are above 0
+    return Outputs(*(value.requires_grad_(requires_grad) for value in values))
 
 
 def test_modules_hand_on_to_the_functions():
@@ -44,7 +46,12 @@ def test_modules_hand_on_to_the_functions():
     offset = functional.offset_loss(outputs.offset, targets.offset, targets.offset_weight)
     assert OffsetLoss()(outputs, targets) == offset
     complexity = functional.complexity_loss(
-        outputs.complexity, targets.complexity, outputs.complexity_map, targets.complexity_map
+        outputs.complexity,
+        targets.complexity,
+        outputs.complexity_map,
+        targets.complexity_map,
+        outputs.complexity_cells,
+        targets.complexity_cells,
     )
     assert ComplexityLoss()(outputs, targets) == complexity
     assert min(semantic, center, offset, complexity) > 0.01
@@ -64,7 +71,7 @@ def test_total_is_the_weighted_sum_of_the_terms():
         ("semantic", {"semantic"}),
         ("center", {"center"}),
         ("offset", {"offset"}),
-        ("complexity", {"complexity", "complexity_map"}),
+        ("complexity", {"complexity", "complexity_map", "complexity_cells"}),
     ],
 )
 def test_a_weight_of_one_term_alone_sends_gradient_to_its_outputs_alone(term, fields):
@@ -118,7 +125,7 @@ def test_void_changes_no_loss_but_complexity():
     padded = Segments(torch.nn.functional.pad(SCENE.ids, (0, 8, 0, 8)), SCENE.classes, SCENE.crowd)
     outputs = random_outputs()
     maps = [torch.nn.functional.pad(values, (0, 8, 0, 8), value=1.5) for values in outputs[:3]]
-    larger = Outputs(*maps, outputs.complexity, torch.rand(1, 2, 3, 4), outputs.alpha)
+    larger = Outputs(*maps, outputs.complexity, torch.rand(1, 2, 3, 4), torch.rand(1, 3, 3, 4), outputs.alpha)
     loss = PanopticLoss(boundary_weight=1.0)
     here, there = loss(outputs, CODEC.encode(SCENE)), loss(larger, CODEC.encode(padded))
     for name in ("semantic", "center", "offset"):

@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from panoptic.complexity import image_complexity, local_complexity, measure
+from panoptic.complexity import image_complexity, local_complexity, thing_cells
 from panoptic.errors import InputError
-from panoptic.models.complexity import ComplexityEstimator
+from panoptic.models.complexity import ComplexityEstimator, complexity_estimate
 from panoptic.segments import Segments
 
 
@@ -21,97 +21,108 @@ def _seed():
         yield
 
 
+def levels(batch=2, channels=8, size=(16, 24), scale=1.0) -> list[torch.Tensor]:
+    """Of a pyramid, each half as fine as the one before, rounded up."""
+    return [scale * torch.randn(batch, channels, *(-(-side // 2**i) for side in size)) for i in range(3)]
+
+
 def test_never_negative():
     estimator = ComplexityEstimator(8, 16)
     for scale in (0.0, 1.0, 1e3):
-        image, places = estimator(torch.randn(2, 8, 16, 24) * scale)
+        image, places, cells = estimator(levels(scale=scale))
         assert image.min() >= 0
         assert places.min() >= 0
+        assert cells[:, ::2].min() >= 0  # numbers and variances
 
 
 @pytest.mark.parametrize(("size", "grid"), [((16, 24), (4, 6)), ((17, 25), (5, 7)), ((8, 8), (2, 2))])
 def test_one_place_per_four_cells_rounded_up(size, grid):
-    image, places = ComplexityEstimator(8, 16)(torch.randn(2, 8, *size))
+    image, places, cells = ComplexityEstimator(8, 16)(levels(size=size))
     assert image.shape == (2, 2)
     assert places.shape == (2, 2, *grid)
+    assert cells.shape == (2, 3, *grid)
     assert ComplexityEstimator.stride == 4
-
-
-def softplus_inverse(value: torch.Tensor) -> torch.Tensor:
-    return torch.log(torch.expm1(value))
 
 
 def test_both_by_hand_from_what_cells_hold():
     # Cells of a row: one thing of log area 1; none; two things whose log areas have mean 3 and variance 0.5.
-    estimator = ComplexityEstimator(8, 3, window=3).eval()
-    estimator.features = torch.nn.Identity()
-    with torch.no_grad():
-        estimator.moments.weight.copy_(torch.eye(3)[:, :, None, None])
-        estimator.moments.bias.zero_()
-    count, mean, variance = torch.tensor([[1.0, 1e-9, 2.0], [1.0, 7.0, 3.0], [1e-9, 9.0, 0.5]])
-    cells = torch.stack([softplus_inverse(count), mean, softplus_inverse(variance)])[None, :, None]
-    image, places = estimator(cells)
+    cells = torch.tensor([[1.0, 0.0, 2.0], [1.0, 7.0, 3.0], [0.0, 9.0, 0.5]])[:, None, None]
+    estimate = complexity_estimate(*cells, window=3)
     # All three: mean (1 + 2 * 3) / 3 = 7/3, squares (1 + 2 * (9 + 0.5)) / 3 = 20/3, variance 20/3 - 49/9 = 11/9.
-    torch.testing.assert_close(image, torch.tensor([[math.log(4.0), 11 / 9]]), atol=1e-5, rtol=0.0)
+    torch.testing.assert_close(estimate.image, torch.tensor([[math.log(4.0), 11 / 9]]), atol=1e-5, rtol=0.0)
     expected = torch.tensor([[math.log(2.0), math.log(4.0), math.log(3.0)], [0.0, 11 / 9, 0.5]])
-    torch.testing.assert_close(places[0, :, 0], expected, atol=1e-5, rtol=0.0)
+    torch.testing.assert_close(estimate.map[0, :, 0], expected, atol=1e-5, rtol=0.0)
+    assert torch.equal(estimate.cells, cells.transpose(0, 1))
 
 
-def test_perfect_cells_give_the_definition():
+def test_the_cells_of_the_truth_give_the_definition():
     """What the estimator makes of the truth's own cells is what :mod:`panoptic.complexity` says of the segments."""
     ids = torch.ones(1, 64, 96, dtype=torch.int32)
     boxes = [(0, 0, 8, 8), (4, 40, 20, 50), (30, 10, 33, 30), (30, 60, 60, 90), (50, 0, 64, 40)]
     for i, (top, left, bottom, right) in enumerate(boxes):
         ids[0, top:bottom, left:right] = i + 2
     segments = Segments(ids, torch.tensor([[0, 1, 1, 1, 1, 1]]), torch.zeros(1, 6, dtype=torch.bool))
-    measures = measure(segments)
-    cells = torch.zeros(3, 4, 6)
-    for area, (y, x) in zip(measures.areas[0, 1:].tolist(), measures.centers[0, 1:].tolist(), strict=True):
-        cells[:, int(y // 16), int(x // 16)] += torch.tensor([1.0, math.log(area), math.log(area) ** 2])
-    mean = cells[1] / cells[0].clamp(min=1)
-    variance = (cells[2] / cells[0].clamp(min=1) - mean**2).clamp(min=1e-9)
-    estimator = ComplexityEstimator(8, 3, window=5).eval()
-    estimator.features = torch.nn.Identity()
-    with torch.no_grad():
-        estimator.moments.weight.copy_(torch.eye(3)[:, :, None, None])
-        estimator.moments.bias.zero_()
-    said = torch.stack([softplus_inverse(cells[0].clamp(min=1e-9)), mean, softplus_inverse(variance)])[None]
-    image, places = estimator(said)
     things = (False, True)
+    image, places, _ = complexity_estimate(*thing_cells(segments, things, cell=16).unbind(1), window=5)
     torch.testing.assert_close(image, image_complexity(segments, things), atol=1e-4, rtol=0.0)
     torch.testing.assert_close(places, local_complexity(segments, things, cell=16, window=5), atol=1e-4, rtol=0.0)
 
 
+def test_a_prediction_is_summed_up_by_the_definition():
+    """Number and variance through softplus, mean as it is."""
+    estimator = ComplexityEstimator(8, 16, window=3)
+    with torch.no_grad():
+        estimator.moments.weight.zero_()
+        estimator.moments.bias.copy_(torch.tensor([math.log(math.e**0.25 - 1), 3.0, math.log(math.e**0.5 - 1)]))
+    image, places, cells = estimator(levels())
+    expected = torch.tensor([0.25, 3.0, 0.5])[:, None, None].expand(2, 3, 4, 6)
+    torch.testing.assert_close(cells, expected)
+    torch.testing.assert_close(image, torch.tensor([math.log1p(24 * 0.25), 0.5]).expand(2, 2), atol=1e-4, rtol=0.0)
+    assert places[0, 0, 2, 2].item() == pytest.approx(math.log1p(9 * 0.25))
+    assert places[0, 0, 0, 0].item() == pytest.approx(math.log1p(4 * 0.25))
+
+
 def test_places_see_what_is_near_them():
     estimator = ComplexityEstimator(8, 16, window=3).eval()
-    before = torch.randn(1, 8, 64, 64)
-    after = before.clone()
-    after[..., :4, :4] += 1.0
-    changed = (estimator(before).map != estimator(after).map).any(dim=1)[0]
-    # A cell sees the 3 + 2 * 2 = 7 cells around its middle, and a place one cell more to each side.
-    assert changed[0, 0]
-    assert not changed[3:].any()
-    assert not changed[:, 3:].any()
-    assert not torch.equal(estimator(before).image, estimator(after).image)
+    before = levels(1, size=(64, 64))
+    for level, whole in enumerate(before):
+        after = [values.clone() for values in before]
+        after[level][..., : whole.shape[-2] // 16, : whole.shape[-1] // 16] += 1.0
+        alone, around = (
+            getattr(estimator(before), field).ne(getattr(estimator(after), field)).any(dim=1)[0]
+            for field in ("cells", "map")
+        )
+        # The corner is one cell of the map; a cell sees at most two around it, and a place one more to each side.
+        assert alone[0, 0]
+        assert not alone[3:].any()
+        assert not alone[:, 3:].any()
+        assert around[0, 0]
+        assert not around[4:].any()
+        assert not torch.equal(estimator(before).image, estimator(after).image)
 
 
 def test_half_precision_does_not_reach_the_sums():
     estimator = ComplexityEstimator(8, 16).eval()
-    finest = torch.randn(2, 8, 64, 64)
+    maps = levels(size=(64, 64))
     with torch.autocast("cpu", torch.bfloat16):
-        image, places = estimator(finest)
-    assert image.dtype == places.dtype == torch.float32
-    torch.testing.assert_close(image, estimator(finest).image, atol=0.1, rtol=0.02)
+        image, places, cells = estimator(maps)
+    assert image.dtype == places.dtype == cells.dtype == torch.float32
+    torch.testing.assert_close(image, estimator(maps).image, atol=0.1, rtol=0.02)
 
 
-def test_learns_to_count_bright_cells():
+def bright_cells(counts: torch.Tensor) -> list[torch.Tensor]:
+    """As many bright cells as said, each in a different one of 16 places."""
     generator = torch.Generator().manual_seed(0)
-    counts = torch.arange(8).repeat(2)
-    maps = torch.zeros(16, 1, 16, 16)
+    maps = torch.zeros(len(counts), 1, 16, 16)
     for image, count in enumerate(counts.tolist()):
         places = torch.randperm(16, generator=generator)[:count]
         maps[image, 0, 4 * (places // 4) + 1, 4 * (places % 4) + 1] = 4.0
-    target = counts.float().log1p()
+    return [maps, maps.new_zeros(len(maps), 1, 8, 8), maps.new_zeros(len(maps), 1, 4, 4)]
+
+
+def test_learns_to_count_bright_cells():
+    counts = torch.arange(8).repeat(2)
+    maps, target = bright_cells(counts), counts.float().log1p()
     estimator = ComplexityEstimator(1, 16)
     optimizer = torch.optim.Adam(estimator.parameters(), lr=0.02)
     for _ in range(80):
@@ -124,7 +135,7 @@ def test_learns_to_count_bright_cells():
 
 def test_every_parameter_gets_gradient():
     estimator = ComplexityEstimator(8, 16)
-    image, places = estimator(torch.randn(2, 8, 16, 24))
+    image, places, _ = estimator(levels())
     (image.square().sum() + places.square().sum()).backward()
     assert [name for name, p in estimator.named_parameters() if p.grad is None or not p.grad.any()] == []
 

@@ -27,9 +27,8 @@ def levels(batch=2, size=(16, 24)) -> list[torch.Tensor]:
 
 
 def estimate(batch=2, place=(4, 6)) -> ComplexityEstimate:
-    return ComplexityEstimate(
-        torch.rand(batch, 2, requires_grad=True), torch.rand(batch, 2, *place, requires_grad=True)
-    )
+    image, places = torch.rand(batch, 2, requires_grad=True), torch.rand(batch, 2, *place, requires_grad=True)
+    return ComplexityEstimate(image, places, torch.rand(batch, 3, *place, requires_grad=True))
 
 
 def with_large_weights(fusion: torch.nn.Module) -> torch.nn.Module:
@@ -121,7 +120,7 @@ def test_alpha_depends_on_complexity_and_on_features(variant):
     fusion = with_large_weights(variant(CHANNELS, LEVELS))
     maps, complexity = levels(), estimate()
     _, alpha = fusion(maps, complexity)
-    _, of_other_complexity = fusion(maps, ComplexityEstimate(complexity.image + 3, complexity.map + 3))
+    _, of_other_complexity = fusion(maps, ComplexityEstimate(*(values + 3 for values in complexity)))
     _, of_other_features = fusion([maps[0].flip(1), *maps[1:]], complexity)
     assert (alpha - of_other_complexity).abs().max() > 0.01
     assert (alpha - of_other_features).abs().max() > 0.01
@@ -133,7 +132,7 @@ def test_images_of_a_batch_do_not_see_each_other(variant):
     maps, complexity = levels(), estimate()
     fused, alpha = fusion(maps, complexity)
     assert (alpha[0] - alpha[1]).abs().max() > 0.01
-    alone = fusion([level[1:] for level in maps], ComplexityEstimate(complexity.image[1:], complexity.map[1:]))
+    alone = fusion([level[1:] for level in maps], ComplexityEstimate(*(values[1:] for values in complexity)))
     torch.testing.assert_close(alone, (fused[1:], alpha[1:]))
 
 
@@ -168,7 +167,7 @@ def test_local_varies_over_place_and_with_the_map_there():
     assert alpha.std(dim=(2, 3)).min() > 0.01
     changed = complexity.map.detach().clone()
     changed[:, :, :, 5] += 3.0  # the last column, whose middle is that of columns 20 to 23 of the finest level
-    _, other = fusion(maps, ComplexityEstimate(complexity.image, changed))
+    _, other = fusion(maps, complexity._replace(map=changed))
     difference = (alpha - other).abs().amax(dim=(0, 1, 2))
     assert difference[-4:].min() > 0.01
     assert difference[:16].max() == 0
@@ -186,7 +185,8 @@ def test_local_by_hand():
             layer.weight.fill_(weight)
         fusion.logits.weight.copy_(torch.tensor([0.0, 0.5 / STEP]).view(2, 1, 1, 1))
         fusion.logits.bias.zero_()
-    complexity = ComplexityEstimate(torch.tensor([[0.1, 9.0]]), torch.tensor([[[[0.2]], [[9.0]]]]))
+    here = torch.tensor([[[[0.2]], [[9.0]]]])
+    complexity = ComplexityEstimate(torch.tensor([[0.1, 9.0]]), here, torch.zeros(1, 3, 1, 1))
     fine, coarse = torch.tensor([[[[0.0, 1.0], [-1.0, 0.5]]]]), torch.tensor([[[[0.25]]]])
     fused, alpha = fusion([fine, coarse], complexity)
     for (row, column), value in {(0, 0): 0.0, (0, 1): 1.0, (1, 0): -1.0, (1, 1): 0.5}.items():

@@ -102,6 +102,7 @@ class TestForward:
         assert outputs.offset.shape == (2, 2, *cells)
         assert outputs.complexity.shape == (2, 2)
         assert outputs.complexity_map.shape == (2, 2, *(-(-side // 16) for side in size))
+        assert outputs.complexity_cells.shape == (2, 3, *outputs.complexity_map.shape[2:])
         assert all(values.isfinite().all() for values in outputs)
 
     @pytest.mark.parametrize("size", [(37, 61), (33, 64)])
@@ -112,6 +113,7 @@ class TestForward:
         assert targets.center.shape == outputs.center.shape
         assert targets.offset.shape == outputs.offset.shape
         assert targets.complexity_map.shape == outputs.complexity_map.shape
+        assert targets.complexity_cells.shape == outputs.complexity_cells.shape
         assert codec.decode(outputs, size).size == size
 
     def test_bytes_and_floats_agree(self):
