@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from panoptic.codec import Outputs
     from panoptic.data.batch import Batch
     from panoptic.data.coco_writer import CocoPanopticWriter
+    from panoptic.fusion_record import FusionRecord
+    from panoptic.metrics.per_image import Evaluation, ImageScores
+    from panoptic.oracle import Oracle
+    from panoptic.scoring import Worst
+    from panoptic.segments import Segments
+    from panoptic.shuffling import ShuffledComplexity
 
 
 def evaluate(config: DictConfig) -> Path:
@@ -32,11 +39,10 @@ def evaluate(config: DictConfig) -> Path:
 
     from panoptic.checkpoint import read_checkpoint
     from panoptic.fusion_record import FusionRecord
-    from panoptic.metrics.display import SUMMARY, score_rows
     from panoptic.metrics.per_image import Evaluation, score_image
     from panoptic.oracle import Oracle
     from panoptic.predictor import Predictor
-    from panoptic.report import output_folder, print_table, progress, write_json, write_overlay
+    from panoptic.report import output_folder, progress, write_overlay
     from panoptic.scoring import RowWriter, Worst, scoring_settings
     from panoptic.shuffling import ShuffledComplexity
 
@@ -51,11 +57,15 @@ def evaluate(config: DictConfig) -> Path:
     if config.visualize:
         output_folder(folder / "overlays")
 
-    evaluation, worst = Evaluation(labels, settings), Worst(config.worst)
-    oracle = Oracle(predictor.codec).to(predictor.device) if config.oracle else None
-    parts = (predictor.network, predictor.codec, config.shuffles, predictor.device)
-    shuffled = ShuffledComplexity(*parts) if config.shuffles else None
-    record = FusionRecord(labels)
+    gathered = _Gathered(
+        Evaluation(labels, settings),
+        Worst(config.worst),
+        FusionRecord(labels),
+        Oracle(predictor.codec).to(predictor.device) if config.oracle else None,
+        ShuffledComplexity(predictor.network, predictor.codec, config.shuffles, predictor.device)
+        if config.shuffles
+        else None,
+    )
     index = 0
     with ExitStack() as stack:
         rows = stack.enter_context(RowWriter(folder / "per_image.csv", labels))
@@ -69,10 +79,7 @@ def evaluate(config: DictConfig) -> Path:
             if batch.segments is not None:
                 truth = batch.segments.to(predictor.device)
                 target = truth.unstack(batch.sizes)
-                if oracle is not None:
-                    oracle.add(outputs, truth, batch.sizes)
-                if shuffled is not None:
-                    shuffled.add(outputs)
+                gathered.add_batch(outputs, truth, batch.sizes)
             for i, name in enumerate(batch.names):
                 image_id, (height, width) = source.image_ids[index], batch.sizes[i]
                 index += 1
@@ -81,45 +88,77 @@ def evaluate(config: DictConfig) -> Path:
                     if config.truth and not truths:  # not before there is any
                         truths = [stack.enter_context(w) for w in _writers(folder, labels, config.split, truth=True)]
                     scores = score_image(predicted[i], target[i], labels, settings)
-                    evaluation.add(scores)
                     own = _of_image(outputs, i, (height, width), batch.images.shape[-2:])
-                    columns = record.add(own, scores.complexity, image, target[i])
-                    worst.add(rows.add(image_id, name, scores, columns))
+                    columns = gathered.fusion.add(own, scores.complexity, image, target[i])
+                    gathered.add_image(scores, rows.add(image_id, name, scores, columns))
                 for writers, segments in ((predictions, predicted[i]), (truths, target[i])):
                     for writer in writers if segments is not None else ():
                         writer.add(name, segments, image_id=image_id)
                 if config.visualize:
                     pixels = image.permute(1, 2, 0).cpu().numpy()
                     write_overlay(folder / "overlays" / f"{name}.png", pixels, predicted[i].to("cpu").compact(), labels)
-    if evaluation.images == 0:
+    if gathered.evaluation.images == 0:
         written = "predictions were written" if config.predictions else "no predictions were asked for"
         print(f"the truth of split {config.split} is withheld: {written}, nothing was scored")
-        print(f"results: {folder}")
-        return folder
-    about = {"checkpoint": str(checkpoint.path), "split": config.split, "tta": config.tta}
-    about["categories"] = labels.to_dicts()
-    fusion = record.result()
-    if shuffled is not None:
-        again = progress(loader, f"{config.shuffles} times with shuffled complexity, batches", len(loader))
-        fusion["shuffled"] = shuffled.result(again, evaluation.scores()["pq"])
-    record.write(folder)
-    write_json(
-        folder / "scores.json", about | evaluation.result() | {"fusion": fusion}
-    )  # last: it says that all is there
-    print_table(f"{config.split}: {evaluation.images} images", score_rows(evaluation.scores(), labels, SUMMARY))
-    if config.worst:
-        print_table(f"the {len(worst.rows())} images with the lowest PQ", worst.rows())
-    if oracle is not None:
-        write_json(folder / "oracle.json", about | {"variants": oracle.result()})
-        print_table("PQ if parts of the outputs were true", oracle.rows())
-    if shuffled is not None:
-        values = fusion["shuffled"]["pq"]
-        print(
-            f"PQ with the complexity of the images shuffled among them: {sum(values) / len(values):.4f}, "
-            f"the mean of {len(values)}"
-        )
+    else:
+        about = {"checkpoint": str(checkpoint.path), "split": config.split, "tta": config.tta}
+        gathered.report(folder, about | {"categories": labels.to_dicts()}, loader)
     print(f"results: {folder}")
     return folder
+
+
+@dataclass
+class _Gathered:
+    """What is gathered of the images that have a truth."""
+
+    evaluation: Evaluation
+    worst: Worst
+    fusion: FusionRecord
+    oracle: Oracle | None
+    shuffled: ShuffledComplexity | None
+
+    def add_batch(self, outputs: Outputs, truth: Segments, sizes: Sequence[tuple[int, int]]) -> None:
+        if self.oracle is not None:
+            self.oracle.add(outputs, truth, sizes)
+        if self.shuffled is not None:
+            self.shuffled.add(outputs)
+
+    def add_image(self, scores: ImageScores, row: Mapping[str, object]) -> None:
+        self.evaluation.add(scores)
+        self.worst.add(row)
+
+    def report(self, folder: Path, about: dict[str, Any], loader: DataLoader[Batch]) -> None:
+        """Writes and prints the scores.
+
+        Args:
+            folder: to write to.
+            about: what they are of.
+            loader: of the same images again, for what is scored with shuffled complexity.
+        """
+        from panoptic.metrics.display import SUMMARY, score_rows
+        from panoptic.report import print_table, progress, write_json
+
+        scores, labels = self.evaluation.scores(), self.evaluation.labels
+        fusion = self.fusion.result()
+        if self.shuffled is not None:
+            rounds = f"{self.shuffled.rounds} times with shuffled complexity, batches"
+            fusion["shuffled"] = self.shuffled.result(progress(loader, rounds, len(loader)), scores["pq"])
+        self.fusion.write(folder)
+        if self.oracle is not None:
+            write_json(folder / "oracle.json", about | {"variants": self.oracle.result()})
+        # The scores last: they say that all is there.
+        write_json(folder / "scores.json", about | self.evaluation.result() | {"fusion": fusion})
+        print_table(f"{about['split']}: {self.evaluation.images} images", score_rows(scores, labels, SUMMARY))
+        if self.worst.count:
+            print_table(f"the {len(self.worst.rows())} images with the lowest PQ", self.worst.rows())
+        if self.oracle is not None:
+            print_table("PQ if parts of the outputs were true", self.oracle.rows())
+        if self.shuffled is not None:
+            values = fusion["shuffled"]["pq"]
+            print(
+                f"PQ with the complexity of the images shuffled among them: {sum(values) / len(values):.4f}, "
+                f"the mean of {len(values)}"
+            )
 
 
 def _check(config: DictConfig) -> None:

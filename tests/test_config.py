@@ -23,7 +23,7 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 FROM_CODE = {  # what code hands over, so that no configuration has to
     "PanopticNetwork": {"num_classes", "seed"},
     "FPN": {"in_channels"},
-    "ComplexityEstimator": {"in_channels"},
+    "ComplexityEstimator": {"in_channels", "num_levels"},
     "AdaptiveFusion": {"channels", "num_levels"},
     "LocalFusion": {"channels", "num_levels"},
     "StaticFusion": {"channels", "num_levels"},

@@ -18,7 +18,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from panoptic.errors import InputError, expect_at_least
-from panoptic.models.fpn import NUM_LEVELS
 from panoptic.models.layers import conv_norm, conv_norm_act
 
 
@@ -42,6 +41,7 @@ class ComplexityEstimator(nn.Module):
 
     Args:
         in_channels: of each level.
+        num_levels: how many there are.
         channels: of its own layers.
         window: side of the window of the map in its cells, odd: the codec's.
 
@@ -52,15 +52,14 @@ class ComplexityEstimator(nn.Module):
         InputError: if an argument is out of range.
     """
 
-    stride = 2 ** (NUM_LEVELS - 1)
-
-    def __init__(self, in_channels: int, channels: int = 64, window: int = 5) -> None:
+    def __init__(self, in_channels: int, num_levels: int, channels: int = 64, window: int = 5) -> None:
         super().__init__()
         expect_at_least(1, model__complexity__channels=channels)
         if window < 1 or window % 2 == 0:
             raise InputError(f"model.complexity.window: expected an odd number of cells, got {window}")
         self.window = window
-        widths = [in_channels, *[channels] * (NUM_LEVELS - 1)]
+        self.stride = 2 ** (num_levels - 1)
+        widths = [in_channels, *[channels] * (num_levels - 1)]
         self.halve = nn.ModuleList(conv_norm(finer, coarser, stride=2) for finer, coarser in pairwise(widths))
         self.lateral = nn.ModuleList(nn.Conv2d(in_channels, channels, 1) for _ in self.halve)
         self.output = conv_norm_act(channels, channels)

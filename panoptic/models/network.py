@@ -26,7 +26,7 @@ class PanopticNetwork(nn.Module):
     Args:
         backbone: makes the backbone.
         fpn: makes the pyramid from ``in_channels``.
-        complexity: makes the estimator from ``in_channels``.
+        complexity: makes the estimator from ``in_channels`` and ``num_levels``.
         fusion: makes the fusion from ``channels`` and ``num_levels``.
         semantic_head: makes the head from ``in_channels`` and ``num_classes``.
         instance_head: makes the head from ``in_channels``.
@@ -62,7 +62,7 @@ class PanopticNetwork(nn.Module):
             self.fpn = fpn(in_channels=self.backbone.channels)
         width = self.fpn.channels
         with _seeded(seed, "complexity"):
-            self.complexity = complexity(in_channels=width)
+            self.complexity = complexity(in_channels=width, num_levels=NUM_LEVELS)
         with _seeded(seed, "fusion"):
             self.fusion = fusion(channels=width, num_levels=NUM_LEVELS)
         with _seeded(seed, "semantic_head"):

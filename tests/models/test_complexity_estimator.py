@@ -27,7 +27,7 @@ def levels(batch=2, channels=8, size=(16, 24), scale=1.0) -> list[torch.Tensor]:
 
 
 def test_never_negative():
-    estimator = ComplexityEstimator(8, 16)
+    estimator = ComplexityEstimator(8, 3, 16)
     for scale in (0.0, 1.0, 1e3):
         image, places, cells = estimator(levels(scale=scale))
         assert image.min() >= 0
@@ -37,11 +37,11 @@ def test_never_negative():
 
 @pytest.mark.parametrize(("size", "grid"), [((16, 24), (4, 6)), ((17, 25), (5, 7)), ((8, 8), (2, 2))])
 def test_one_place_per_four_cells_rounded_up(size, grid):
-    image, places, cells = ComplexityEstimator(8, 16)(levels(size=size))
+    image, places, cells = ComplexityEstimator(8, 3, 16)(levels(size=size))
     assert image.shape == (2, 2)
     assert places.shape == (2, 2, *grid)
     assert cells.shape == (2, 3, *grid)
-    assert ComplexityEstimator.stride == 4
+    assert ComplexityEstimator(8, 3).stride == 4
 
 
 def test_both_by_hand_from_what_cells_hold():
@@ -70,7 +70,7 @@ def test_the_cells_of_the_truth_give_the_definition():
 
 def test_a_prediction_is_summed_up_by_the_definition():
     """Number and variance through softplus, mean as it is."""
-    estimator = ComplexityEstimator(8, 16, window=3)
+    estimator = ComplexityEstimator(8, 3, 16, window=3)
     with torch.no_grad():
         estimator.moments.weight.zero_()
         estimator.moments.bias.copy_(torch.tensor([math.log(math.e**0.25 - 1), 3.0, math.log(math.e**0.5 - 1)]))
@@ -83,7 +83,7 @@ def test_a_prediction_is_summed_up_by_the_definition():
 
 
 def test_places_see_what_is_near_them():
-    estimator = ComplexityEstimator(8, 16, window=3).eval()
+    estimator = ComplexityEstimator(8, 3, 16, window=3).eval()
     before = levels(1, size=(64, 64))
     for level, whole in enumerate(before):
         after = [values.clone() for values in before]
@@ -102,7 +102,7 @@ def test_places_see_what_is_near_them():
 
 
 def test_half_precision_does_not_reach_the_sums():
-    estimator = ComplexityEstimator(8, 16).eval()
+    estimator = ComplexityEstimator(8, 3, 16).eval()
     maps = levels(size=(64, 64))
     with torch.autocast("cpu", torch.bfloat16):
         image, places, cells = estimator(maps)
@@ -123,7 +123,7 @@ def bright_cells(counts: torch.Tensor) -> list[torch.Tensor]:
 def test_learns_to_count_bright_cells():
     counts = torch.arange(8).repeat(2)
     maps, target = bright_cells(counts), counts.float().log1p()
-    estimator = ComplexityEstimator(1, 16)
+    estimator = ComplexityEstimator(1, 3, 16)
     optimizer = torch.optim.Adam(estimator.parameters(), lr=0.02)
     for _ in range(80):
         optimizer.zero_grad()
@@ -134,7 +134,7 @@ def test_learns_to_count_bright_cells():
 
 
 def test_every_parameter_gets_gradient():
-    estimator = ComplexityEstimator(8, 16)
+    estimator = ComplexityEstimator(8, 3, 16)
     image, places, _ = estimator(levels())
     (image.square().sum() + places.square().sum()).backward()
     assert [name for name, p in estimator.named_parameters() if p.grad is None or not p.grad.any()] == []
@@ -142,10 +142,10 @@ def test_every_parameter_gets_gradient():
 
 def test_a_width_below_one_is_refused():
     with pytest.raises(InputError, match=r"model.complexity.channels: expected at least 1, got 0"):
-        ComplexityEstimator(8, 0)
+        ComplexityEstimator(8, 3, 0)
 
 
 @pytest.mark.parametrize("window", [0, 4])
 def test_a_window_without_a_middle_is_refused(window):
     with pytest.raises(InputError, match=rf"model.complexity.window: expected an odd number of cells, got {window}"):
-        ComplexityEstimator(8, 8, window)
+        ComplexityEstimator(8, 3, 8, window)
