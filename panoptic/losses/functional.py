@@ -12,6 +12,9 @@ from panoptic.segments import VOID
 LEAST_VARIANCE = 0.05
 """Of the log areas of things in a cell, in :func:`cell_loss`: a standard deviation of a fifth of the area."""
 
+CELLS_PER_THING = 256
+"""In :func:`cell_loss`, a batch counts as one with at least a thing for so many cells."""
+
 
 def semantic_boundary(semantic: Int64[Tensor, "B H W"]) -> Bool[Tensor, "B H W"]:
     """Where the gradient magnitude of the label map is not zero.
@@ -117,7 +120,8 @@ def cell_loss(cells: Float[Tensor, "B 3 h w"], target: Float[Tensor, "B 3 h w"])
 
     The number of things of a cell is taken for a Poisson variable and the logarithms of their areas for normal ones,
     as in a marked Poisson process (Daley and Vere-Jones 2003): up to a constant, the divergence is the negative
-    log-likelihood of the things of the cell. Summed over the cells, then over the number of things of the batch or 1.
+    log-likelihood of the things of the cell. The sum over all cells is divided by the number of things of the batch, or
+    by one for :data:`CELLS_PER_THING` cells if that is more: a batch with next to none must not outweigh all others.
 
     Args:
         cells: expected number of things, mean and variance of their log areas.
@@ -127,9 +131,9 @@ def cell_loss(cells: Float[Tensor, "B 3 h w"], target: Float[Tensor, "B 3 h w"])
     expected, mean, variance = cells.float().unbind(1)
     count, true_mean, true_variance = target.unbind(1)
     variance, true_variance = variance + LEAST_VARIANCE, true_variance + LEAST_VARIANCE
-    of_count = expected - count + torch.xlogy(count, count) - torch.xlogy(count, expected.clamp(min=1e-6))
+    of_count = expected - count + torch.xlogy(count, count) - torch.xlogy(count, expected.clamp(min=1e-30))
     of_areas = (true_variance + (true_mean - mean) ** 2) / variance - 1 + (variance / true_variance).log()
-    return (of_count + count * of_areas / 2).sum() / count.sum().clamp(min=1)
+    return (of_count + count * of_areas / 2).sum() / count.sum().clamp(min=max(count.numel() / CELLS_PER_THING, 1.0))
 
 
 def _ratio(total: Float[Tensor, ""], weight: Float[Tensor, ""]) -> Float[Tensor, ""]:

@@ -334,6 +334,23 @@ class TestCells:
         for _ in range(20):
             assert cell_loss(torch.rand(1, 3, 2, 2, generator=generator) * 3, true) >= 0
 
+    def test_few_things_among_many_cells_count_as_more(self):
+        """A thing in 1024 cells, each expected to hold 0.1: all but one of them for nothing."""
+        said, true = torch.full((2, 3, 16, 32), 0.1), torch.zeros(2, 3, 16, 32)
+        true[0, 0, 3, 5] = 1.0
+        true[0, 1, 3, 5] = true[0, 2, 3, 5] = 0.1
+        number = 1023 * 0.1 + (0.1 - 1 - math.log(0.1))
+        assert cell_loss(said, true).item() == pytest.approx(number / 4)
+        assert cell_loss(said[:1, :, :2], true[:1, :, 2:4]).item() == pytest.approx(
+            number - (1024 - 64) * 0.1, rel=1e-4
+        )
+
+    def test_a_cell_that_is_sure_to_be_empty_can_be_taught_otherwise(self):
+        logit = torch.tensor([-20.0, -60.0], requires_grad=True)
+        said = torch.stack([F.softplus(logit), torch.zeros(2), torch.ones(2)])[None, :, None]
+        cell_loss(said, self.cells((1.0, 0.0, 1.0), (1.0, 0.0, 1.0))).backward()
+        assert logit.grad.tolist() == pytest.approx([-0.5, -0.5], rel=1e-3)
+
     def test_nothing_there_teaches_that_nothing_is_there(self):
         said = torch.ones(1, 3, 2, 2, requires_grad=True)
         loss = cell_loss(said, torch.zeros(1, 3, 2, 2))
