@@ -67,14 +67,27 @@ class ComplexityEstimator(nn.Module):
         with torch.no_grad():
             self.moments.bias.copy_(torch.tensor([-2.0, 0.0, 0.0]))  # most cells have no thing: softplus(-2) is 0.13
 
-    def forward(self, levels: Sequence[Float[Tensor, "B C _ _"]]) -> ComplexityEstimate:
+    def forward(
+        self, levels: Sequence[Float[Tensor, "B C _ _"]], inside: tuple[int, int] | None = None
+    ) -> ComplexityEstimate:
+        """The estimate for a batch.
+
+        Args:
+            levels: of the pyramid, fine to coarse.
+            inside: rows and columns of the map that belong to the image, where the others are padding: those hold
+                nothing.
+        """
         features, *coarser = levels
         for halve, lateral, level in zip(self.halve, self.lateral, coarser, strict=True):
             features = F.relu(halve(features) + lateral(level))
         said = self.moments(self.output(features))
         with torch.autocast(said.device.type, enabled=False):  # sums over many cells
             count, mean, variance = said.float().unbind(1)
-            return complexity_estimate(F.softplus(count), mean, F.softplus(variance), self.window)
+            count = F.softplus(count)
+            if inside is not None:
+                (rows, columns), (height, width) = inside, count.shape[-2:]
+                count = F.pad(count[..., :rows, :columns], (0, width - columns, 0, height - rows))
+            return complexity_estimate(count, mean, F.softplus(variance), self.window)
 
 
 def complexity_estimate(

@@ -101,16 +101,24 @@ class PanopticNetwork(nn.Module):
         """
         features = self.backbone(self.normalize(images))  # C2..C5
         levels = self.fpn(features)  # P2, P3, P4: [B D _ _]
+        places = tuple(-(-side // self.complexity_stride) for side in images.shape[-2:])
         if complexity is None:
-            complexity = self.complexity(levels)  # [B 2], [B 2 gh gw], [B 3 gh gw]
+            complexity = self.complexity(levels, places)  # [B 2], [B 2 gh gw], [B 3 gh gw]
         fused, alpha = self.fusion(levels, complexity)  # [B D h w], [B L] or [B L h w]
         semantic = self.semantic_head(fused)  # [B C H/s W/s]
         center, offset = self.instance_head(fused)  # [B H/s W/s], [B 2 H/s W/s]
         rows, columns = (-(-side // self.stride) for side in images.shape[-2:])
         crop = (..., slice(rows), slice(columns))
-        places = tuple(slice(-(-side // self.complexity_stride)) for side in images.shape[-2:])
-        maps, around, cells = (part[crop] for part in (semantic, center, offset)), complexity.map, complexity.cells
-        return Outputs(*maps, complexity.image, around[(..., *places)], cells[(..., *places)], alpha)
+        inside = (..., *(slice(side) for side in places))
+        return Outputs(
+            semantic[crop],
+            center[crop],
+            offset[crop],
+            complexity.image,
+            complexity.map[inside],
+            complexity.cells[inside],
+            alpha,
+        )
 
     def normalize(self, images: Tensor) -> Float[Tensor, "B 3 H W"]:
         """ImageNet normalization, then padding at the right and bottom to whole cells of the coarsest level."""

@@ -101,6 +101,20 @@ def test_places_see_what_is_near_them():
         assert not torch.equal(estimator(before).image, estimator(after).image)
 
 
+def test_padding_holds_nothing():
+    """Nor does it count in the windows around the cells beside it."""
+    estimator = ComplexityEstimator(8, 3, 16, window=3).eval()
+    maps = levels(size=(16, 24))
+    whole, inside = estimator(maps), estimator(maps, (3, 4))
+    assert not inside.cells[:, 0, 3:].any()
+    assert not inside.cells[:, 0, :, 4:].any()
+    assert torch.equal(inside.cells[..., :3, :4], whole.cells[..., :3, :4])
+    expected = complexity_estimate(*whole.cells[..., :3, :4].unbind(1), window=3)
+    torch.testing.assert_close(inside.image, expected.image)
+    torch.testing.assert_close(inside.map[..., :3, :4], expected.map)
+    assert torch.equal(estimator(maps, (4, 6)).image, whole.image)
+
+
 def test_half_precision_does_not_reach_the_sums():
     estimator = ComplexityEstimator(8, 3, 16).eval()
     maps = levels(size=(64, 64))

@@ -103,6 +103,8 @@ class TestForward:
         assert outputs.complexity.shape == (2, 2)
         assert outputs.complexity_map.shape == (2, 2, *(-(-side // 16) for side in size))
         assert outputs.complexity_cells.shape == (2, 3, *outputs.complexity_map.shape[2:])
+        expected = outputs.complexity_cells[:, 0].sum((1, 2)).log1p()  # all that is counted is in the image
+        torch.testing.assert_close(outputs.complexity[:, 0], expected)
         assert all(values.isfinite().all() for values in outputs)
 
     @pytest.mark.parametrize("size", [(37, 61), (33, 64)])
