@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +11,15 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from panoptic.comparing import TRUTH, Images, Run, shuffled_change
-from panoptic.statistics import NOTHING, Estimate, mean_with_interval, percentiles, r_squared, spearman
+from panoptic.statistics import (
+    NOTHING,
+    Estimate,
+    bootstrap_spearman,
+    mean_with_interval,
+    percentiles,
+    r_squared,
+    spearman,
+)
 from panoptic.variants import Variant, paired
 
 COMPARED = ("pq", "pq_things", "pq_stuff", "boundary_f1")
@@ -61,7 +69,10 @@ class Difference(NamedTuple):
 
 
 class CategoryRow(NamedTuple):
-    """PQ of a category: the baseline's mean over runs, and the difference of each other variant by name."""
+    """PQ of a category: the baseline's mean over runs, and the difference of each other variant by name.
+
+    The interval is the bootstrap's over seeds and images, that of the paired t test where images are not compared.
+    """
 
     category: str
     baseline: float
@@ -78,7 +89,7 @@ class QuartileRow(NamedTuple):
         high: the greatest.
         images: how many it has.
         scores: by variant, over its runs.
-        differences: by variant other than the baseline.
+        differences: by variant other than the baseline, with the bootstrap's interval over seeds and images.
     """
 
     measure: str
@@ -96,7 +107,9 @@ class AlphaRow(NamedTuple):
     Attributes:
         variant: its name.
         means: mean over images by level.
-        correlations: Spearman's with each measure of complexity, by level and measure; empty where α does not vary.
+        correlations: Spearman's with each measure of complexity, by level and measure: the mean over runs with the
+            bootstrap's interval over seeds and images, that of Student's t where images differ; of one run, its own.
+            Empty where α does not vary.
     """
 
     variant: str
@@ -178,9 +191,9 @@ def compare_variants(
             for score in COMPARED
             if any(score in run.scores for run in runs)
         ),
-        tuple(_category(name, baseline, others) for name in categories if name in named),
+        _categories([name for name in categories if name in named], categories, baseline, others, by_image),
         tuple(row for measure in TRUTH for row in _quartiles(variants, baseline, measure)) if by_image else (),
-        tuple(_alpha(variant) for variant in variants if any(images.levels for images in _tables(variant))),
+        tuple(_alpha(variant, by_image) for variant in variants if any(images.levels for images in _tables(variant))),
         {v.name: _explained(v) for v in variants if any(images.predicted is not None for images in _tables(v))},
         {v.name: mean_with_interval(changes) for v in variants if len(changes := _shuffled(v))},
     )
@@ -204,34 +217,41 @@ def excludes_zero(estimate: Estimate) -> bool:
     return estimate.low > 0 or estimate.high < 0
 
 
-def quality(counts: Float64[np.ndarray, "*n C 4"]) -> Float64[np.ndarray, " *n"]:
-    """PQ in points from counts: the mean over categories that occur; NaN where none does."""
+def quality_by_category(counts: Float64[np.ndarray, "*n C 4"]) -> Float64[np.ndarray, "*n C"]:
+    """PQ of each category in points from counts; NaN for one that does not occur."""
     iou_sum, tp, fp, fn = np.moveaxis(counts, -1, 0)
     size = tp + fp / 2 + fn / 2
-    occurs = size > 0
-    number = occurs.sum(-1)
-    total = np.where(occurs, iou_sum / np.where(occurs, size, 1.0), 0.0).sum(-1)
-    return np.where(number > 0, 100 * total / np.maximum(number, 1), np.nan)
+    return np.where(size > 0, 100 * iou_sum / np.where(size > 0, size, 1.0), np.nan)
+
+
+def quality(counts: Float64[np.ndarray, "*n C 4"]) -> Float64[np.ndarray, " *n"]:
+    """PQ in points from counts: the mean over categories that occur; NaN where none does."""
+    values = quality_by_category(counts)
+    number = (~np.isnan(values)).sum(-1)
+    return np.where(number > 0, np.nansum(values, axis=-1) / np.maximum(number, 1), np.nan)
 
 
 def bootstrap_differences(
-    pairs: Sequence[tuple[Float64[np.ndarray, "I C 4"], Float64[np.ndarray, "I C 4"]]], replicates: int = REPLICATES
-) -> Float64[np.ndarray, " R"]:
+    pairs: Sequence[tuple[Float64[np.ndarray, "I C 4"], Float64[np.ndarray, "I C 4"]]],
+    replicates: int = REPLICATES,
+    score: Callable[[np.ndarray], np.ndarray] = quality,
+) -> Float64[np.ndarray, "R ..."]:
     """Replicates of the mean difference in PQ, with images and pairs of runs drawn anew: the same images for all runs.
 
     Args:
         pairs: counts of a variant's run and of the baseline's, by pair.
         replicates: how many.
+        score: from counts to PQ, or to PQ of each category.
     """
     rng = np.random.default_rng(0)
     images = len(pairs[0][0])
     weights = rng.multinomial(images, np.full(images, 1 / images), size=replicates).astype(np.float64)
 
-    def drawn(counts: Float64[np.ndarray, "I C 4"]) -> Float64[np.ndarray, " R"]:
-        return quality((weights @ counts.reshape(images, -1)).reshape(replicates, *counts.shape[1:]))
+    def drawn(counts: Float64[np.ndarray, "I C 4"]) -> np.ndarray:
+        return score((weights @ counts.reshape(images, -1)).reshape(replicates, *counts.shape[1:]))
 
-    differences = np.stack([drawn(own) - drawn(other) for own, other in pairs])  # [n R]
-    return np.take_along_axis(differences, rng.integers(0, len(pairs), (len(pairs), replicates)), 0).mean(0)
+    differences = np.stack([drawn(own) - drawn(other) for own, other in pairs])  # [n R], [n R C]
+    return differences[rng.integers(0, len(pairs), (len(pairs), replicates)), np.arange(replicates)].mean(0)
 
 
 def bootstrap_means(values: Float64[np.ndarray, " n"], replicates: int = REPLICATES) -> Float64[np.ndarray, " R"]:
@@ -274,13 +294,27 @@ def _counts(run: Run) -> Float64[np.ndarray, "I C 4"]:
     return run.images.counts
 
 
-def _category(name: str, baseline: Variant, others: Sequence[Variant]) -> CategoryRow:
-    score = f"pq/{name}"
-    differences = {}
+def _categories(
+    names: Sequence[str], categories: Sequence[str], baseline: Variant, others: Sequence[Variant], by_image: bool
+) -> tuple[CategoryRow, ...]:
+    """The rows of some categories; counts are in the order of ``categories``."""
+    differences: dict[str, dict[str, Estimate]] = {name: {} for name in names}
     for variant in others:
-        pairs = [pair for pair in paired(variant, baseline) if all(score in run.scores for run in pair)]
-        differences[variant.name] = mean_with_interval(_paired_points(pairs, score))
-    return CategoryRow(name, spread(points(baseline.runs, score)).mean, differences)
+        pairs = paired(variant, baseline)
+        replicates = None
+        if by_image and len(pairs) > 1:
+            counts = [(_counts(own), _counts(other)) for own, other in pairs]
+            replicates = bootstrap_differences(counts, score=quality_by_category)
+        for name in names:
+            score = f"pq/{name}"
+            known = [pair for pair in pairs if all(score in run.scores for run in pair)]
+            found = mean_with_interval(_paired_points(known, score))
+            if replicates is not None and len(known) > 1:
+                found = percentiles(found.value, replicates[:, categories.index(name)])
+            differences[name][variant.name] = found
+    return tuple(
+        CategoryRow(name, spread(points(baseline.runs, f"pq/{name}")).mean, differences[name]) for name in names
+    )
 
 
 def quartile_of(values: Float64[np.ndarray, " I"]) -> np.ndarray:
@@ -297,13 +331,20 @@ def _quartiles(variants: Sequence[Variant], baseline: Variant, measure: str) -> 
             continue
         by_folder = {r.folder: float(quality(_counts(r)[inside].sum(0))) for v in variants for r in v.runs}
         scores = {v.name: spread(_known(by_folder[run.folder] for run in v.runs)) for v in variants}
-        differences = {
-            v.name: mean_with_interval(
-                _known(by_folder[a.folder] - by_folder[b.folder] for a, b in paired(v, baseline))
+        differences = {}
+        for variant in (v for v in variants if v is not baseline):
+            pairs = [
+                (a, b)
+                for a, b in paired(variant, baseline)
+                if not math.isnan(by_folder[a.folder] - by_folder[b.folder])
+            ]
+            found = mean_with_interval(
+                np.array([by_folder[a.folder] - by_folder[b.folder] for a, b in pairs], np.float64)
             )
-            for v in variants
-            if v is not baseline
-        }
+            if len(pairs) > 1:
+                counts = [(_counts(a)[inside], _counts(b)[inside]) for a, b in pairs]
+                found = percentiles(found.value, bootstrap_differences(counts))
+            differences[variant.name] = found
         low, high = float(values[inside].min()), float(values[inside].max())
         rows.append(QuartileRow(measure, quartile + 1, low, high, int(inside.sum()), scores, differences))
     return rows
@@ -324,14 +365,14 @@ def varies(images: Images) -> bool:
     return bool(images.levels) and bool((np.ptp(images.alpha, axis=0) > VARIES).any())
 
 
-def _alpha(variant: Variant) -> AlphaRow:
+def _alpha(variant: Variant, by_image: bool) -> AlphaRow:
     tables = [images for images in _tables(variant) if images.levels]
     levels = tables[0].levels
     tables = [images for images in tables if images.levels == levels]
     means = {level: spread(float(images.alpha[:, i].mean()) for images in tables) for i, level in enumerate(levels)}
     moving = [images for images in tables if varies(images)]
     correlations = {
-        (level, measure): _over_runs([spearman(images.alpha[:, i], images.truth[:, j]) for images in moving])
+        (level, measure): _rank_correlation([(m.alpha[:, i], m.truth[:, j]) for m in moving], by_image)
         for i, level in enumerate(levels)
         for j, measure in enumerate(TRUTH)
         if moving
@@ -339,12 +380,16 @@ def _alpha(variant: Variant) -> AlphaRow:
     return AlphaRow(variant.name, means, correlations)
 
 
-def _over_runs(estimates: Sequence[Estimate]) -> Estimate:
-    """The mean over runs with its interval; of one run, its own."""
-    known = [estimate for estimate in estimates if not math.isnan(estimate.value)]
+def _rank_correlation(runs: Sequence[tuple[np.ndarray, np.ndarray]], by_image: bool) -> Estimate:
+    """Spearman's ρ of α and a measure of complexity: the mean over runs with its interval; of one run, its own."""
+    found = [(spearman(alpha, truth), alpha, truth) for alpha, truth in runs]
+    known = [(rho, alpha, truth) for rho, alpha, truth in found if not math.isnan(rho.value)]
     if len(known) < 2:
-        return known[0] if known else NOTHING
-    return mean_with_interval(np.array([estimate.value for estimate in known], np.float64))
+        return known[0][0] if known else NOTHING
+    mean = mean_with_interval(np.array([rho.value for rho, _, _ in known], np.float64))
+    if not by_image:
+        return mean
+    return percentiles(mean.value, bootstrap_spearman([alpha for _, alpha, _ in known], known[0][2], REPLICATES))
 
 
 def _explained(variant: Variant) -> tuple[Spread, Spread]:

@@ -32,14 +32,14 @@ def write_tables(folder: Path, comparison: Comparison) -> None:
         for row in comparison.category_rows
         for name, estimate in (row.differences or {"": NOTHING}).items()
     ]
-    _write(folder / "categories.csv", ("category", "baseline_pq", "variant", "difference", "t_low", "t_high"), rows)
+    _write(folder / "categories.csv", ("category", "baseline_pq", "variant", "difference", "low", "high"), rows)
     rows = []
     for row in comparison.quartile_rows:
         for name, found in row.scores.items():
             difference = row.differences.get(name, ("", "", ""))
             rows.append((row.measure, row.quartile, row.low, row.high, row.images, name, *found, *difference))
     columns = ("measure", "quartile", "low", "high", "images", "variant", "mean", "std", "runs")
-    _write(folder / "quartiles.csv", (*columns, "difference", "t_low", "t_high"), rows)
+    _write(folder / "quartiles.csv", (*columns, "difference", "low", "high"), rows)
     per_category = [f"pq/{name}" for name in comparison.categories]
     rows = [
         (v.name, run.seed, run.folder, run.minutes, *(run.scores.get(score, "") for score in (*SCORES, *per_category)))

@@ -126,7 +126,7 @@ def _quartiles(comparison: Comparison) -> Figure | None:
         if comparison.others:
             axes[1, column].axhline(0, color="black", linewidth=0.8)
             axes[1, column].set(
-                ylabel="points of PQ", title=f"difference to {_folded(comparison.baseline.name)}, {PERCENT} t interval"
+                ylabel="points of PQ", title=f"difference to {_folded(comparison.baseline.name)}, {PERCENT} interval"
             )
     axes[0, 0].legend(fontsize="small")
     return figure

@@ -219,13 +219,21 @@ def _categories(comparison: Comparison, figures: frozenset[str]) -> Iterator[str
     yield "## Categories\n"
     yield from _table(category_table(comparison))
     if comparison.others:
+        interval = (
+            "bootstrap interval over seeds and images" if comparison.by_image else "interval of the paired t test"
+        )
         yield (
             f"\nPQ of {comparison.baseline.name} in points, the mean over its runs; then the difference of each other "
-            f"variant with the {PERCENT} interval of the paired t test. * marks an interval without 0: of "
-            f"{len(comparison.category_rows)} categories, about {(1 - CONFIDENCE) * len(comparison.category_rows):.1f} "
-            "would be marked by chance alone.\n"
+            f"variant with the {PERCENT} {interval}. * marks an interval without 0. "
+            f"{_by_chance(len(comparison.category_rows) * len(comparison.others)).strip()}\n"
         )
         yield from _figure("categories.png", "differences in PQ by category", figures)
+
+
+def _by_chance(comparisons: int) -> str:
+    """How many of so many intervals miss 0 though there is no difference."""
+    expected = (1 - CONFIDENCE) * comparisons
+    return f"Of {comparisons} intervals, about {expected:.1f} would be by chance alone. " if comparisons else ""
 
 
 def _quartiles(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]:
@@ -236,10 +244,12 @@ def _quartiles(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]
         yield ""
     yield (
         "PQ of the images of each quartile together, from their summed counts: mean ± standard deviation over runs, "
-        f"and the paired difference with its {PERCENT} t interval. * marks an interval without 0; elsewhere no "
-        "difference is shown. Images are sorted by their truth; those at the value of an edge belong to the lower "
-        "quartile, and a quartile that ties leave empty is left out. Different quartiles have different categories "
-        "and objects: compare along a row.\n"
+        f"and the paired difference with its {PERCENT} bootstrap interval over seeds and images. * marks an interval "
+        "without 0; elsewhere no difference is shown. "
+        f"{_by_chance(len(comparison.quartile_rows) * len(comparison.others))}"
+        "Images are sorted by their truth; those at the value of an edge belong to the lower quartile, and a quartile "
+        "that ties leave empty is left out. Different quartiles have different categories and objects: compare along a "
+        "row.\n"
     )
     yield from _figure("quartiles.png", "PQ by quartile of complexity", figures)
 
@@ -252,10 +262,11 @@ def _alpha(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]:
     yield "## α\n"
     if comparison.alpha_rows:
         yield from _table(alpha_table(comparison))
+        interval = "bootstrap interval over seeds and images" if comparison.by_image else "t interval over seeds"
         yield (
             "\nMean α of each level (mean ± standard deviation over runs), and Spearman's ρ over images between α and "
-            f"the true complexity: its mean over runs with the {PERCENT} t interval, for one run the interval over its "
-            "images. * marks an interval without 0; elsewhere no relation is shown.\n"
+            f"the true complexity: its mean over the runs whose α varies, with the {PERCENT} {interval}, for one run "
+            "the interval over its images. * marks an interval without 0; elsewhere no relation is shown.\n"
         )
         yield from _figure("alpha.png", "α against the complexity of the truth", figures)
     if maps is not None:
@@ -266,7 +277,8 @@ def _alpha(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]:
         yield (
             "\nR² is the share of the variance of the true complexity that the predicted one explains: 1 at best, 0 "
             "for the mean, below 0 for worse than that. The change of PQ is in points, when each image is fused with "
-            "the complexity that was predicted for another; a loss means that the network makes use of it.\n"
+            "the complexity that was predicted for another; a loss means that the network makes use of it. Its interval "
+            "is Student's, for other seeds on the same images.\n"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,35 @@ def spearman(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Estimate
         return Estimate(rho, rho, rho)
     reach = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * math.sqrt((1 + rho**2 / 2) / (len(x) - 3))
     return Estimate(rho, math.tanh(math.atanh(rho) - reach), math.tanh(math.atanh(rho) + reach))
+
+
+def bootstrap_spearman(
+    xs: Sequence[Float[np.ndarray, " n"]], y: Float[np.ndarray, " n"], replicates: int
+) -> Float[np.ndarray, " r"]:
+    """Replicates of the mean rank correlation of several samples with one, as of several runs over the same images.
+
+    Places (the same for all) and samples are drawn anew. Ranks are those of what was drawn, ties at their mean.
+
+    Args:
+        xs: the samples.
+        y: what they are correlated with, place by place.
+        replicates: how many.
+
+    Returns:
+        NaN for a replicate in which something does not vary.
+    """
+    rng = np.random.default_rng(0)
+    places = rng.integers(0, len(y), (replicates, len(y)))
+
+    def standardized(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, "r n"]:
+        ranks = stats.rankdata(values[places], axis=1)
+        ranks -= ranks.mean(1, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            return ranks / np.sqrt((ranks**2).sum(1, keepdims=True))
+
+    common = standardized(y)
+    rhos = np.stack([(standardized(x) * common).sum(1) for x in xs])
+    return rhos[rng.integers(0, len(xs), rhos.shape), np.arange(replicates)].mean(0)
 
 
 def mean_with_interval(values: Float[np.ndarray, " n"]) -> Estimate:

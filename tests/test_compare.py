@@ -616,8 +616,8 @@ def test_the_command_writes_a_report_with_tables_and_pictures(here: Path) -> Non
     assert "| local | PQ things | +2.00 | 0.00 | [+2.00, +2.00] | [+2.00, +2.00] | 3 | higher |" in report
     assert "- local: no difference shown in PQ to uniform: the t interval includes 0." in report
     assert "Of PQ, PQ things, PQ stuff it draws seeds and images anew" in report
-    assert "| road | 79.00 | +2.00 [-2.97, +6.97] |" in report
-    assert "| 4 | 3 to 3 | 1 | 71.50 ± 0.50 | 69.50 ± 0.50 | +2.00 [-0.48, +4.48] |" in report
+    assert "| road | 79.00 | +2.00 [+0.00, +4.00] |" in report
+    assert "| 4 | 3 to 3 | 1 | 71.50 ± 0.50 | 69.50 ± 0.50 | +2.00 [+1.00, +3.00] * |" in report
     assert "| local | P2 | 0.250 ± 0.000 | +1.00 [+1.00, +1.00] * | – |" in report
     assert "| uniform | 1.00 ± 0.00 | – | – | – |" in report
     assert "| local | 0.80 ± 0.00 | – | -2.00 [-2.00, -2.00] * | lower |" in report

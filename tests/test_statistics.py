@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from panoptic.statistics import mean_with_interval, percentiles, r_squared, spearman
+from panoptic.statistics import bootstrap_spearman, mean_with_interval, percentiles, r_squared, spearman
 
 
 def test_interval_of_a_mean_by_hand():
@@ -79,3 +79,27 @@ def test_r_squared_by_hand():
     assert r_squared(np.full(3, 2.0), true) == 0.0
     assert r_squared(np.array([1.0, 2.0, 4.0]), true) == 0.5
     assert math.isnan(r_squared(true, np.full(3, 2.0)))
+
+
+def test_the_bootstrap_of_rank_correlations_is_what_drawing_one_by_one_gives() -> None:
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 5, 12).astype(float)  # with ties
+    xs = [rng.normal(size=12) for _ in range(3)]
+    found = bootstrap_spearman(xs, y, 25)
+    same = np.random.default_rng(0)
+    places, samples = same.integers(0, 12, (25, 12)), same.integers(0, 3, (3, 25))
+    for r in range(25):
+        rhos = [stats.spearmanr(xs[i][places[r]], y[places[r]]).statistic for i in samples[:, r]]
+        assert found[r] == pytest.approx(np.mean(rhos))
+
+
+def test_intervals_of_rank_correlation_hold_nothing_for_something_seldom() -> None:
+    """Runs whose α is alike, over the same images, and independent of what it is correlated with."""
+    rng = np.random.default_rng(4)
+    missed = 0
+    for _ in range(100):
+        y, common = rng.normal(size=(2, 60))
+        xs = [common + 0.3 * rng.normal(size=60) for _ in range(4)]
+        low, high = np.quantile(bootstrap_spearman(xs, y, 200), [0.025, 0.975])
+        missed += low > 0 or high < 0
+    assert missed <= 12  # 5 are expected; 36 with the t interval over runs alone
