@@ -36,7 +36,7 @@ def compare(config: DictConfig) -> None:
     if config.split not in (None, *SPLITS):
         raise InputError(f"split: expected {' or '.join(SPLITS)}, got {config.split!r}")
     folders = _folders(config.runs)
-    output = _output(config.output, folders[0])
+    output = _output(config, folders)
     runs, split, unfinished = read_runs(folders, config.split)
     variants, doubled = find_variants(runs)
     baseline = choose_baseline(variants, config.baseline)
@@ -77,13 +77,19 @@ def _folders(given: Any) -> list[Path]:
     return [Path(str(name)).expanduser() for name in names]
 
 
-def _output(given: str | None, first: Path) -> Path:
-    """The folder to write to.
+def _output(config: DictConfig, folders: Sequence[Path]) -> Path:
+    """The folder to write to; another for each baseline, split and list of folders, unless it is given.
 
     Raises:
         InputError: if it is a file.
     """
-    output = Path("runs") / "compare" / first.resolve().name if given is None else Path(given).expanduser()
+    from panoptic.study import slug
+
+    names = [folder.resolve().name for folder in folders]
+    names += [f"{key}-{config[key]}" for key in ("split", "baseline") if config[key] is not None]
+    output = (
+        Path("runs") / "compare" / slug("_".join(names)) if config.output is None else Path(config.output).expanduser()
+    )
     if output.exists() and not output.is_dir():
         raise InputError(f"output={output}: expected a folder, got a file")
     return output

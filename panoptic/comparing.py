@@ -80,7 +80,7 @@ def read_runs(folders: Sequence[Path], split: str | None) -> tuple[list[Run], st
 
     Args:
         folders: of runs or sweeps, or around them.
-        split: whose scores are read; ``None`` is test if every run was evaluated on it, else val.
+        split: whose scores are read; ``None`` is test if any run was evaluated on it, else val.
 
     Returns:
         The runs in the order of their folders, the split, and the folders of runs that have not finished.
@@ -94,7 +94,7 @@ def read_runs(folders: Sequence[Path], split: str | None) -> tuple[list[Run], st
         more = f"; {len(unfinished)} there have not finished" if unfinished else ""
         raise InputError(f"runs={named}: expected folders with the summary.json of finished runs, got none{more}")
     if split is None:
-        split = "test" if all((folder / "evaluate_test").is_dir() for folder in found) else "val"
+        split = "test" if any((folder / "evaluate_test").is_dir() for folder in found) else "val"
     return [read_run(folder, split) for folder in found], split, unfinished
 
 
@@ -140,7 +140,8 @@ def read_run(folder: Path, split: str) -> Run:
             raise InputError(f"{path}: expected numbers under last, got: {error}") from None
     raise InputError(
         f"{evaluated / 'scores.json'}: expected the scores of the run on {split}, got no such file; "
-        f"python -m panoptic.evaluate checkpoint={folder}/checkpoints/last.ckpt split={split} makes it"
+        f"python -m panoptic.evaluate checkpoint={folder}/checkpoints/last.ckpt split={split} makes it, "
+        f"and {'split=val' if split == 'test' else 'split=test'} compares other scores"
     )
 
 

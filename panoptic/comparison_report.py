@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from panoptic.comparing import TRUTH
+from panoptic.comparing import TRUTH, Run
 from panoptic.comparison import REPLICATES, Comparison, Difference, Spread, excludes_zero, points, spread
 from panoptic.statistics import CONFIDENCE, Estimate
 from panoptic.variants import Variant
@@ -148,7 +148,7 @@ def _lines(comparison: Comparison, about: About, figures: frozenset[str]) -> Ite
     yield f"- runs: {len(runs)}, of {len(comparison.variants)} variants"
     yield f"- seeds: {', '.join(map(str, sorted({run.seed for run in runs})))}"
     images = "" if comparison.images is None else f", {comparison.images} images"
-    yield f"- scores: of the split {comparison.split}{images}"
+    yield f"- scores: of the split {comparison.split}{images}{_scored(runs)}"
     generators = {(run.summary.get("versions") or {}).get("generator") for run in runs} - {None}
     if generators:
         yield f"- scenes: generator version {', '.join(map(str, sorted(generators, key=str)))}"
@@ -168,6 +168,15 @@ def _lines(comparison: Comparison, about: About, figures: frozenset[str]) -> Ite
     if comparison.quartile_rows:
         yield from _quartiles(comparison, figures)
     yield from _alpha(comparison, figures)
+
+
+def _scored(runs: Sequence[Run]) -> str:
+    """What was scored, and how, of runs that were evaluated."""
+    found = [run.evaluation for run in runs if run.evaluation]
+    names = sorted({Path(str(evaluation.get("checkpoint"))).name for evaluation in found})
+    passes = sorted({str(evaluation.get("tta", "none")) for evaluation in found} - {"none"})
+    tta = f", test-time augmentation {', '.join(passes)}" if passes else ""
+    return f", {', '.join(names)}{tta}" if found else ", as training ended"
 
 
 def _differences(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]:
@@ -277,8 +286,8 @@ def _alpha(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]:
         yield (
             "\nR² is the share of the variance of the true complexity that the predicted one explains: 1 at best, 0 "
             "for the mean, below 0 for worse than that. The change of PQ is in points, when each image is fused with "
-            "the complexity that was predicted for another; a loss means that the network makes use of it. Its interval "
-            "is Student's, for other seeds on the same images.\n"
+            "the complexity that was predicted for another; a loss means that the network makes use of it. The "
+            "interval is Student's, for other seeds on the same images.\n"
         )
 
 

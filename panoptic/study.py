@@ -37,7 +37,7 @@ def run_folder(study: str | None, name: str, overrides: str) -> str:
     """Where a run goes that is not part of a sweep."""
     if study is None:
         return f"runs/train/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
-    return f"{_folder_of(study)}/{_slug(overrides)}"
+    return f"{_folder_of(study)}/{slug(overrides)}"
 
 
 def sweep_folder(study: str | None, name: str) -> str:
@@ -47,7 +47,7 @@ def sweep_folder(study: str | None, name: str) -> str:
 
 def sweep_subfolder(study: str | None, number: int, overrides: str) -> str:
     """The folder of one run of a sweep. In a study, it does not depend on what else is in the sweep."""
-    return _slug(overrides) if study is not None else f"{number}_{_slug(overrides)}"
+    return slug(overrides) if study is not None else f"{number}_{slug(overrides)}"
 
 
 def _folder_of(study: str) -> str:
@@ -56,7 +56,7 @@ def _folder_of(study: str) -> str:
     return f"runs/study/{study}"
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
     """A folder's name from any text: no ``=``, which Hydra could not read back in a path, and not too long.
 
     What is cut off a long text leaves its checksum, so that two texts with one beginning have two names.
@@ -91,7 +91,8 @@ def finished(folder: Path, config: DictConfig) -> bool:
 
 
 def scored(folder: Path, evaluation: Mapping[str, Any]) -> bool:
-    """Whether the run in a folder has been scored as asked: on this split, as many shuffles, predictions if wanted.
+    """Whether the run in a folder has been scored as asked: its last checkpoint, as it is, on this split, with as many
+    shuffles or more, and with predictions if wanted.
 
     Args:
         folder: of the run.
@@ -99,12 +100,13 @@ def scored(folder: Path, evaluation: Mapping[str, Any]) -> bool:
     """
     results = folder / f"evaluate_{evaluation['split']}"
     try:
-        fusion = json.loads((results / "scores.json").read_text(encoding="utf-8"))["fusion"]
-        rounds = fusion["shuffled"]["rounds"] if "shuffled" in fusion else 0
+        found = json.loads((results / "scores.json").read_text(encoding="utf-8"))
+        rounds = found["fusion"]["shuffled"]["rounds"] if "shuffled" in found["fusion"] else 0
+        plain = found["tta"] == "none" and Path(found["checkpoint"]).name == "last.ckpt"
     except (OSError, ValueError, KeyError, TypeError):
         return False
     written = not evaluation["predictions"] or (results / "predictions.json").is_file()
-    return written and (rounds == evaluation["shuffles"] or not evaluation["shuffles"])
+    return plain and written and rounds >= evaluation["shuffles"]
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

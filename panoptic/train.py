@@ -93,7 +93,12 @@ def train(config: DictConfig) -> None:
     warnings.filterwarnings("ignore", "The dirpath has changed", UserWarning)
     # Steps are counted over all epochs, so that short ones are logged too.
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging", UserWarning)
-    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    except SystemExit:
+        if trainer.interrupted:  # Lightning ends the process, without a word
+            raise KeyboardInterrupt from None
+        raise
     if trainer.is_global_zero:
         _report(folder, labels)
         _evaluate(config, folder, trainer)

@@ -605,7 +605,7 @@ def test_the_command_writes_a_report_with_tables_and_pictures(here: Path) -> Non
     assert "no difference" in done.stdout
     report = (out / "report.md").read_text()
     assert f"- command: `python -m panoptic.compare 'runs={sweep}' output=out`" in report
-    assert "- runs: 6, of 2 variants\n- seeds: 0, 1, 2\n- scores: of the split test, 4 images\n" in report
+    assert "- runs: 6, of 2 variants\n- seeds: 0, 1, 2\n- scores: of the split test, 4 images, last.ckpt\n" in report
     # PQ: 70.0, 69.5 and 69.0 against 71.0, 71.5 and 72.0; the differences are 1, 2 and 3.
     assert (
         "| uniform | 3 | 69.50 ± 0.50 | 60.00 ± 0.00 | 79.00 ± 1.00 | 50.00 ± 0.00 | 25.00 ± 0.00 | 2.0 ± 1.0 |"

@@ -13,9 +13,19 @@ from omegaconf import OmegaConf
 from panoptic.cli import command
 from panoptic.compare import compare
 from panoptic.errors import InputError
-from panoptic.study import LONGEST, finished, run_folder, scored, sweep_folder, sweep_subfolder
+from panoptic.study import (
+    LONGEST,
+    WITHOUT_EFFECT,
+    finished,
+    is_below,
+    run_folder,
+    scored,
+    sweep_folder,
+    sweep_subfolder,
+)
 from panoptic.train import train
 
+ROOT = Path(__file__).parents[1]
 CONFIG = OmegaConf.create({"seed": 1, "study": "s", "optimizer": {"lr": 0.1}, "data": {"workers": 0, "crop": [32, 64]}})
 
 
@@ -40,6 +50,17 @@ def test_long_names_that_begin_alike_are_two():
     assert len(one) == len(other) == LONGEST
     assert one != other
     assert sweep_subfolder("a", 0, "") == "run"
+
+
+def test_what_changes_nothing_is_not_in_the_name_of_a_folder():
+    train_config = OmegaConf.load(ROOT / "conf" / "train.yaml")
+    left_out = train_config.hydra.job.config.override_dirname.exclude_keys
+    choices = {"experiment", "hydra/launcher"}
+    assert all(is_below(key, WITHOUT_EFFECT) for key in left_out if key not in choices)
+    nodes = {"evaluation": train_config.evaluation, "resume": None, "overrides": None}  # the last two never in a study
+    for key in WITHOUT_EFFECT:
+        keys = [f"{key}.{name}" for name in nodes[key]] if nodes.get(key) else [key]
+        assert key in ("resume", "overrides") or set(keys) <= set(left_out)
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "a b", ".hidden"])
@@ -77,16 +98,20 @@ def test_a_damaged_summary_is_named(tmp_path):
 
 
 EVALUATION = {"split": "test", "shuffles": 2, "predictions": False}
+DONE = {"checkpoint": "a/checkpoints/last.ckpt", "tta": "none", "fusion": {"shuffled": {"rounds": 2}}}
 SCORED = {  # what an evaluation has left, what is asked for, and whether that was done
-    "as asked": ('{"fusion": {"shuffled": {"rounds": 2}}}', {}, True),
+    "as asked": (DONE, {}, True),
     "nothing": (None, {}, False),
-    "another split": ('{"fusion": {"shuffled": {"rounds": 2}}}', {"split": "val"}, False),
-    "no shuffles asked for": ('{"fusion": {"shuffled": {"rounds": 2}}}', {"shuffles": 0}, True),
-    "no shuffles done": ('{"fusion": {}}', {}, False),
-    "fewer shuffles done": ('{"fusion": {"shuffled": {"rounds": 1}}}', {}, False),
-    "no predictions written": ('{"fusion": {"shuffled": {"rounds": 2}}}', {"predictions": True}, False),
+    "another split": (DONE, {"split": "val"}, False),
+    "no shuffles asked for": (DONE, {"shuffles": 0}, True),
+    "no shuffles done": (DONE | {"fusion": {}}, {}, False),
+    "fewer shuffles done": (DONE, {"shuffles": 3}, False),
+    "more shuffles done": (DONE, {"shuffles": 1}, True),
+    "with test-time augmentation": (DONE | {"tta": "flip"}, {}, False),
+    "another checkpoint": (DONE | {"checkpoint": "best.ckpt"}, {}, False),
+    "no predictions written": (DONE, {"predictions": True}, False),
     "cut short": ('{"fusion": {"shuf', {}, False),
-    "of before": ("{}", {}, False),
+    "of before": ({}, {}, False),
 }
 
 
@@ -95,7 +120,8 @@ def test_what_was_scored_as_asked_is_not_scored_again(case, tmp_path):
     left, asked, expected = SCORED[case]
     (tmp_path / "evaluate_test").mkdir()
     if left is not None:
-        (tmp_path / "evaluate_test" / "scores.json").write_text(left)
+        text = left if isinstance(left, str) else json.dumps(left)
+        (tmp_path / "evaluate_test" / "scores.json").write_text(text)
     assert scored(tmp_path, EVALUATION | asked) is expected
     (tmp_path / "evaluate_test" / "predictions.json").touch()
     assert scored(tmp_path, EVALUATION | asked) is (expected or case == "no predictions written")
@@ -156,7 +182,8 @@ def test_a_study_goes_on_where_it_stopped_and_is_compared(tmp_path, monkeypatch,
     (folders[0] / "evaluate_test" / "scores.json").unlink()
     capsys.readouterr()
 
-    command("train", train, STUDY)
+    # Keys that change nothing of what a run finds may come and go.
+    command("train", train, (*STUDY, "data.workers=0", "callbacks.pictures=1"))
     said = capsys.readouterr().out
     assert said.count("finished before: ") == 2
     assert said.count("evaluating test") == 3  # of the two new runs, and of the one that lacked its scores
