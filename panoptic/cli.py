@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import NoReturn
 
@@ -69,6 +70,7 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
         if text is not None:
             print(text)
             return
+        _check_launcher(arguments)
         given = pack_overrides(name, arguments)
         sys.argv = [sys.argv[0], *given]
         hydra.main(version_base="1.3", config_path=config_path(), config_name=name)(task)()
@@ -80,6 +82,29 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
         _fail(_refused_by_resolver(error) or sentence(error))
     except KeyboardInterrupt:
         _fail("interrupted")
+
+
+LAUNCHERS = {"joblib": ("hydra-joblib-launcher", "sweeps"), "submitit": ("hydra-submitit-launcher", "slurm")}
+"""Hydra's plugins for sweeps by the beginning of their option, each with its package and the extra that has it."""
+
+
+def _check_launcher(arguments: list[str]) -> None:
+    """Says what to install for a launcher, where Hydra would say that it has no such option.
+
+    Raises:
+        InputError: if the launcher is not installed.
+    """
+    for argument in arguments:
+        key, _, option = argument.partition("=")
+        package, extra = LAUNCHERS.get(option.split("_")[0], (None, None))
+        if key != "hydra/launcher" or package is None:
+            continue
+        try:
+            distribution(package)
+        except PackageNotFoundError:
+            raise InputError(
+                f"{argument}: expected {package}, got no such package; pip install -e '.[{extra}]' installs it"
+            ) from None
 
 
 def run_dir() -> Path:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+from importlib.metadata import PackageNotFoundError
+
 import pytest
 import torch
 
-from panoptic.train import _precision
+from panoptic.cli import command
+from panoptic.module import PanopticModule
+from panoptic.train import _precision, train
+
+TINY = (
+    *("experiment=quick", "trainer.accelerator=cpu", "logger=none", "data.epoch_size=null", "data.workers=0"),
+    *("data.height=64", "data.width=128", "data.crop=[64,128]", "data.train_size=4", "data.val_size=2"),
+)
 
 
 @pytest.mark.parametrize(
@@ -36,3 +46,42 @@ def test_precision_is_single_on_an_apple_gpu_and_where_pytorch_cannot_tell(monke
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert _precision("auto") == "32-true"
+
+
+def test_an_interrupted_training_says_so(tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["panoptic"])
+    monkeypatch.setattr(PanopticModule, "training_step", interrupt)
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            command("train", train, TINY)
+    finally:
+        signal.signal(signal.SIGINT, handler)  # which Lightning switches off for its shutdown
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.endswith("panoptic: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "package", "extra"),
+    [
+        ("joblib", "hydra-joblib-launcher", "sweeps"),
+        ("submitit_slurm", "hydra-submitit-launcher", "slurm"),
+        ("submitit_local", "hydra-submitit-launcher", "slurm"),
+    ],
+)
+def test_a_launcher_that_is_not_installed_is_named_with_its_extra(option, package, extra, monkeypatch, capsys):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("panoptic.cli.distribution", missing)
+    with pytest.raises(SystemExit) as stop:
+        command("train", train, (*TINY, "-m", "seed=0,1", f"hydra/launcher={option}"))
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == (
+        f"panoptic: hydra/launcher={option}: expected {package}, got no such package; "
+        f"pip install -e '.[{extra}]' installs it\n"
+    )
