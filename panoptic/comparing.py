@@ -171,8 +171,16 @@ def _evaluation_scores(found: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
-    """Without those that are missing or NaN."""
-    return {name: float(value) for name, value in scores.items() if value is not None and not math.isnan(value)}
+    """Without those that are missing or NaN.
+
+    Raises:
+        TypeError: if one is no number, or not in 0..1.
+    """
+    known = {name: float(value) for name, value in scores.items() if value is not None and not math.isnan(value)}
+    for name, value in known.items():
+        if not 0 <= value <= 1:
+            raise TypeError(f"{value} as {name}, which is in 0..1")
+    return known
 
 
 def shuffled_change(evaluation: Mapping[str, Any]) -> float | None:

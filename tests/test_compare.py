@@ -742,6 +742,14 @@ BAD: dict[str, tuple[Any, list[str], str]] = {  # what is made, what is typed, w
         ["runs=runs"],
         "scores.json: expected scores as evaluation writes them",
     ),
+    "scores in percent": (
+        lambda: damaged(
+            '{"all": {"pq": 57.0, "n": 1}, "things": {"n": 0}, "stuff": {"n": 0}, "per_class": {}}',
+            "runs/uniform_0/evaluate_test/scores.json",
+        ),
+        ["runs=runs"],
+        "scores.json: expected scores as evaluation writes them, got: 57.0 as pq, which is in 0..1",
+    ),
     "empty table": (lambda: no_table(""), ["runs=runs"], "per_image.csv: expected rows with image_id"),
     "no rows": (lambda: no_table(HEADER), ["runs=runs"], "of each category, got no rows"),
     "no counts": (lambda: no_table("image_id,object_density,scale_variance\n1,1,1\n"), ["runs=runs"], "no categories"),
