@@ -40,7 +40,7 @@ class BoundaryF1(SegmentsMetric):
 
     def _add(self, prediction: Segments, target: Segments) -> None:
         scores = functional.boundary_f1(prediction, target, self.labels.num_classes, self.tolerance)
-        self._add_state("score_sum", scores.nansum(0))
+        self._add_state("score_sum", functional.sum_of_images(scores.nan_to_num(0.0)))
         self._add_state("images", (~scores.isnan()).sum(0))
 
     def compute(self) -> dict[str, Tensor]:

@@ -33,6 +33,7 @@ from panoptic.metrics.functional.scores import (
     quality_scores,
 )
 from panoptic.metrics.functional.semantic import confusion, confusion_from_table, intersection_over_union
+from panoptic.metrics.functional.summation import exact_sum_by_class, sum_by_class, sum_of_images
 
 __all__ = [
     "PanopticCounts",
@@ -50,6 +51,7 @@ __all__ = [
     "confusion",
     "confusion_from_table",
     "counts_from_table",
+    "exact_sum_by_class",
     "intersection_over_union",
     "intersections",
     "iou_scores",
@@ -57,4 +59,6 @@ __all__ = [
     "panoptic_quality",
     "quality_scores",
     "segment_boundaries",
+    "sum_by_class",
+    "sum_of_images",
 ]

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from panoptic.metrics.functional.overlap import as_batch, boundary_intersections, intersections
+from panoptic.metrics.functional.summation import exact_sum_by_class, sum_by_class, sum_of_images
 from panoptic.segments import Segments
 
 
@@ -34,7 +35,7 @@ class PanopticCounts(NamedTuple):
 
     def total(self) -> PanopticCounts:
         """The counts of all images of a batch together."""
-        return PanopticCounts(*(count.sum(0) for count in self))
+        return PanopticCounts(sum_of_images(self.iou_sum), *(count.sum(0) for count in self[1:]))
 
 
 def panoptic_counts(prediction: Segments, target: Segments, num_classes: int) -> PanopticCounts:
@@ -152,15 +153,10 @@ def _counts(
     false_positive = (predicted_area > 0) & ~match.any(1) & (2 * ignored <= predicted_area)
     false_negative = (true_area > 0) & ~match.any(2) & ~target.crowd
 
-    def per_class(values: Tensor, classes: Int64[Tensor, "B N"]) -> Tensor:
-        # Padding rows have class -1: they go to one class more, which is dropped.
-        bins = torch.where(classes < 0, num_classes, classes)
-        values = values.double() if values.is_floating_point() else values.long()
-        return values.new_zeros(len(bins), num_classes + 1).scatter_add_(1, bins, values)[:, :num_classes]
-
     return PanopticCounts(
-        iou_sum=per_class(torch.where(match, iou, 0.0).sum(2), target.classes),
-        tp=per_class(match.any(2), target.classes),
-        fp=per_class(false_positive, prediction.classes),
-        fn=per_class(false_negative, target.classes),
+        # A true segment has one match at most, so that this sum over the predicted ones is exact.
+        iou_sum=exact_sum_by_class(torch.where(match, iou, 0.0).sum(2), target.classes, num_classes),
+        tp=sum_by_class(match.any(2), target.classes, num_classes),
+        fp=sum_by_class(false_positive, prediction.classes, num_classes),
+        fn=sum_by_class(false_negative, target.classes, num_classes),
     )

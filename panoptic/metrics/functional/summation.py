@@ -1,0 +1,53 @@
+"""Sums whose value does not depend on the order of their terms, so that every device gives the same bits.
+
+A GPU adds in whatever order its threads come to it, and floating-point sums differ by order in their last digits.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import torch
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor
+
+_COARSE, _FINE = 2.0**26, 2.0**27
+
+
+def sum_by_class(
+    values: Int64[Tensor, "B N"] | Bool[Tensor, "B N"], classes: Int64[Tensor, "B N"], num_classes: int
+) -> Int64[Tensor, "B C"]:
+    """Sum a whole number per segment over the segments of each class.
+
+    Args:
+        values: of each segment.
+        classes: of each segment; rows of class -1, which pad tables, are left out.
+        num_classes: C.
+    """
+    bins = torch.where(classes < 0, num_classes, classes)
+    sums = bins.new_zeros(len(bins), num_classes + 1)
+    return sums.scatter_add_(1, bins, values.long())[:, :num_classes]
+
+
+def exact_sum_by_class(
+    values: Float64[Tensor, "B N"], classes: Int64[Tensor, "B N"], num_classes: int
+) -> Float64[Tensor, "B C"]:
+    """Sum an IoU per segment over the segments of each class, rounded once.
+
+    The IoU of a matched pair is above 0.5, so that in double precision it is a whole multiple of 2**-53: its upper and
+    its lower half are summed as whole numbers.
+
+    Args:
+        values: of each segment, 0 or in 0.5..1.
+        classes: as for :func:`sum_by_class`.
+        num_classes: C.
+    """
+    coarse = (values * _COARSE).floor()
+    fine = (values * _COARSE - coarse) * _FINE
+    upper, lower = (sum_by_class(part.long(), classes, num_classes).double() for part in (coarse, fine))
+    return upper / _COARSE + lower / (_COARSE * _FINE)
+
+
+def sum_of_images(values: Float64[Tensor, "B C"]) -> Float64[Tensor, " C"]:
+    """Sum over the images of a batch, in their order."""
+    return reduce(torch.add, values.unbind(0), values.new_zeros(values.shape[1]))
