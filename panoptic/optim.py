@@ -114,7 +114,9 @@ class Muon(Optimizer):
 
     The implementations of PyTorch and timm orthogonalize in bfloat16 alone, which is very slow on a processor that does
     not compute in it; this one takes single precision there. It iterates on the kernel's Gram matrix, which is up to
-    nine times smaller than the kernel.
+    nine times smaller than the kernel. On a GPU, kernels of one shape are orthogonalized together, since one by one they
+    would leave it idle between launches; and where a ``torch.amp.GradScaler`` makes the step, gradients are unscaled and
+    a step with an overflow is left out on the device, so that the host waits for nothing.
 
     Args:
         groups: of parameters, each with options: ``orthogonalize`` (else AdamW), ``lr``, ``weight_decay``,
@@ -130,6 +132,8 @@ class Muon(Optimizer):
         options = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "beta2": 0.99, "orthogonalize": True}
         super().__init__(groups, options)
 
+    _step_supports_amp_scaling = True  # GradScaler then sets grad_scale and found_inf for the time of a step
+
     @torch.no_grad()
     def step(self, closure=None):
         """One step; ``closure`` computes the loss anew, if given."""
@@ -143,19 +147,38 @@ class Muon(Optimizer):
         return loss
 
     def _orthogonalized(self, parameters: list[Tensor], group: dict) -> None:
-        half = bool(parameters) and has_fast_bfloat16(parameters[0].device.type)
+        if not parameters:
+            return
+        scale, overflow = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         for parameter in parameters:
-            state = self.state[parameter]
-            if not state:
-                state["mean"] = torch.zeros_like(parameter)
-            mean = state["mean"].lerp_(parameter.grad, 1 - group["momentum"])
+            if not self.state[parameter]:
+                self.state[parameter]["mean"] = torch.zeros_like(parameter)
+        means = [self.state[parameter]["mean"] for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters]
+        if scale is not None:
+            gradients = torch._foreach_mul(gradients, scale.float().reciprocal())
+        decay, kept = 1 - group["lr"] * group["weight_decay"], None
+        if overflow is not None:  # with the mean for a gradient, the mean stays as it is
+            gradients = [torch.where(overflow > 0, mean, g) for mean, g in zip(means, gradients, strict=True)]
+            kept = 1 - overflow
+            decay = 1 - group["lr"] * group["weight_decay"] * kept
+        torch._foreach_lerp_(means, gradients, 1 - group["momentum"])
+        ahead = torch._foreach_lerp(gradients, means, group["momentum"])  # Nesterov's look ahead
+        torch._foreach_mul_(parameters, decay)
+        dtype = torch.bfloat16 if has_fast_bfloat16(parameters[0].device.type) else torch.float32
+        for alike in _alike(parameters):
             # Columns may come in any order: in that of the memory, nothing is copied.
-            columns = [0, *(d for d in _order_in_memory(parameter) if d != 0)]
-            ahead = parameter.grad.lerp(mean, group["momentum"]).permute(columns)  # Nesterov's look ahead
-            matrix = ahead.flatten(1)
-            step = orthogonalize(matrix, torch.bfloat16 if half else torch.float32).view(ahead.shape)
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            parameter.permute(columns).add_(step, alpha=-group["lr"] * 0.2 * math.sqrt(max(matrix.shape)))
+            columns = [[0, *(d for d in _order_in_memory(parameters[i]) if d != 0)] for i in alike]
+            ordered = [ahead[i].permute(order) for i, order in zip(alike, columns, strict=True)]
+            matrices = [kernel.flatten(1) for kernel in ordered]
+            steps = orthogonalize(matrices[0] if len(alike) == 1 else torch.stack(matrices), dtype)
+            steps = steps if kept is None else steps * kept
+            steps = steps.view(len(alike), *matrices[0].shape).unbind()
+            torch._foreach_add_(
+                [parameters[i].permute(order) for i, order in zip(alike, columns, strict=True)],
+                [step.view(kernel.shape) for step, kernel in zip(steps, ordered, strict=True)],
+                alpha=-group["lr"] * 0.2 * math.sqrt(max(matrices[0].shape)),
+            )
 
     def _adamw(self, parameters: list[Tensor], group: dict) -> None:
         for parameter in parameters:
@@ -173,7 +196,18 @@ class Muon(Optimizer):
         gradients = [gradient.contiguous() for gradient in gradients]  # the fused step takes their order for granted
         options = {"beta1": 0.9, "beta2": group["beta2"], "eps": 1e-8, "lr": group["lr"], "maximize": False}
         options |= {"weight_decay": group["weight_decay"], "amsgrad": False, "fused": True}
+        options |= {name: getattr(self, name, None) for name in ("grad_scale", "found_inf")}
         adamw(parameters, gradients, means, squares, [], steps, **options)
+
+
+def _alike(kernels: list[Tensor]) -> list[list[int]]:
+    """Places of the kernels that are orthogonalized together: those of one shape, and on a CPU each alone."""
+    if kernels[0].device.type == "cpu":
+        return [[i] for i in range(len(kernels))]
+    places: dict[tuple[int, int], list[int]] = {}
+    for i, kernel in enumerate(kernels):
+        places.setdefault((kernel.shape[0], kernel[0].numel()), []).append(i)
+    return list(places.values())
 
 
 def _order_in_memory(kernel: Tensor) -> list[int]:
@@ -181,7 +215,9 @@ def _order_in_memory(kernel: Tensor) -> list[int]:
     return sorted(range(kernel.ndim), key=lambda d: (-kernel.stride(d), d))
 
 
-def orthogonalize(matrix: Float[Tensor, "M N"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "M N"]:
+def orthogonalize(
+    matrix: Float[Tensor, "*batch M N"], dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "*batch M N"]:
     """Roughly the nearest matrix with orthonormal rows (or columns, where there are fewer): U Vᵀ of U S Vᵀ.
 
     Singular values come out between 0.7 and 1.2 but for the tiniest, which is near enough for a step. Source: Jordan et
@@ -189,28 +225,30 @@ def orthogonalize(matrix: Float[Tensor, "M N"], dtype: torch.dtype = torch.float
     that several of them together are one product with X, and work on the Gram matrix until then.
 
     Args:
-        matrix: of any shape.
+        matrix: of any shape, or a batch of one shape.
         dtype: of the products. In half precision the Gram matrix is computed anew after every second iteration, since
             what rounding leaves of one direction in another grows twelvefold in two.
     """
-    tall = matrix.shape[0] > matrix.shape[1]
+    tall = matrix.shape[-2] > matrix.shape[-1]
     wide = matrix.mT if tall else matrix
-    wide = (wide.float() / wide.float().norm().clamp(min=1e-7)).to(dtype)
+    norm = wide.float().norm(dim=(-2, -1), keepdim=True) if matrix.ndim > 2 else wide.float().norm()
+    wide = (wide.float() / norm.clamp(min=1e-7)).to(dtype)
     at_once = NEWTON_SCHULZ_STEPS if dtype == torch.float32 else 2
     for done in range(0, NEWTON_SCHULZ_STEPS, at_once):
         wide = _iterated(wide @ wide.mT, min(at_once, NEWTON_SCHULZ_STEPS - done)) @ wide
     return (wide.mT if tall else wide).to(matrix.dtype)
 
 
-def _iterated(gram: Float[Tensor, "M M"], steps: int) -> Float[Tensor, "M M"]:
+def _iterated(gram: Float[Tensor, "*batch M M"], steps: int) -> Float[Tensor, "*batch M M"]:
     """What several iterations multiply a matrix by, from its Gram matrix."""
     a, b, c = NEWTON_SCHULZ
+    add_product = torch.addmm if gram.ndim == 2 else torch.baddbmm
     factor: Tensor | None = None
     for i in range(steps):
         if i:
             gram = polynomial @ gram @ polynomial
-        polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        polynomial.diagonal().add_(a)
+        polynomial = add_product(gram, gram, gram, beta=b, alpha=c)
+        polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
         factor = polynomial if factor is None else polynomial @ factor
     return factor
 

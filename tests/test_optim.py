@@ -10,7 +10,15 @@ import torch
 from torch import nn
 
 from panoptic.errors import InputError
-from panoptic.optim import NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, Muon, adamw_cosine, muon_cosine, orthogonalize
+from panoptic.optim import (
+    NEWTON_SCHULZ,
+    NEWTON_SCHULZ_STEPS,
+    Muon,
+    _alike,
+    adamw_cosine,
+    muon_cosine,
+    orthogonalize,
+)
 
 
 def rates(total_steps: int, warmup: float, steps: int, lr: float = 2.0) -> list[float]:
@@ -287,3 +295,60 @@ def test_muon_takes_a_closure_and_leaves_what_has_no_gradient():
 def test_settings_of_muon_out_of_range_are_named(settings, message):
     with pytest.raises(InputError, match=message):
         muon_cosine([nn.Parameter(torch.zeros(2))], 10, **{"lr": 0.1, "weight_decay": 0.0, "warmup": 0.0, **settings})
+
+
+def kernels() -> list[nn.Parameter]:
+    """Kernels of two shapes of matrix, wide and tall, some laid out channels-last, and a vector."""
+    generator = torch.Generator().manual_seed(5)
+    shapes = [(6, 2, 3, 3), (6, 18), (6, 2, 3, 3), (8, 3), (8, 3), (4,)]
+    made = [torch.randn(shape, generator=generator) for shape in shapes]
+    made[2] = made[2].contiguous(memory_format=torch.channels_last)
+    return [nn.Parameter(value) for value in made]
+
+
+def moved(parameters: list[nn.Parameter], scaler: torch.amp.GradScaler | None = None, spoiled: int = -1) -> list:
+    """The parameters after a few steps of Muon along their own squares; the gradients of one step may be infinite."""
+    optimizer, _ = muon_cosine(parameters, 10, lr=0.05, weight_decay=0.1, warmup=0.0)
+    for step in range(4):
+        loss = sum((p**2).sum() for p in parameters)
+        if step == spoiled:
+            loss = loss * torch.inf
+        optimizer.zero_grad()
+        if scaler is None:
+            loss.backward()
+            if step != spoiled:
+                optimizer.step()
+        else:
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+    return [p.detach() for p in parameters]
+
+
+def test_kernels_of_one_shape_move_together_as_they_do_alone(monkeypatch):
+    alone = moved(kernels())
+    monkeypatch.setattr("panoptic.optim._alike", lambda given: [[0, 1, 2], [3, 4]])
+    for ours, expected in zip(moved(kernels()), alone, strict=True):
+        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_kernels_of_one_shape_are_found(device):
+    given = [kernel.to(device) for kernel in kernels()[:5]]
+    expected = [[0], [1], [2], [3], [4]] if device == "cpu" else [[0, 1, 2], [3, 4]]
+    assert _alike(given) == expected
+
+
+@pytest.mark.parametrize("spoiled", [-1, 0, 2])
+def test_muon_unscales_gradients_and_leaves_out_a_step_with_an_overflow(monkeypatch, spoiled):
+    monkeypatch.setattr("panoptic.optim.has_fast_bfloat16", lambda device: False)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    asked = []
+    monkeypatch.setattr(torch.Tensor, "item", lambda self: asked.append(self))
+    ours = moved(kernels(), scaler, spoiled)
+    assert asked == []  # nothing waits for a value
+    monkeypatch.undo()
+    assert scaler.get_scale() == (1024.0 if spoiled < 0 else 512.0)
+    monkeypatch.setattr("panoptic.optim.has_fast_bfloat16", lambda device: False)
+    for value, expected in zip(ours, moved(kernels(), None, spoiled), strict=True):
+        torch.testing.assert_close(value, expected, atol=1e-5, rtol=1e-5)
