@@ -59,9 +59,9 @@ def crowded(codec: Codec, batch: int, size: tuple[int, int], things: int, device
     return outputs._replace(semantic=outputs.semantic.contiguous(memory_format=torch.channels_last))
 
 
-def our_network(device: torch.device) -> tuple[PanopticNetwork, Predictor]:
+def our_network(device: torch.device, *overrides: str) -> tuple[PanopticNetwork, Predictor]:
     """The network of the full experiment as it is trained, and the predictor made of it."""
-    config = experiment("full")
+    config = experiment("full", *overrides)
     network = build_network(config, NUM_CLASSES).eval().to(device)
     return network, Predictor(network, build_codec(config, CITYSCAPES, network), device)
 

@@ -39,15 +39,20 @@ from panoptic.settings import build
 BACKBONE, STEP, CHECKPOINTED = "backbone alone, forward + backward", "training step", "training step, checkpointed"
 
 
+HALVES = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
+"""What mixed precisions compute in."""
+
+
 class Training:
     """A network with all that its training takes.
 
     Args:
         batch: on the device.
         overrides: of the experiment ``full``.
+        precision: as Lightning's Trainer has it; by default that of ``train`` on a GPU, and single on a CPU.
     """
 
-    def __init__(self, batch: Batch, *overrides: str) -> None:
+    def __init__(self, batch: Batch, *overrides: str, precision: str | None = None) -> None:
         config = experiment("full", *overrides)
         self.batch = batch
         self.device = batch.images.device
@@ -55,12 +60,13 @@ class Training:
         self.codec = build_codec(config, CITYSCAPES, self.network)
         self.loss = build(config.loss)
         self.optimizer, self.schedule = build(config.optimizer)(self.network.parameters(), 10_000)
-        self.mixed = self.device.type == "cuda"
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.mixed)
+        self.precision = precision or ("16-mixed" if self.device.type == "cuda" else "32-true")
+        self.half = HALVES.get(self.precision)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half == torch.float16)
 
     def autocast(self) -> torch.autocast:
-        """16-mixed on a GPU."""
-        return torch.autocast(self.device.type, torch.float16, enabled=self.mixed)
+        """Half precision where it is mixed in."""
+        return torch.autocast(self.device.type, self.half, enabled=self.half is not None)
 
     def encode(self) -> Any:
         """The targets."""
@@ -159,13 +165,13 @@ def main() -> None:
         name: in_own_process("benchmarks.training", "--memory-of", name, "--batch", str(arguments.batch))
         for name in (BACKBONE, STEP, CHECKPOINTED)
     }
-    rate = arithmetic_rate(device, torch.float16 if training.mixed else torch.float32)
+    rate = arithmetic_rate(device, training.half or torch.float32)
     floor = operations(training) / rate
     report = {
         "machine": machine(),
         "freed memory kept": kept,
         "batch": arguments.batch,
-        "precision": "16-mixed" if training.mixed else "fp32",
+        "precision": training.precision,
         "seconds": seconds,
         "stages": in_turn(stages(training), arguments.repeats, device),
         "peak memory, GB": memory,

@@ -1,0 +1,44 @@
+"""The tests that only a GPU can run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu.record import Record
+from benchmarks.gpu.setting import Setting
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+FILES = ("tests/metrics/test_metrics.py", "tests/test_gpu.py")
+"""Where the tests marked ``gpu`` are; others would need packages that the benchmark does without."""
+
+
+def run(record: Record, setting: Setting) -> None:
+    """Describe the device and run the tests."""
+    record.measure("device", setting.hardware.describe)
+    record.measure("tests", lambda: tests(setting.folder / "tests.xml", record.left()))
+    record.measure("device afterwards", setting.hardware.describe)
+
+
+def tests(report: Path, seconds: float) -> dict[str, Any]:
+    """Number of tests by outcome, and what those that failed said."""
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    options = {"cwd": CHECKOUT, "capture_output": True, "text": True, "check": False}
+    try:
+        done = subprocess.run([*command, "-v", *FILES], **options, timeout=max(seconds, 1.0))
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(f"pytest was stopped: {(error.stdout or b'').decode()[-2000:]}") from None
+    if not report.is_file():
+        raise RuntimeError(f"pytest ended with {done.returncode}: {(done.stdout + done.stderr)[-2000:]}")
+    suite = ElementTree.parse(report).getroot().find("testsuite")
+    counts = {name: int(suite.get(name)) for name in ("tests", "failures", "errors", "skipped")}
+    report.unlink()
+    said = {}
+    for case in suite.iter("testcase"):
+        for kind in ("failure", "error"):
+            if (fault := case.find(kind)) is not None:
+                said[f"{case.get('classname')}.{case.get('name')}"] = (fault.text or fault.get("message"))[-3000:]
+    return {"passed": counts["tests"] - sum(list(counts.values())[1:]), **counts, "said": said}

@@ -1,0 +1,195 @@
+"""What only a CUDA device has, behind one interface, with stand-ins on a CPU.
+
+Everything in the benchmark that needs CUDA's events, graphs, counters or debug modes asks for it here, so that all other
+code runs on a CPU too.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.measuring import machine, peak_memory
+
+Call = Callable[[], Any]
+
+
+class Kernels(NamedTuple):
+    """What a call runs on the device.
+
+    Attributes:
+        seconds: sum of the durations of its kernels.
+        count: number of kernels.
+        longest: seconds by name of those that take most.
+    """
+
+    seconds: float
+    count: int
+    longest: dict[str, float]
+
+
+class Hardware:
+    """A CPU, standing in for a GPU.
+
+    Attributes:
+        device: to put tensors on.
+    """
+
+    device = torch.device("cpu")
+
+    def describe(self) -> dict[str, Any]:
+        """Device, versions, and the state that the device is in."""
+        return machine()
+
+    def synchronize(self) -> None:
+        """Wait for the device."""
+
+    def latency(self, call: Call, repeats: int) -> float:
+        """Median seconds of a call whose result is waited for, after three that do not count."""
+        seconds = []
+        for i in range(-3, repeats):
+            self.synchronize()
+            start = time.perf_counter()
+            call()
+            self.synchronize()
+            if i >= 0:
+                seconds.append(time.perf_counter() - start)
+        return statistics.median(seconds)
+
+    def pace(self, call: Call, repeats: int) -> float:
+        """Median seconds from one call to the next, with nothing waiting for a result; three do not count."""
+        return self.latency(call, repeats)
+
+    def peak_memory(self, call: Call) -> float:
+        """Gigabytes at the peak of a second call."""
+        call()
+        return peak_memory(call, self.device)
+
+    def kernels(self, call: Call) -> Kernels:
+        """What a call runs on the device, by the profiler."""
+        call()
+        with profile(activities=[ProfilerActivity.CPU]) as recorded:
+            call()
+        return _kernels((event.key, event.self_cpu_time_total / 1e6, event.count) for event in recorded.key_averages())
+
+    def graphed(self, network: nn.Module, images: Tensor) -> Callable[[Tensor], Any]:
+        """A network's training pass as a CUDA graph for images of one shape, under the autocast in force."""
+        return network
+
+    def replay(self, call: Call) -> Call:
+        """A call captured as a CUDA graph; it must not ask the device for a value, and its tensors stay in place."""
+        return call
+
+    @contextmanager
+    def unsynchronized(self) -> Iterator[None]:
+        """Make it an error to wait for the device."""
+        yield
+
+
+class Cuda(Hardware):
+    """The current CUDA device."""
+
+    device = torch.device("cuda")
+
+    def describe(self) -> dict[str, Any]:
+        properties = torch.cuda.get_device_properties(0)
+        found = {
+            "name": properties.name,
+            "memory, GB": properties.total_memory / 1e9,
+            "multiprocessors": properties.multi_processor_count,
+            "capability": f"{properties.major}.{properties.minor}",
+            "CUDA": torch.version.cuda,
+            "cuDNN": torch.backends.cudnn.version(),
+        }
+        return machine() | {"GPU": found | _nvidia_smi()}
+
+    def synchronize(self) -> None:
+        torch.cuda.synchronize()
+
+    def pace(self, call: Call, repeats: int) -> float:
+        for _ in range(3):
+            call()
+        marks = [torch.cuda.Event(enable_timing=True) for _ in range(repeats + 1)]
+        marks[0].record()
+        for mark in marks[1:]:
+            call()
+            mark.record()
+        torch.cuda.synchronize()
+        return statistics.median(a.elapsed_time(b) for a, b in zip(marks, marks[1:], strict=False)) / 1000
+
+    def kernels(self, call: Call) -> Kernels:
+        for _ in range(2):
+            call()
+        torch.cuda.synchronize()
+        with profile(activities=[ProfilerActivity.CUDA]) as recorded:
+            call()
+            torch.cuda.synchronize()
+        return _kernels(
+            (event.key, event.self_device_time_total / 1e6, event.count)
+            for event in recorded.key_averages()
+            if event.device_type == torch.autograd.DeviceType.CUDA
+        )
+
+    def graphed(self, network: nn.Module, images: Tensor) -> Callable[[Tensor], Any]:
+        return torch.cuda.make_graphed_callables(network, (images,), allow_unused_input=True)
+
+    def replay(self, call: Call) -> Call:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                call()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            call()
+        return graph.replay
+
+    @contextmanager
+    def unsynchronized(self) -> Iterator[None]:
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+
+
+def find_hardware(name: str | None = None) -> Hardware:
+    """The hardware called ``cuda`` or ``cpu``; by default a GPU if there is one."""
+    return Cuda() if (name or ("cuda" if torch.cuda.is_available() else "cpu")) == "cuda" else Hardware()
+
+
+def _kernels(rows: Iterator[tuple[str, float, int]], most: int = 12) -> Kernels:
+    ordered = sorted(rows, key=lambda row: row[1], reverse=True)
+    longest = {name[:100]: seconds for name, seconds, _ in ordered[:most]}
+    return Kernels(sum(row[1] for row in ordered), sum(row[2] for row in ordered), longest)
+
+
+def _nvidia_smi() -> dict[str, str]:
+    """Driver, clocks, power and temperature, where the tool is there to say so."""
+    asked = {
+        "driver": "driver_version",
+        "clock of multiprocessors": "clocks.sm",
+        "its maximum": "clocks.max.sm",
+        "clock of memory": "clocks.mem",
+        "power limit": "power.limit",
+        "temperature": "temperature.gpu",
+    }
+    if shutil.which("nvidia-smi") is None:
+        return {}
+    command = ["nvidia-smi", f"--query-gpu={','.join(asked.values())}", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (subprocess.SubprocessError, OSError):
+        return {}
+    return dict(zip(asked, (value.strip() for value in told.splitlines()[0].split(",")), strict=True))

@@ -1,0 +1,107 @@
+"""What the parts are run on and with: the real sizes, or tiny ones for a trial on a CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.gpu.hardware import Hardware
+
+SHORT_RUN = ("optimizer=muon", "curriculum=off")
+"""What ``full`` is trained with in minutes: see ``docs/experiments.md``."""
+
+TINY_NETWORK = (
+    "model.backbone.name=test_resnet",
+    "model.fpn.channels=16",
+    "model.complexity.channels=8",
+    "model.semantic_head.channels=8",
+    "model.instance_head.channels=8",
+)
+
+TINY_DATA = (
+    "data.height=32",
+    "data.width=64",
+    "data.crop=[32,64]",
+    "data.batch_size=2",
+    "data.workers=1",
+    "trainer.log_every_n_steps=1",
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Sizes of all parts.
+
+    Attributes:
+        hardware: to measure.
+        folder: that everything is written to.
+        tiny: whether this is a trial, whose figures mean nothing.
+        size: height and width of the images.
+        large: the same of the image whose peak memory is taken.
+        batch: images of a training step.
+        larger_batches: that are tried too.
+        inference_batches: images that are predicted at once.
+        things: that decoding finds, each in turn.
+        repeats: of each call.
+        product: side of the matrices whose product gives the rate of arithmetic.
+        copied: bytes of the copy that gives the rate of memory.
+        compiler: backend of ``torch.compile``.
+        overrides: of the experiment ``full``, for networks and runs.
+        short: of a run that only takes times.
+        scenes: of the splits train, val and test of the runs that are scored.
+    """
+
+    hardware: Hardware
+    folder: Path
+    tiny: bool = False
+    size: tuple[int, int] = (512, 1024)
+    large: tuple[int, int] = (1024, 2048)
+    batch: int = 4
+    larger_batches: tuple[int, ...] = (16, 32)
+    inference_batches: tuple[int, ...] = (1, 8)
+    things: tuple[int, ...] = (1, 10, 100, 200)
+    repeats: int = 30
+    product: int = 8192
+    copied: int = 1 << 30
+    compiler: str = "inductor"
+    overrides: tuple[str, ...] = ()
+    short: tuple[str, ...] = (
+        "data.train_size=80",
+        "data.epoch_size=800",
+        "data.val_size=8",
+        "data.test_size=8",
+        "trainer.max_epochs=2",
+        "callbacks.pictures=0",
+    )
+    scenes: dict[str, int] = field(default_factory=lambda: {"train": 800, "val": 150, "test": 150})
+
+
+def make_setting(hardware: Hardware, folder: Path, tiny: bool) -> Setting:
+    """The real sizes, or tiny ones."""
+    if not tiny:
+        return Setting(hardware, folder)
+    return Setting(
+        hardware,
+        folder,
+        tiny=True,
+        size=(32, 64),
+        large=(64, 128),
+        batch=2,
+        larger_batches=(3,),
+        inference_batches=(1, 2),
+        things=(1, 4),
+        repeats=1,
+        product=128,
+        copied=1 << 20,
+        compiler="eager",
+        overrides=(*TINY_NETWORK, *TINY_DATA),
+        short=(
+            "data.train_size=4",
+            "data.epoch_size=8",
+            "data.val_size=2",
+            "data.test_size=2",
+            "trainer.max_epochs=1",
+            "callbacks.pictures=0",
+        ),
+        scenes={"train": 4, "val": 2, "test": 2},
+    )
