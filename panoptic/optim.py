@@ -114,9 +114,9 @@ class Muon(Optimizer):
 
     The implementations of PyTorch and timm orthogonalize in bfloat16 alone, which is very slow on a processor that does
     not compute in it; this one takes single precision there. It iterates on the kernel's Gram matrix, which is up to
-    nine times smaller than the kernel. On a GPU, kernels of one shape are orthogonalized together, since one by one they
-    would leave it idle between launches; and where a ``torch.amp.GradScaler`` makes the step, gradients are unscaled and
-    a step with an overflow is left out on the device, so that the host waits for nothing.
+    nine times smaller than the kernel. On a GPU, kernels of one shape are orthogonalized together, since one by one
+    they would leave it idle between launches. Where a ``torch.amp.GradScaler`` makes the step, gradients are unscaled
+    and a step with an overflow is left out on the device, so that the host waits for nothing.
 
     Args:
         groups: of parameters, each with options: ``orthogonalize`` (else AdamW), ``lr``, ``weight_decay``,

@@ -10,8 +10,7 @@ import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -89,11 +88,6 @@ class Hardware:
         """A call captured as a CUDA graph; it must not ask the device for a value, and its tensors stay in place."""
         return call
 
-    @contextmanager
-    def unsynchronized(self) -> Iterator[None]:
-        """Make it an error to wait for the device."""
-        yield
-
 
 class Cuda(Hardware):
     """The current CUDA device."""
@@ -154,22 +148,13 @@ class Cuda(Hardware):
             call()
         return graph.replay
 
-    @contextmanager
-    def unsynchronized(self) -> Iterator[None]:
-        before = torch.cuda.get_sync_debug_mode()
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            yield
-        finally:
-            torch.cuda.set_sync_debug_mode(before)
-
 
 def find_hardware(name: str | None = None) -> Hardware:
     """The hardware called ``cuda`` or ``cpu``; by default a GPU if there is one."""
     return Cuda() if (name or ("cuda" if torch.cuda.is_available() else "cpu")) == "cuda" else Hardware()
 
 
-def _kernels(rows: Iterator[tuple[str, float, int]], most: int = 12) -> Kernels:
+def _kernels(rows: Iterable[tuple[str, float, int]], most: int = 12) -> Kernels:
     ordered = sorted(rows, key=lambda row: row[1], reverse=True)
     longest = {name[:100]: seconds for name, seconds, _ in ordered[:most]}
     return Kernels(sum(row[1] for row in ordered), sum(row[2] for row in ordered), longest)

@@ -1,4 +1,4 @@
-"""From images to segments: by stage, by number of things, beside the backbone; what CUDA graphs and compilation gain."""
+"""From images to segments: by stage, by number of things, beside the backbone; what CUDA graphs and compilers gain."""
 
 from __future__ import annotations
 
