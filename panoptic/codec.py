@@ -26,6 +26,7 @@ from panoptic.complexity import (
     thing_table,
     things_of,
 )
+from panoptic.counting import count_by_key, sum_by_key
 from panoptic.errors import InputError, expect_at_least
 from panoptic.grouping import find_peaks, most_likely, nearest_center
 from panoptic.labels import LabelSpace
@@ -230,16 +231,13 @@ class Codec:
         """One table of K things and C stuff classes, then without the rows that have no (or too few) pixels."""
         batch, count = heights.shape
         num_classes = self.labels.num_classes
-        votes = confidence.new_zeros(batch, (count + 1) * num_classes, dtype=torch.int64)
-        votes.scatter_add_(1, (things * num_classes + classes).flatten(1), torch.ones_like(things).flatten(1))
+        votes = count_by_key((things * num_classes + classes).flatten(1), (count + 1) * num_classes)
         thing_classes = votes.unflatten(1, (count + 1, num_classes))[:, 1:].argmax(2)  # only thing pixels voted
 
         stuff = torch.arange(num_classes, device=classes.device).expand(batch, -1)
         ids = torch.where(of_thing, things, count + 1 + classes)
         table_classes = torch.cat([thing_classes, stuff], dim=1)
-        areas = ids.new_zeros(batch, count + num_classes + 1)
-        areas.scatter_add_(1, ids.flatten(1), torch.ones_like(ids).flatten(1))
-        sums = confidence.new_zeros(areas.shape).scatter_add_(1, ids.flatten(1), confidence.flatten(1))
+        areas, sums = sum_by_key(ids.flatten(1), count + num_classes + 1, None, confidence.flatten(1))
         scores = (sums / areas.clamp(min=1))[:, 1:] * torch.cat([heights, torch.ones_like(stuff).float()], dim=1)
 
         least = torch.ones_like(areas[0, 1:])

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from panoptic.counting import sum_by_key
 from panoptic.segments import Segments
 
 COMPLEXITY_NAMES = ("object_density", "scale_variance")
@@ -43,10 +44,7 @@ def measure(segments: Segments) -> Measures:
     device = ids.device
     rows = torch.arange(height, device=device).view(1, -1, 1).expand(len(ids), height, width).flatten(1)
     columns = torch.arange(width, device=device).view(1, 1, -1).expand(len(ids), height, width).flatten(1)
-    sums = ids.new_zeros(3, len(ids), segments.classes.shape[1] + 1)
-    for total, values in zip(sums, (rows, columns, torch.ones_like(ids)), strict=True):
-        total.scatter_add_(1, ids, values)
-    y, x, area = sums[..., 1:]
+    y, x, area = (total[:, 1:] for total in sum_by_key(ids, segments.classes.shape[1] + 1, rows, columns, None))
     centers = torch.stack([y, x], dim=-1).double() / area.clamp(min=1).unsqueeze(-1)
     return Measures(area, centers.float())
 

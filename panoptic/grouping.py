@@ -20,9 +20,18 @@ def most_likely(logits: Float[Tensor, "B C H W"]) -> tuple[Int64[Tensor, "B H W"
     """The most probable class of each pixel, the first of equals, and its probability."""
     batch, channels, _, width = logits.shape
     strips = logits.split(_at_once(batch * channels * width, logits.device), dim=2)
-    found = [strip.softmax(1).max(1) for strip in strips]
+    found = [_first_maximum(strip.softmax(1)) for strip in strips]
     probability, classes = (torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
     return classes, probability
+
+
+def _first_maximum(values: Float[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B H W"], Int64[Tensor, "B H W"]]:
+    """The largest value over the channels, and the first channel that has it."""
+    if values.device.type == "cpu":
+        return values.max(1)
+    # On a GPU, max gives any of equals, and argmax the first.
+    channel = values.argmax(1)
+    return values.gather(1, channel[:, None]).squeeze(1), channel
 
 
 def find_peaks(

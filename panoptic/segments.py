@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float, Int, Int32, Int64
 from torch import Tensor
 
+from panoptic.counting import count_by_key
+
 VOID = 255
 """The class of pixels without a segment, in semantic maps."""
 
@@ -44,9 +46,9 @@ class Segments:
 
     def areas(self) -> Int64[Tensor, "*batch N"]:
         """Number of pixels of each segment."""
-        flat = self.ids.flatten(-2).long()
-        counts = flat.new_zeros(*flat.shape[:-1], self.classes.shape[-1] + 1)
-        return counts.scatter_add_(-1, flat, torch.ones_like(flat))[..., 1:]
+        flat = self.ids.flatten(-2)
+        counts = count_by_key(flat if self.is_batch else flat[None], self.classes.shape[-1] + 1)[:, 1:]
+        return counts if self.is_batch else counts[0]
 
     def semantic(self) -> Int64[Tensor, "*batch H W"]:
         """Class of each pixel; :data:`VOID` where there is no segment."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +47,9 @@ def experiment(name: str, *overrides: str) -> DictConfig:
 
 @contextmanager
 def waiting_is_an_error() -> Iterator[None]:
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode is a prototype")
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:
@@ -127,7 +130,7 @@ def test_a_training_step_waits_for_nothing(batch: Batch, optimizer: str, fusion:
         schedule.step()
         return total.detach()
 
-    first = [step() for _ in range(2)][0]  # what is kept for a device goes there once
+    first, _ = step(), step()  # what is kept for a device goes there once
     with waiting_is_an_error():
         for _ in range(20):
             total = step()

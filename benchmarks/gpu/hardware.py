@@ -1,7 +1,7 @@
 """What only a CUDA device has, behind one interface, with stand-ins on a CPU.
 
-Everything in the benchmark that needs CUDA's events, graphs, counters or debug modes asks for it here, so that all other
-code runs on a CPU too.
+Everything in the benchmark that needs CUDA's events, graphs or counters asks for it here, so that all other code runs
+on a CPU too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -118,7 +119,7 @@ class Cuda(Hardware):
             call()
             mark.record()
         torch.cuda.synchronize()
-        return statistics.median(a.elapsed_time(b) for a, b in zip(marks, marks[1:], strict=False)) / 1000
+        return statistics.median(a.elapsed_time(b) for a, b in pairwise(marks)) / 1000
 
     def kernels(self, call: Call) -> Kernels:
         for _ in range(2):

@@ -35,10 +35,12 @@ class Summary(Callback):
         self.best = best
         self.throughput = throughput
         self.started = 0.0
+        self.device = ""
         self.best_scores: dict[str, float] = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = time.monotonic()
+        self.device = str(pl_module.device)  # at the end, the module is back on the CPU
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         scores = _scores(trainer)
@@ -68,7 +70,7 @@ class Summary(Callback):
             "parameters": sum(p.numel() for p in pl_module.network.parameters()),
             "backbone_weights": self.record["backbone_weights"],
             "started_from": self.record["started_from"],
-            "device": str(pl_module.device),
+            "device": self.device,
             "precision": str(trainer.precision),
             "versions": {
                 "panoptic": __version__,

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from panoptic.counting import count_by_key
 from panoptic.segments import VOID
 
 LEAST_VARIANCE = 0.05
@@ -72,8 +73,7 @@ def semantic_loss(
 def _rarity(semantic: Int64[Tensor, "B H W"], num_classes: int, power: float) -> Float[Tensor, "B H W"]:
     """For each pixel, the number of pixels of its class in the batch to the power of minus ``power``."""
     index = torch.where(semantic == VOID, num_classes, semantic).flatten()
-    count = torch.zeros(num_classes + 1, device=semantic.device)
-    count.scatter_add_(0, index, torch.ones_like(index, dtype=count.dtype))
+    (count,) = count_by_key(index[None], num_classes + 1).float()
     return (count.clamp(min=1) ** -power)[index].view_as(semantic)
 
 

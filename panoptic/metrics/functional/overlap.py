@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Int32, Int64
 from torch import Tensor
 
+from panoptic.counting import count_by_key
 from panoptic.segments import Segments
 
 
@@ -124,14 +125,11 @@ def _wide_enough(ids: Int32[Tensor, "B H W"], shape: tuple[int, ...]) -> Tensor:
 def _count(key: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Number of pixels by their place in a table of each image, ``[B ...]``."""
     images, bins = shape[0], math.prod(shape[1:])
+    if key.device.type != "cpu":  # bincount would wait for the largest key; the widths of the tables bound it
+        return count_by_key(key.flatten(1), bins).view(shape)
     if images > 1:
         key = key + torch.arange(images, device=key.device, dtype=key.dtype).view(-1, 1, 1) * bins
-    key = key.flatten()
-    if key.device.type == "cpu":
-        return _count_runs(key, images * bins).view(shape)
-    # Elsewhere bincount would wait for the largest key; the widths of the tables bound it.
-    counts = key.new_zeros(images * bins, dtype=torch.int64)
-    return counts.scatter_add_(0, key.long(), counts.new_ones(()).expand(len(key))).view(shape)
+    return _count_runs(key.flatten(), images * bins).view(shape)
 
 
 def _count_runs(key: Tensor, bins: int) -> Int64[Tensor, " bins"]:

@@ -16,7 +16,9 @@ def class_means(name: str, values: Float64[Tensor, " C"], labels: LabelSpace) ->
     The keys are ``<name>``, ``<name>_things`` and ``<name>_stuff``.
     """
     groups = {"": range(len(labels)), "_things": labels.things, "_stuff": labels.stuff}
-    return {f"{name}{group}": values[list(classes)].nanmean() for group, classes in groups.items()}
+    on_cpu = values.cpu()  # where sums of a few numbers have one order: every device gives the same bits
+    means = {f"{name}{group}": on_cpu[list(classes)].nanmean() for group, classes in groups.items()}
+    return {key: mean.to(values.device) for key, mean in means.items()}
 
 
 def class_values(name: str, values: Shaped[Tensor, " C"], labels: LabelSpace) -> dict[str, Tensor]:
