@@ -15,11 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu.inference import random_images, things
+from benchmarks.gpu.inference import Inference
 from benchmarks.gpu.record import Record
 from benchmarks.gpu.setting import Setting
 from benchmarks.gpu.training import MIXED
-from benchmarks.inference import crowded, our_network
 from benchmarks.training import Training, scenes
 
 
@@ -64,8 +63,8 @@ def run(record: Record, setting: Setting) -> None:
     if None in (product, single, convolution, copied):
         return
     record.measure("step", lambda: of_step(setting, max(product, convolution), copied))
-    record.measure("forward, batch 1", lambda: of_inference(setting, "forward", single, copied))
-    record.measure("decode, batch 1", lambda: of_inference(setting, "decode", single, copied))
+    record.measure("forward, batch 1", lambda: of_forward(setting, single, copied))
+    record.measure("decode, batch 1", lambda: of_decoding(setting, single, copied))
 
 
 @torch.inference_mode()
@@ -105,16 +104,18 @@ def of_step(setting: Setting, product: float, copied: float) -> dict[str, float]
 
 
 @torch.inference_mode()
-def of_inference(setting: Setting, which: str, product: float, copied: float) -> dict[str, float]:
-    """The network for one image, or decoding."""
-    _, predictor = our_network(setting.hardware.device, *setting.overrides)
-    images = random_images(setting, 1)
-    outputs = crowded(predictor.codec, 1, setting.size, things(setting), setting.hardware.device)
-    calls = {
-        "forward": lambda: predictor.network(images),
-        "decode": lambda: predictor.codec.decode(outputs, setting.size),
-    }
-    return against_floor(calls[which], setting, product, copied)
+def of_forward(setting: Setting, product: float, copied: float) -> dict[str, float]:
+    """The network for one image, as it is used for inference."""
+    inference = Inference(setting)
+    images = inference.images(1)
+    return against_floor(lambda: inference.predictor.network(images), setting, product, copied)
+
+
+@torch.inference_mode()
+def of_decoding(setting: Setting, product: float, copied: float) -> dict[str, float]:
+    """Decoding of one image."""
+    inference = Inference(setting)
+    return against_floor(inference.decode(inference.outputs(1)), setting, product, copied)
 
 
 def against_floor(call: Callable[[], Any], setting: Setting, product: float, copied: float) -> dict[str, float]:

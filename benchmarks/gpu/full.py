@@ -28,8 +28,8 @@ SCORES = (
 EPOCHS = 8
 """That a run is cut into."""
 MOST_STEPS = 20_000
-"""Of a run: 100 epochs of the 800 scenes."""
-BESIDE = 45.0
+"""Of a run: as many as the experiment has."""
+BESIDE = 40.0
 """Seconds that a run takes beside its steps: to start, to paint the scenes, to score."""
 POINTS = 60
 """Of a loss curve."""
@@ -55,7 +55,7 @@ class Plan:
 def run(record: Record, setting: Setting, plan: Plan | None = None) -> None:
     """Time a short run, then train and score each variant in an equal share of the time."""
     plan = plan or Plan()
-    overrides = (*SHORT_RUN, "data.cache=true", *plan.overrides)
+    overrides = (*SHORT_RUN, "data.cache=true", f"data.batch_size={setting.run_batch}", *plan.overrides)
     short = (*setting.short, *overrides, "evaluation.split=test", "evaluation.predictions=false")
     speed = record.measure(
         "timed warm-up, scenes kept in memory", lambda: speed_of_run(setting, *short, seconds=record.left() / 3)
@@ -85,12 +85,12 @@ def planned(setting: Setting, rate: float, seconds: float, steps: int | None) ->
     """
     if steps is None:
         seconds -= 0.0 if setting.tiny else BESIDE
-        steps = min(int(MARGIN * rate * max(seconds, 1.0) / setting.batch), MOST_STEPS)
+        steps = min(int(MARGIN * rate * max(seconds, 1.0) / setting.run_batch), MOST_STEPS)
     epochs = 1 if setting.tiny else EPOCHS
     in_epoch = max(steps // epochs, 1)
     if setting.tiny:
         in_epoch = min(in_epoch, 4)
-    return epochs, in_epoch * setting.batch
+    return epochs, in_epoch * setting.run_batch
 
 
 def scored_run(
@@ -116,7 +116,7 @@ def scored_run(
         )
     except OutOfTime as error:
         stopped = str(error)
-    return figures(folder) | {"steps asked for": epochs * size // setting.batch, "stopped": stopped}
+    return figures(folder) | {"steps asked for": epochs * size // setting.run_batch, "stopped": stopped}
 
 
 def figures(folder: Path) -> dict[str, Any]:

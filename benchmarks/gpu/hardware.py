@@ -23,6 +23,10 @@ from benchmarks.measuring import machine, peak_memory
 Call = Callable[[], Any]
 
 
+TURNS = 3
+"""That calls take which are measured beside each other."""
+
+
 class Kernels(NamedTuple):
     """What a call runs on the device.
 
@@ -55,19 +59,42 @@ class Hardware:
 
     def latency(self, call: Call, repeats: int) -> float:
         """Median seconds of a call whose result is waited for, after three that do not count."""
+        return statistics.median(self._waited_for(call, repeats, 3))
+
+    def pace(self, call: Call, repeats: int) -> float:
+        """Median seconds from one call to the next, with nothing waiting for a result; three do not count."""
+        return statistics.median(self._one_after_another(call, repeats, 3))
+
+    def latencies(self, calls: dict[str, Call], repeats: int) -> dict[str, float]:
+        """:meth:`latency` of calls that take turns, so that all meet the same moods of the machine."""
+        return self._in_turn(self._waited_for, calls, repeats)
+
+    def paces(self, calls: dict[str, Call], repeats: int) -> dict[str, float]:
+        """:meth:`pace` of calls that take turns."""
+        return self._in_turn(self._one_after_another, calls, repeats)
+
+    def _in_turn(
+        self, measure: Callable[[Call, int, int], list[float]], calls: dict[str, Call], repeats: int
+    ) -> dict[str, float]:
+        seconds: dict[str, list[float]] = {name: [] for name in calls}
+        for turn in range(TURNS):
+            for name, call in calls.items():
+                seconds[name] += measure(call, -(-repeats // TURNS), 1 if turn else 3)
+        return {name: statistics.median(values) for name, values in seconds.items()}
+
+    def _waited_for(self, call: Call, repeats: int, uncounted: int) -> list[float]:
         seconds = []
-        for i in range(-3, repeats):
+        for i in range(-uncounted, repeats):
             self.synchronize()
             start = time.perf_counter()
             call()
             self.synchronize()
             if i >= 0:
                 seconds.append(time.perf_counter() - start)
-        return statistics.median(seconds)
+        return seconds
 
-    def pace(self, call: Call, repeats: int) -> float:
-        """Median seconds from one call to the next, with nothing waiting for a result; three do not count."""
-        return self.latency(call, repeats)
+    def _one_after_another(self, call: Call, repeats: int, uncounted: int) -> list[float]:
+        return self._waited_for(call, repeats, uncounted)
 
     def peak_memory(self, call: Call) -> float:
         """Gigabytes at the peak of a second call."""
@@ -110,8 +137,8 @@ class Cuda(Hardware):
     def synchronize(self) -> None:
         torch.cuda.synchronize()
 
-    def pace(self, call: Call, repeats: int) -> float:
-        for _ in range(3):
+    def _one_after_another(self, call: Call, repeats: int, uncounted: int) -> list[float]:
+        for _ in range(uncounted):
             call()
         marks = [torch.cuda.Event(enable_timing=True) for _ in range(repeats + 1)]
         marks[0].record()
@@ -119,7 +146,7 @@ class Cuda(Hardware):
             call()
             mark.record()
         torch.cuda.synchronize()
-        return statistics.median(a.elapsed_time(b) for a, b in pairwise(marks)) / 1000
+        return [before.elapsed_time(after) / 1000 for before, after in pairwise(marks)]
 
     def kernels(self, call: Call) -> Kernels:
         for _ in range(2):
@@ -157,7 +184,7 @@ def find_hardware(name: str | None = None) -> Hardware:
 
 def _kernels(rows: Iterable[tuple[str, float, int]], most: int = 12) -> Kernels:
     ordered = sorted(rows, key=lambda row: row[1], reverse=True)
-    longest = {name[:100]: seconds for name, seconds, _ in ordered[:most]}
+    longest = {name[:200]: seconds for name, seconds, _ in ordered[:most]}
     return Kernels(sum(row[1] for row in ordered), sum(row[2] for row in ordered), longest)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -11,155 +13,157 @@ from torch import Tensor
 from benchmarks.gpu.record import Record
 from benchmarks.gpu.setting import Setting
 from benchmarks.inference import crowded, our_network, stages
+from panoptic.codec import Outputs
 
 THINGS = 100
 """That decoding finds where nothing else is said, or the most that the setting has."""
+SECONDS_TO_COMPILE = 25.0
+
+
+class Inference:
+    """The network as it is trained, the predictor made of it, and inputs for both.
+
+    Args:
+        setting: sizes, and the device.
+    """
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.network, self.predictor = our_network(setting.hardware.device, *setting.overrides)
+        self.things = min(THINGS, max(setting.things))
+
+    def images(self, batch: int) -> Tensor:
+        """Noise, channels-last."""
+        size, device = self.setting.size, self.setting.hardware.device
+        return torch.randint(0, 256, (batch, *size, 3), dtype=torch.uint8, device=device).permute(0, 3, 1, 2)
+
+    def outputs(self, batch: int, things: int | None = None) -> Outputs:
+        """Outputs in which decoding finds so many things."""
+        device = self.setting.hardware.device
+        return crowded(self.predictor.codec, batch, self.setting.size, things or self.things, device)
+
+    def decode(self, outputs: Outputs) -> Callable[[], Any]:
+        """Decoding of outputs."""
+        return lambda: self.predictor.codec.decode(outputs, self.setting.size)
+
+    @cached_property
+    def compiled(self) -> torch.nn.Module:
+        """The predictor's network, compiled."""
+        network = copy.deepcopy(self.predictor.network)
+        network.compile(backend=self.setting.compiler)
+        return network
 
 
 def run(record: Record, setting: Setting) -> None:
     """Take all figures, what takes long last."""
+    inference = Inference(setting)
     for batch in setting.inference_batches:
-        record.measure(f"batch {batch}", lambda n=batch: whole(setting, n))
-        record.measure(f"batch {batch}, stages", lambda n=batch: by_stage(setting, n))
-        record.measure(f"batch {batch}, decode by things", lambda n=batch: by_things(setting, n))
-    record.measure("peak memory, GB", lambda: peak_memory(setting))
-    record.measure("kernels, batch 1", lambda: kernels(setting))
-    for batch in setting.inference_batches:
-        record.measure(f"batch {batch}, CUDA graph", lambda n=batch: graphed(setting, n))
-    for half in ("float16", "bfloat16"):
-        record.measure(f"batch 1, {half}", lambda h=half: whole(setting, 1, getattr(torch, h)))
-    needs = 0.0 if setting.tiny else 25.0
-    record.measure("batch 1, compiled", lambda: compiled(setting), needs=needs)
+        record.measure(f"batch {batch}", partial(whole, inference, batch))
+        record.measure(f"batch {batch}, stages", partial(by_stage, inference, batch))
+        record.measure(f"batch {batch}, decode by things", partial(by_things, inference, batch))
+        record.measure(f"batch {batch}, CUDA graph", partial(graphed, inference, batch))
+    record.measure("batch 1, half precision", lambda: whole(inference, 1, torch.float16))
+    record.measure("peak memory, GB", lambda: peak_memory(inference))
+    record.measure("kernels, batch 1", lambda: kernels(inference))
+    needs = 0.0 if setting.tiny else SECONDS_TO_COMPILE
+    record.measure("batch 1, compiled", lambda: compiled(inference), needs=needs)
 
 
 @torch.inference_mode()
-def whole(setting: Setting, batch: int, half: torch.dtype | None = None) -> dict[str, float]:
+def whole(inference: Inference, batch: int, half: torch.dtype | None = None) -> dict[str, float]:
     """An image to its segments, beside the backbone as it is trained and as it is used, with BatchNorm folded."""
-    network, predictor = our_network(setting.hardware.device, *setting.overrides)
-    images = random_images(setting, batch)
-    outputs = crowded(predictor.codec, batch, setting.size, things(setting), setting.hardware.device)
+    network, hardware = inference.predictor.network, inference.setting.hardware
+    images, decode = inference.images(batch), inference.decode(inference.outputs(batch))
     normalized = network.normalize(images)
-
-    def ours() -> None:
-        predictor.network(images)
-        predictor.codec.decode(outputs, setting.size)
-
-    latency = setting.hardware.latency
-    with torch.autocast(setting.hardware.device.type, half, enabled=half is not None):
-        backbone = latency(lambda: network.backbone(normalized), setting.repeats)
-        folded = latency(lambda: predictor.network.backbone(normalized), setting.repeats)
-        only_network = latency(lambda: predictor.network(images), setting.repeats)
-        seconds = latency(ours, setting.repeats)
-    return figures(seconds, backbone, batch) | {"backbone, folded, seconds": folded, "network, seconds": only_network}
+    calls = {
+        "backbone": lambda: inference.network.backbone(normalized),
+        "backbone, BatchNorm folded": lambda: network.backbone(normalized),
+        "network": lambda: network(images),
+        "whole": lambda: (network(images), decode()),
+        "decode": decode,
+    }
+    with torch.autocast(hardware.device.type, half, enabled=half is not None):
+        return stated(hardware.latencies(calls, inference.setting.repeats), batch)
 
 
-def figures(seconds: float, backbone: float, images: int) -> dict[str, float]:
-    """What is stated of an inference."""
+def stated(seconds: dict[str, float], images: int) -> dict[str, float]:
+    """The seconds of calls, and what follows of the whole."""
+    whole = seconds["whole"]
     return {
-        "seconds": seconds,
-        "backbone, seconds": backbone,
-        "x backbone": seconds / backbone,
-        "images/s": images / seconds,
+        "seconds": whole,
+        "x backbone": whole / seconds["backbone"],
+        "images/s": images / whole,
+        **{f"{name}, seconds": value for name, value in seconds.items() if name != "whole"},
     }
 
 
 @torch.inference_mode()
-def by_stage(setting: Setting, batch: int) -> dict[str, float]:
+def by_stage(inference: Inference, batch: int) -> dict[str, float]:
     """Seconds of each stage, waited for one by one."""
-    _, predictor = our_network(setting.hardware.device, *setting.overrides)
-    outputs = crowded(predictor.codec, batch, setting.size, things(setting), setting.hardware.device)
-    calls = stages(predictor, random_images(setting, batch), outputs)
-    return {name: setting.hardware.latency(call, setting.repeats) for name, call in calls.items()}
+    calls = stages(inference.predictor, inference.images(batch), inference.outputs(batch))
+    return inference.setting.hardware.latencies(calls, inference.setting.repeats)
 
 
 @torch.inference_mode()
-def by_things(setting: Setting, batch: int) -> dict[str, float]:
+def by_things(inference: Inference, batch: int) -> dict[str, float]:
     """Seconds of decoding, by number of things."""
-    _, predictor = our_network(setting.hardware.device, *setting.overrides)
-    seconds = {}
-    for count in setting.things:
-        outputs = crowded(predictor.codec, batch, setting.size, count, setting.hardware.device)
-        found = int((predictor.codec.decode(outputs).classes[0] == predictor.labels.names.index("car")).sum())
-        assert found == count, f"expected {count} things to decode, found {found}"
-        decode = lambda o=outputs: predictor.codec.decode(o, setting.size)  # noqa: E731
-        seconds[str(count)] = setting.hardware.latency(decode, setting.repeats)
-    return seconds
+    calls = {}
+    for count in inference.setting.things:
+        calls[str(count)] = inference.decode(inference.outputs(batch, count))
+        cars = calls[str(count)]().classes[0] == inference.predictor.labels.names.index("car")
+        assert int(cars.sum()) == count, f"expected {count} things to decode, found {int(cars.sum())}"
+    return inference.setting.hardware.latencies(calls, inference.setting.repeats)
 
 
 @torch.inference_mode()
-def peak_memory(setting: Setting) -> dict[str, float]:
-    """Of one image of each size, weights included."""
-    network, predictor = our_network(setting.hardware.device, *setting.overrides)
-    peaks = {}
+def graphed(inference: Inference, batch: int) -> dict[str, float]:
+    """The network as a CUDA graph, decoding as it is, beside the backbone as it is and as a graph."""
+    network, hardware = inference.predictor.network, inference.setting.hardware
+    images, decode = inference.images(batch), inference.decode(inference.outputs(batch))
+    normalized = network.normalize(images)
+    backbone = hardware.replay(lambda: inference.network.backbone(normalized))
+    replay = hardware.replay(lambda: network(images))
+    calls = {
+        "backbone": lambda: inference.network.backbone(normalized),
+        "backbone as a graph": backbone,
+        "network": replay,
+        "whole": lambda: (replay(), decode()),
+    }
+    return stated(hardware.latencies(calls, inference.setting.repeats), batch)
+
+
+@torch.inference_mode()
+def compiled(inference: Inference) -> dict[str, float]:
+    """The compiled network, decoding as it is, beside the backbone as it is."""
+    images, decode = inference.images(1), inference.decode(inference.outputs(1))
+    normalized = inference.network.normalize(images)
+    calls = {
+        "backbone": lambda: inference.network.backbone(normalized),
+        "network": lambda: inference.compiled(images),
+        "whole": lambda: (inference.compiled(images), decode()),
+    }
+    return stated(inference.setting.hardware.latencies(calls, inference.setting.repeats), 1)
+
+
+@torch.inference_mode()
+def peak_memory(inference: Inference) -> dict[str, float]:
+    """Of one image of each size, weights included (of two networks: the one as it is trained, and the predictor's)."""
+    setting, peaks = inference.setting, {}
+    normalized, network = inference.network.normalize, inference.predictor.network
+    decode = inference.predictor.codec.decode
     for size in (setting.size, setting.large):
         images = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8, device=setting.hardware.device)
-        name = f"{size[0]}x{size[1]}"
         calls = {
-            f"{name}, backbone alone": lambda i=images: network.backbone(network.normalize(i)),
-            name: lambda i=images, s=size: predictor.codec.decode(predictor.network(i), s),
+            f"{size[0]}x{size[1]}, backbone alone": lambda i=images: inference.network.backbone(normalized(i)),
+            f"{size[0]}x{size[1]}": lambda i=images, s=size: decode(network(i), s),
         }
         peaks |= {key: setting.hardware.peak_memory(call) for key, call in calls.items()}
     return peaks
 
 
 @torch.inference_mode()
-def kernels(setting: Setting) -> dict[str, Any]:
+def kernels(inference: Inference) -> dict[str, Any]:
     """Number and time of the kernels of the network and of decoding, and the longest."""
-    _, predictor = our_network(setting.hardware.device, *setting.overrides)
-    images = random_images(setting, 1)
-    outputs = crowded(predictor.codec, 1, setting.size, things(setting), setting.hardware.device)
-    calls = {
-        "network": lambda: predictor.network(images),
-        "decode": lambda: predictor.codec.decode(outputs, setting.size),
-    }
-    return {name: setting.hardware.kernels(call)._asdict() for name, call in calls.items()}
-
-
-@torch.inference_mode()
-def graphed(setting: Setting, batch: int) -> dict[str, float]:
-    """The network as a CUDA graph, decoding as it is, beside the backbone as it is."""
-    network, predictor = our_network(setting.hardware.device, *setting.overrides)
-    images = random_images(setting, batch)
-    outputs = crowded(predictor.codec, batch, setting.size, things(setting), setting.hardware.device)
-    normalized = network.normalize(images)
-    backbone = setting.hardware.latency(lambda: network.backbone(normalized), setting.repeats)
-    alone = setting.hardware.replay(lambda: network.backbone(normalized))
-    replay = setting.hardware.replay(lambda: predictor.network(images))
-
-    def ours() -> None:
-        replay()
-        predictor.codec.decode(outputs, setting.size)
-
-    return figures(setting.hardware.latency(ours, setting.repeats), backbone, batch) | {
-        "network, seconds": setting.hardware.latency(replay, setting.repeats),
-        "backbone as a graph, seconds": setting.hardware.latency(alone, setting.repeats),
-    }
-
-
-@torch.inference_mode()
-def compiled(setting: Setting) -> dict[str, float]:
-    """The compiled network, decoding as it is, beside the backbone as it is."""
-    network, predictor = our_network(setting.hardware.device, *setting.overrides)
-    images = random_images(setting, 1)
-    outputs = crowded(predictor.codec, 1, setting.size, things(setting), setting.hardware.device)
-    normalized = network.normalize(images)
-    backbone = setting.hardware.latency(lambda: network.backbone(normalized), setting.repeats)
-    faster = copy.deepcopy(predictor.network)
-    faster.compile(backend=setting.compiler)
-
-    def ours() -> None:
-        faster(images)
-        predictor.codec.decode(outputs, setting.size)
-
-    return figures(setting.hardware.latency(ours, setting.repeats), backbone, 1)
-
-
-def random_images(setting: Setting, batch: int) -> Tensor:
-    """Noise, channels-last."""
-    noise = torch.randint(0, 256, (batch, *setting.size, 3), dtype=torch.uint8, device=setting.hardware.device)
-    return noise.permute(0, 3, 1, 2)
-
-
-def things(setting: Setting) -> int:
-    """How many things decoding finds, where nothing else is said."""
-    return min(THINGS, max(setting.things))
+    images, decode = inference.images(1), inference.decode(inference.outputs(1))
+    calls = {"network": lambda: inference.predictor.network(images), "decode": decode}
+    return {name: inference.setting.hardware.kernels(call)._asdict() for name, call in calls.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,104 +15,103 @@ from benchmarks.training import Training, scenes, stages
 from panoptic.data.batch import Batch
 
 MIXED = "16-mixed"
+SECONDS_TO_COMPILE = 45.0
 
 
 def run(record: Record, setting: Setting) -> None:
     """Take all figures, what takes long last."""
-    hardware = setting.hardware
-    batch = scenes(setting.batch, setting.size, hardware.device)
-    record.measure("peak memory, GB", lambda: peak_memory(setting, batch))
-    for precision in (MIXED, "bf16-mixed", "32-true"):
-        record.measure(f"step, {precision}", lambda p=precision: step(setting, batch, precision=p))
-    record.measure("by stage", lambda: by_stage(setting, batch))
-    record.measure("kernels", lambda: kernels(setting, batch))
-    record.measure("step, Muon", lambda: step(setting, batch, "optimizer=muon", precision=MIXED))
-    record.measure("step, cuDNN's fastest", lambda: searched(setting, batch))
+    batch = scenes(setting.batch, setting.size, setting.hardware.device)
+    mixed = Training(batch, *setting.overrides, precision=MIXED)
+    record.measure("peak memory, GB", lambda: peak_memory(setting, mixed))
+    record.measure(f"step, {MIXED}", lambda: beside_backbone(setting, mixed, mixed))
+    record.measure("by stage", lambda: setting.hardware.paces(stages(mixed), setting.repeats))
+    record.measure("kernels", lambda: kernels(setting, mixed))
+    record.measure("step, cuDNN's fastest", lambda: searched(setting, mixed))
+    for precision in ("bf16-mixed", "32-true"):
+        record.measure(f"step, {precision}", partial(another, setting, batch, precision=precision))
+    record.measure("step, Muon", lambda: another(setting, batch, "optimizer=muon", precision=MIXED))
     for count in setting.larger_batches:
-        record.measure(f"step, batch {count}", lambda n=count: larger(setting, n))
-    record.measure("step, CUDA graph", lambda: graphed(setting, batch))
+        record.measure(f"step, batch {count}", partial(larger, setting, count))
+    record.measure("step, CUDA graph", lambda: graphed(setting, batch, mixed))
     record.measure("run, scenes painted anew", lambda: speed(record, setting), needs=0.0 if setting.tiny else 20.0)
     for precision in (MIXED, "bf16-mixed"):
-        needs = 0.0 if setting.tiny else 45.0
-        record.measure(f"step, {precision}, compiled", lambda p=precision: compiled(setting, batch, p), needs=needs)
+        record.measure(
+            f"step, {precision}, compiled",
+            partial(compiled, setting, batch, precision),
+            needs=0.0 if setting.tiny else SECONDS_TO_COMPILE,
+        )
 
 
-def step(setting: Setting, batch: Batch, *overrides: str, precision: str) -> dict[str, float]:
-    """A step beside its backbone alone, forward and backward, in one precision."""
-    training = Training(batch, *setting.overrides, *overrides, precision=precision)
-    backbone = setting.hardware.pace(training.backbone, setting.repeats)
-    return figures(setting.hardware.pace(training.step, setting.repeats), backbone, len(batch.names))
+def beside_backbone(setting: Setting, training: Training, reference: Training) -> dict[str, float]:
+    """A step, and forward and backward of a backbone alone.
 
-
-def figures(seconds: float, backbone: float, images: int) -> dict[str, float]:
-    """What is stated of a step."""
+    Args:
+        setting: how to measure.
+        training: whose step it is.
+        reference: whose backbone it is, of the same precision.
+    """
+    seconds = setting.hardware.paces({"step": training.step, "backbone": reference.backbone}, setting.repeats)
     return {
-        "seconds": seconds,
-        "backbone, seconds": backbone,
-        "x backbone": seconds / backbone,
-        "images/s": images / seconds,
+        "seconds": seconds["step"],
+        "backbone, seconds": seconds["backbone"],
+        "x backbone": seconds["step"] / seconds["backbone"],
+        "images/s": len(training.batch.names) / seconds["step"],
     }
 
 
-def peak_memory(setting: Setting, batch: Batch) -> dict[str, float]:
+def another(setting: Setting, batch: Batch, *overrides: str, precision: str) -> dict[str, float]:
+    """A step in another precision, or with other settings."""
+    training = Training(batch, *setting.overrides, *overrides, precision=precision)
+    return beside_backbone(setting, training, training)
+
+
+def peak_memory(setting: Setting, training: Training) -> dict[str, float]:
     """Of a step, and of the backbone alone, with weights, gradients and the optimizer's state."""
-    training = Training(batch, *setting.overrides, precision=MIXED)
     measured = {"backbone alone": setting.hardware.peak_memory(training.backbone)}
     return measured | {"step": setting.hardware.peak_memory(training.step)}
 
 
-def by_stage(setting: Setting, batch: Batch) -> dict[str, float]:
-    """Seconds of each stage."""
-    training = Training(batch, *setting.overrides, precision=MIXED)
-    training.step()
-    return {name: setting.hardware.pace(call, setting.repeats) for name, call in stages(training).items()}
-
-
-def kernels(setting: Setting, batch: Batch) -> dict[str, Any]:
+def kernels(setting: Setting, training: Training) -> dict[str, Any]:
     """Time of the kernels of a step against its time on the clock: far below 1, launching them is what binds."""
-    training = Training(batch, *setting.overrides, precision=MIXED)
     found = setting.hardware.kernels(training.step)
     clock = setting.hardware.pace(training.step, setting.repeats)
     return found._asdict() | {"seconds on the clock": clock, "share": found.seconds / clock}
 
 
-def searched(setting: Setting, batch: Batch) -> dict[str, float]:
+def searched(setting: Setting, training: Training) -> dict[str, float]:
     """A step with the convolution algorithms that cuDNN finds by trial."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True
     try:
-        return step(setting, batch, precision=MIXED)
+        return beside_backbone(setting, training, training)
     finally:
         torch.backends.cudnn.benchmark = before
 
 
 def larger(setting: Setting, count: int) -> dict[str, float]:
     """A step of more images."""
-    batch = scenes(count, setting.size, setting.hardware.device)
-    memory = setting.hardware.peak_memory(Training(batch, *setting.overrides, precision=MIXED).step)
-    return step(setting, batch, precision=MIXED) | {"peak memory, GB": memory}
+    training = Training(scenes(count, setting.size, setting.hardware.device), *setting.overrides, precision=MIXED)
+    memory = setting.hardware.peak_memory(training.step)
+    return beside_backbone(setting, training, training) | {"peak memory, GB": memory}
 
 
-def graphed(setting: Setting, batch: Batch) -> dict[str, float]:
+def graphed(setting: Setting, batch: Batch, reference: Training) -> dict[str, float]:
     """A step whose network, forward and backward, is a CUDA graph."""
     training = Training(batch, *setting.overrides, precision=MIXED)
-    backbone = setting.hardware.pace(training.backbone, setting.repeats)
     with torch.autocast(training.device.type, training.half, cache_enabled=False):
         training.network = setting.hardware.graphed(training.network, batch.images)
-    return figures(setting.hardware.pace(training.step, setting.repeats), backbone, len(batch.names))
+    return beside_backbone(setting, training, reference)
 
 
 def compiled(setting: Setting, batch: Batch, precision: str) -> dict[str, float]:
     """A step of the compiled network, beside the backbone as it is."""
-    training = Training(batch, *setting.overrides, precision=precision)
-    backbone = setting.hardware.pace(training.backbone, setting.repeats)
+    training, reference = (Training(batch, *setting.overrides, precision=precision) for _ in range(2))
     training.network.compile(backend=setting.compiler)
     start = time.perf_counter()
     training.step()
     setting.hardware.synchronize()
     first = time.perf_counter() - start
-    seconds = setting.hardware.pace(training.step, setting.repeats)
-    return figures(seconds, backbone, len(batch.names)) | {"first step, seconds": first}
+    return beside_backbone(setting, training, reference) | {"first step, seconds": first}
 
 
 def speed(record: Record, setting: Setting) -> dict[str, float]:
