@@ -1,5 +1,5 @@
 # make quick: a trained network, its scores and a picture, from a bare clone. make test: the test suite.
-# make bench: the figures of speed. make notebooks: the notebooks with their outputs.
+# make bench: the figures of speed. make gpu: what needs a GPU. make notebooks: the notebooks with their outputs.
 PYTHON ?= python3
 VENV ?= .venv
 PICTURE ?= docs/images/scene.jpg
@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 RESULTS := benchmarks/results
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quick test lint bench notebooks
+.PHONY: quick test lint bench gpu tables notebooks
 
 quick: $(INSTALLED)
 	$(PY) -m panoptic.train experiment=quick hydra.run.dir=$(RUN)
@@ -30,6 +30,16 @@ bench: $(INSTALLED)
 	$(PY) -m benchmarks.allocation --output $(RESULTS)/allocation.json
 	$(PY) -m benchmarks.profiling --output $(RESULTS)/profiling.json
 	$(PY) -m benchmarks.metrics --output $(RESULTS)/metrics.json
+
+# On one CUDA GPU: the tests that need it, its figures, and a run of full. Ends within the minutes.
+MINUTES ?= 9
+gpu: $(INSTALLED)
+	$(PY) -m benchmarks.gpu --minutes $(MINUTES) --output $(RESULTS)/gpu.json
+	$(PY) -m benchmarks.tables
+
+# Tables of figures in the documentation, from the files in benchmarks/results.
+tables: $(INSTALLED)
+	$(PY) -m benchmarks.tables
 
 # Executes both in place. The ablation trains those runs of the fusion study that have not finished: hours for all.
 notebooks: $(INSTALLED)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +13,15 @@ import torch
 from benchmarks.gpu.record import Record
 from benchmarks.gpu.runs import OutOfTime, speed_of_run, train
 from benchmarks.gpu.setting import SHORT_RUN, Setting
+from benchmarks.recording import figures_of_run, loss_curve
 
 VARIANTS = {"adaptive": "ablation=off", "uniform": "ablation=on"}
-SCORES = (
-    "pq",
-    "sq",
-    "rq",
-    "pq_things",
-    "pq_stuff",
-    "boundary_pq",
-    "boundary_f1",
-    "mean_iou",
-)
 EPOCHS = 8
 """That a run is cut into."""
 MOST_STEPS = 20_000
 """Of a run: as many as the experiment has."""
 BESIDE = 40.0
 """Seconds that a run takes beside its steps: to start, to paint the scenes, to score."""
-POINTS = 60
-"""Of a loss curve."""
 MARGIN = 0.92
 """Share of the steps for which there seems to be time that are made."""
 
@@ -53,7 +42,7 @@ class Plan:
 
 
 def run(record: Record, setting: Setting, plan: Plan | None = None) -> None:
-    """Time a short run, then train and score each variant in an equal share of the time."""
+    """Time a short run, then train and score each variant for the same number of steps."""
     plan = plan or Plan()
     overrides = (*SHORT_RUN, "data.cache=true", f"data.batch_size={setting.run_batch}", *plan.overrides)
     short = (*setting.short, *overrides, "evaluation.split=test", "evaluation.predictions=false")
@@ -64,17 +53,18 @@ def run(record: Record, setting: Setting, plan: Plan | None = None) -> None:
         record.left_out["runs"] = "the timed warm-up failed"
         record.write()
         return
+    share = record.left() / len(plan.variants)
+    epochs, size = planned(setting, speed["images_per_second"], share, plan.steps)
     for i, variant in enumerate(plan.variants):
         seconds = record.left() / (len(plan.variants) - i)
-        epochs, size = planned(setting, speed["images_per_second"], seconds, plan.steps)
         folder = setting.folder / "runs" / variant
         record.measure(
             variant,
-            lambda f=folder, v=variant, e=epochs, n=size, s=seconds: scored_run(setting, f, v, e, n, overrides, s),
+            partial(scored_run, setting, folder, variant, epochs, size, overrides, seconds),
         )
-        record.measure(f"{variant}, loss", lambda f=folder: loss_curve(f))
+        record.measure(f"{variant}, loss", partial(loss_curve, folder))
         weights = setting.folder / f"full_{variant}.ckpt"
-        record.measure(f"{variant}, checkpoint, MB", lambda f=folder, w=weights: save_weights(f, w))
+        record.measure(f"{variant}, checkpoint, MB", partial(save_weights, folder, weights))
         shutil.rmtree(folder.parent, ignore_errors=True)
 
 
@@ -116,40 +106,7 @@ def scored_run(
         )
     except OutOfTime as error:
         stopped = str(error)
-    return figures(folder) | {"steps asked for": epochs * size // setting.run_batch, "stopped": stopped}
-
-
-def figures(folder: Path) -> dict[str, Any]:
-    """What a run's folder says, as far as it came."""
-    found: dict[str, Any] = {}
-    if (folder / "summary.json").is_file():
-        summary = json.loads((folder / "summary.json").read_text())
-        kept = ("steps", "epochs", "seconds", "training", "precision", "device", "versions", "parameters")
-        found |= {name: summary[name] for name in kept}
-        found["config"] = {key: summary["config"][key] for key in ("optimizer", "data", "curriculum", "loss", "seed")}
-        found["val"] = {name: summary["last"][f"val/{name}"] for name in SCORES}
-    scores = folder / "evaluate_test" / "scores.json"
-    if scores.is_file():
-        test = json.loads(scores.read_text())
-        found["test"] = {name: test["all"][name] for name in ("pq", "sq", "rq")}
-        found["test"] |= {f"pq_{group}": test[group]["pq"] for group in ("things", "stuff")}
-        found["test"] |= {"boundary_pq": test["boundary_pq"]["all"]["pq"]}
-        found["test"] |= {name: test[name] for name in ("boundary_f1", "mean_iou")}
-        found["test images"], found["fusion"] = test["images"], test["fusion"]
-    return found
-
-
-def loss_curve(folder: Path) -> list[tuple[int, float]]:
-    """Step and training loss, means over equal stretches of the run."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    (events,) = {file.parent for file in folder.rglob("events.out.tfevents.*")}
-    accumulator = EventAccumulator(str(events), size_guidance={"scalars": 0})
-    accumulator.Reload()
-    points = accumulator.Scalars("train/loss")
-    stretch = max(-(-len(points) // POINTS), 1)
-    parts = [points[i : i + stretch] for i in range(0, len(points), stretch)]
-    return [(part[-1].step, sum(point.value for point in part) / len(part)) for part in parts]
+    return figures_of_run(folder) | {"steps asked for": epochs * size // setting.run_batch, "stopped": stopped}
 
 
 def save_weights(folder: Path, target: Path) -> float:

@@ -1,0 +1,181 @@
+"""The figures of ``python -m benchmarks.gpu`` as Markdown; what was not measured says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.measuring import table
+
+UNKNOWN = "not measured yet"
+AIMS = {"step": 1.7, "inference": 1.6}
+"""Times the backbone that a training step and an inference are to take at most."""
+
+
+class Figures:
+    """The figures of a report by part and name; ``None`` for one that is not there.
+
+    Args:
+        report: what the JSON file holds; empty where there is none.
+    """
+
+    def __init__(self, report: dict[str, Any]) -> None:
+        self.report = report
+        self.parts = report.get("parts", {})
+
+    def __call__(self, part: str, *names: str) -> Any:
+        found = self.parts.get(part, {}).get("figures")
+        for name in names:
+            found = found.get(name) if isinstance(found, dict) else None
+        return found
+
+    @property
+    def device(self) -> str:
+        """What was measured, and when."""
+        about = self("checks", "device")
+        if about is None:
+            return f"*{UNKNOWN}*"
+        versions, gpu = about["versions"], about.get("GPU", {})
+        driver = f", driver {gpu['driver']}, CUDA {gpu['CUDA']}" if "driver" in gpu else ""
+        name = gpu.get("name", f"{about['processor']}, a trial whose figures mean nothing")
+        return (
+            f"*{self.report['date']}, {name}{driver}, {about['processors']} processors, Python {about['python']}, "
+            f"torch {versions['torch']}, lightning {versions['lightning']}, timm {versions['timm']}*"
+        )
+
+
+def gpu_checks(report: dict[str, Any]) -> str:
+    """The device, and how the tests went that only a GPU can run."""
+    figures = Figures(report)
+    tests = figures("checks", "tests")
+    if tests is None:
+        return f"{figures.device}\n\nTests marked `gpu`: {UNKNOWN}."
+    failed = tests["failures"] + tests["errors"]
+    return f"{figures.device}\n\nTests marked `gpu`: {tests['passed']} passed, {failed} failed."
+
+
+def gpu_training(report: dict[str, Any]) -> str:
+    """Training steps, their stages, and what binds them."""
+    figures = Figures(report)
+    names = {
+        "step, 16-mixed": "16-mixed, batch 4",
+        "step, bf16-mixed": "bf16-mixed, batch 4",
+        "step, 32-true": "fp32, batch 4",
+        "step, 16-mixed, compiled": "16-mixed, batch 4, `compile=true`",
+        "step, bf16-mixed, compiled": "bf16-mixed, batch 4, `compile=true`",
+        "step, CUDA graph": "16-mixed, batch 4, network as a CUDA graph",
+        "step, cuDNN's fastest": "16-mixed, batch 4, `trainer.benchmark=true`",
+        "step, Muon": "16-mixed, batch 4, Muon",
+        "step, batch 16": "16-mixed, batch 16",
+        "step, batch 32": "16-mixed, batch 32",
+    }
+    rows = []
+    for name, title in names.items():
+        found = figures("training", name) or {}
+        memory = found.get("peak memory, GB")
+        if name == "step, 16-mixed":
+            memory = figures("training", "peak memory, GB", "step")
+        rows.append(
+            (
+                title,
+                *cells(found, ("seconds", 1000), ("images/s", 1), ("x backbone", 1)),
+                "" if memory is None else memory,
+            )
+        )
+    columns = ("training step", "ms", "images/s", "x backbone", "peak memory, GB")
+    text = table("Training, 512x1024, beside forward + backward of the backbone alone", columns, rows)
+    stages = figures("training", "by stage")
+    if stages is not None:
+        text += table("A step by stage, 16-mixed, batch 4", ("stage", "ms"), [(n, 1000 * s) for n, s in stages.items()])
+    kernels = figures("training", "kernels")
+    if kernels is not None:
+        text += (
+            f"\n\nA step runs {kernels['count']} kernels, which take {1000 * kernels['seconds']:.1f} ms of its "
+            f"{1000 * kernels['seconds on the clock']:.1f} ms."
+        )
+    for name, part, figure in (
+        ("that paints every scene anew", "training", "run, scenes painted anew"),
+        ("with scenes kept in memory", "full", "timed warm-up, scenes kept in memory"),
+    ):
+        run = figures(part, figure)
+        if run is not None:
+            text += (
+                f"\n\nA run {name}: {run['images_per_second']:.0f} images/s, of whose time its steps wait "
+                f"{run['share_waiting_for_data']:.1%} for data."
+            )
+    return text.strip()
+
+
+def gpu_inference(report: dict[str, Any]) -> str:
+    """Inference beside the backbone, by stage and by number of things."""
+    figures, rows = Figures(report), []
+    names = {
+        "batch 1": "fp32, batch 1",
+        "batch 1, CUDA graph": "fp32, batch 1, network as a CUDA graph",
+        "batch 1, compiled": "fp32, batch 1, `compile=true`",
+        "batch 1, half precision": "autocast to float16, batch 1",
+        "batch 8": "fp32, batch 8",
+        "batch 8, CUDA graph": "fp32, batch 8, network as a CUDA graph",
+    }
+    for name, title in names.items():
+        found = figures("inference", name) or {}
+        rows.append((title, *cells(found, ("seconds", 1000), ("images/s", 1), ("x backbone", 1))))
+    columns = ("512x1024, image to segments, 100 things", "ms", "images/s", "x backbone")
+    text = table("Inference, beside the backbone alone", columns, rows)
+    stages = {batch: figures("inference", f"batch {batch}, stages") for batch in (1, 8)}
+    things = {batch: figures("inference", f"batch {batch}, decode by things") for batch in (1, 8)}
+    if all(stages.values()) and all(things.values()):
+        rows = [(n, 1000 * s, 1000 * stages[8][n]) for n, s in stages[1].items()]
+        rows += [(f"decode, {n} things", 1000 * s, 1000 * things[8][n]) for n, s in things[1].items()]
+        text += table("By stage, each waited for", ("stage", "batch 1, ms", "batch 8, ms"), rows)
+    memory = figures("inference", "peak memory, GB")
+    if memory is not None:
+        rows = list(memory.items())
+        text += table("Peak memory of one image, with the weights of two networks", ("size", "GB"), rows)
+    return text.strip()
+
+
+def gpu_floor(report: dict[str, Any]) -> str:
+    """What the device gives, and how far from it a step, a forward pass and decoding are."""
+    figures = Figures(report)
+    rates = ("product, TFLOP/s", "convolution in half precision, TFLOP/s", "convolution in single precision, TFLOP/s")
+    rows = [(name, figures("floor", name) or UNKNOWN) for name in (*rates, "copy, GB/s")]
+    text = table("What the device gives", ("rate", ""), rows)
+    rows = []
+    for name in ("step", "forward, batch 1", "decode, batch 1"):
+        found = figures("floor", name) or {}
+        scaled = ("arithmetic, seconds", 1000), ("memory, seconds", 1000), ("seconds", 1000)
+        rows.append((name, *cells(found, ("GFLOP", 1), ("GB", 1), *scaled, ("x floor", 1))))
+    columns = (
+        "",
+        "GFLOP",
+        "GB read and written",
+        "arithmetic alone, ms",
+        "memory alone, ms",
+        "measured, ms",
+        "x floor",
+    )
+    return (text + table("What is needed of it", columns, rows)).strip()
+
+
+def gpu_full(report: dict[str, Any]) -> str:
+    """Scores of the runs of ``full``."""
+    figures, rows = Figures(report), []
+    for variant in ("adaptive", "uniform"):
+        found = figures("full", variant) or {}
+        speed = found.get("training", {}).get("images_per_second")
+        for split in ("val", "test"):
+            scores = found.get(split) or {}
+            listed = ("pq", "sq", "rq", "pq_things", "pq_stuff", "boundary_pq", "boundary_f1", "mean_iou")
+            run = (found["steps"], round(found["seconds"]), round(speed)) if scores else ("", "", "")
+            numbers = [f"{scores[name]:.3f}" if name in scores else UNKNOWN for name in listed]
+            rows.append((variant, split, *run, *numbers))
+    columns = ("fusion", "split", "steps", "s", "images/s", "PQ", "SQ", "RQ", "PQ things", "PQ stuff", "Boundary PQ")
+    return table("`full` in minutes", (*columns, "boundary F1", "mean IoU"), rows).strip()
+
+
+def cells(found: dict[str, Any], *wanted: tuple[str, float]) -> Sequence[Any]:
+    """Figures by name, each times a factor; where there is none, the first cell says so."""
+    if not found:
+        return (UNKNOWN, *[""] * (len(wanted) - 1))
+    return [factor * found[name] for name, factor in wanted]

@@ -1,0 +1,82 @@
+"""``python -m benchmarks.recording RUN --output FILE``: the scores, speed and loss curve of a finished run, as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import table, write
+
+SCORES = ("pq", "sq", "rq", "pq_things", "pq_stuff", "boundary_pq", "boundary_f1", "mean_iou")
+POINTS = 60
+"""Of a loss curve."""
+KEPT = ("steps", "epochs", "seconds", "training", "precision", "device", "versions", "parameters", "backbone_weights")
+
+
+def figures_of_run(folder: Path) -> dict[str, Any]:
+    """What a run's folder says, as far as the run came: speed, and scores on val and test."""
+    found: dict[str, Any] = {}
+    if (folder / "summary.json").is_file():
+        summary = json.loads((folder / "summary.json").read_text())
+        found |= {name: summary[name] for name in KEPT}
+        found["config"] = summary["config"]
+        found["val"] = {name: summary["last"][f"val/{name}"] for name in SCORES}
+    scores = folder / "evaluate_test" / "scores.json"
+    if scores.is_file():
+        test = json.loads(scores.read_text())
+        found["test"] = {name: test["all"][name] for name in ("pq", "sq", "rq")}
+        found["test"] |= {f"pq_{group}": test[group]["pq"] for group in ("things", "stuff")}
+        found["test"] |= {"boundary_pq": test["boundary_pq"]["all"]["pq"]}
+        found["test"] |= {name: test[name] for name in ("boundary_f1", "mean_iou")}
+        found["test images"], found["fusion"] = test["images"], test["fusion"]
+    return found
+
+
+def loss_curve(folder: Path) -> list[tuple[int, float]]:
+    """Step and training loss, means over equal stretches of a run."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (events,) = {file.parent for file in folder.rglob("events.out.tfevents.*")}
+    accumulator = EventAccumulator(str(events), size_guidance={"scalars": 0})
+    accumulator.Reload()
+    points = accumulator.Scalars("train/loss")
+    stretch = max(-(-len(points) // POINTS), 1)
+    parts = [points[i : i + stretch] for i in range(0, len(points), stretch)]
+    return [(part[-1].step, sum(point.value for point in part) / len(part)) for part in parts]
+
+
+def run_table(report: dict[str, Any]) -> str:
+    """Scores and loss curve of a run."""
+    if not report:
+        return "not measured yet"
+    config = report["config"]
+    rows = [(split, *(f"{report[split][name]:.3f}" for name in SCORES)) for split in ("val", "test") if split in report]
+    columns = ("split", "PQ", "SQ", "RQ", "PQ things", "PQ stuff", "Boundary PQ", "boundary F1", "mean IoU")
+    curve = report["loss"]
+    shown = [curve[i] for i in sorted({round(k * (len(curve) - 1) / 9) for k in range(10)})]
+    return (
+        f"*{report['date']}, {report['device']}, {report['precision']}, torch {report['versions']['torch']}: "
+        f"{report['steps']} steps of {config['data']['batch_size']} images in {report['seconds'] / 60:.0f} min, "
+        f"{report['training']['images_per_second']:.2f} images/s*\n"
+        + table("Scores", columns, rows)
+        + table("Training loss", ("step", *(str(step) for step, _ in shown)), [("loss", *(v for _, v in shown))])
+    )
+
+
+def main() -> None:
+    """Write the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    arguments = parser.parse_args()
+    if not (arguments.run / "summary.json").is_file():
+        parser.error(f"{arguments.run}: expected the folder of a finished run, with summary.json, got none")
+    about = {"date": datetime.date.today().isoformat()}
+    write(arguments.output, about | figures_of_run(arguments.run) | {"loss": loss_curve(arguments.run)})
+
+
+if __name__ == "__main__":
+    main()

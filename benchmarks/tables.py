@@ -1,0 +1,72 @@
+"""``python -m benchmarks.tables [--check]``: writes the tables of figures into the documentation.
+
+Each is made from a JSON file in ``benchmarks/results/`` and stands between two markers, ``<!-- table NAME -->`` and
+``<!-- end -->``, whose content this command replaces. With ``--check`` it writes nothing, and fails where a page is
+stale.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu import tables as gpu
+from benchmarks.recording import run_table
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+RESULTS = CHECKOUT / "benchmarks" / "results"
+MARKED = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "gpu_checks": ("gpu.json", gpu.gpu_checks),
+    "gpu_training": ("gpu.json", gpu.gpu_training),
+    "gpu_inference": ("gpu.json", gpu.gpu_inference),
+    "gpu_floor": ("gpu.json", gpu.gpu_floor),
+    "gpu_full": ("gpu.json", gpu.gpu_full),
+    "full_cpu": ("full_cpu.json", run_table),
+}
+"""By the name in the marker: the file of figures, and what makes a table of it; of an empty one where it is missing."""
+
+
+def filled(text: str, results: Path = RESULTS) -> str:
+    """A page with its tables made anew.
+
+    Raises:
+        KeyError: if a marker names a table that there is not.
+    """
+
+    def fill(match: re.Match) -> str:
+        file, make = TABLES[match[2]]
+        path = results / file
+        report = json.loads(path.read_text()) if path.is_file() else {}
+        return f"{match[1]}{make(report)}\n{match[3]}"
+
+    return MARKED.sub(fill, text)
+
+
+def pages() -> list[Path]:
+    """The pages that may have tables."""
+    return [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+
+
+def main() -> None:
+    """Write the tables, or check them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is stale")
+    check = parser.parse_args().check
+    stale = [page for page in pages() if filled(page.read_text()) != page.read_text()]
+    for page in stale:
+        if not check:
+            page.write_text(filled(page.read_text()))
+        outcome = "stale; python -m benchmarks.tables writes it anew" if check else "written"
+        print(f"{page.relative_to(CHECKOUT)}: {outcome}")
+    sys.exit(bool(check and stale))
+
+
+if __name__ == "__main__":
+    main()
