@@ -114,7 +114,7 @@ class Muon(Optimizer):
 
     The implementations of PyTorch and timm orthogonalize in bfloat16 alone, which is very slow on a processor that does
     not compute in it; this one takes single precision there. It iterates on the kernel's Gram matrix, which is up to
-    nine times smaller than the kernel. On a GPU, kernels of one shape are orthogonalized together, since one by one
+    nine times smaller than the kernel. On a GPU, kernels of similar size are orthogonalized together, since one by one
     they would leave it idle between launches. Where a ``torch.amp.GradScaler`` makes the step, gradients are unscaled
     and a step with an overflow is left out on the device, so that the host waits for nothing.
 
@@ -165,20 +165,21 @@ class Muon(Optimizer):
         torch._foreach_lerp_(means, gradients, 1 - group["momentum"])
         ahead = torch._foreach_lerp(gradients, means, group["momentum"])  # Nesterov's look ahead
         torch._foreach_mul_(parameters, decay)
+        # Columns may come in any order: in that of the memory, nothing is copied.
+        orders = [[0, *(d for d in _order_in_memory(p) if d != 0)] for p in parameters]
+        ahead = [kernel.permute(order) for kernel, order in zip(ahead, orders, strict=True)]
+        kernels = [parameter.permute(order) for parameter, order in zip(parameters, orders, strict=True)]
         dtype = torch.bfloat16 if has_fast_bfloat16(parameters[0].device.type) else torch.float32
-        for alike in _alike(parameters):
-            # Columns may come in any order: in that of the memory, nothing is copied.
-            columns = [[0, *(d for d in _order_in_memory(parameters[i]) if d != 0)] for i in alike]
-            ordered = [ahead[i].permute(order) for i, order in zip(alike, columns, strict=True)]
-            matrices = [kernel.flatten(1) for kernel in ordered]
-            steps = orthogonalize(matrices[0] if len(alike) == 1 else torch.stack(matrices), dtype)
-            steps = steps if kept is None else steps * kept
-            steps = steps.view(len(alike), *matrices[0].shape).unbind()
-            torch._foreach_add_(
-                [parameters[i].permute(order) for i, order in zip(alike, columns, strict=True)],
-                [step.view(kernel.shape) for step, kernel in zip(steps, ordered, strict=True)],
-                alpha=-group["lr"] * 0.2 * math.sqrt(max(matrices[0].shape)),
-            )
+        steps = orthogonalize_all([kernel.flatten(1) for kernel in ahead], dtype)
+        if kept is not None:
+            torch._foreach_mul_(steps, kept)
+        by_length: dict[int, list[int]] = {}
+        for i, step in enumerate(steps):
+            by_length.setdefault(max(step.shape), []).append(i)
+        for length, places in by_length.items():
+            moved = [steps[i].view(kernels[i].shape) for i in places]
+            rate = -group["lr"] * 0.2 * math.sqrt(length)
+            torch._foreach_add_([kernels[i] for i in places], moved, alpha=rate)
 
     def _adamw(self, parameters: list[Tensor], group: dict) -> None:
         for parameter in parameters:
@@ -191,23 +192,14 @@ class Muon(Optimizer):
         orders = [_order_in_memory(parameter) for parameter in parameters]
         columns = (parameters, [parameter.grad for parameter in parameters], means, squares)
         parameters, gradients, means, squares = (
-            [tensor.permute(order) for tensor, order in zip(column, orders, strict=True)] for column in columns
+            [tensor.permute(order) if len(order) > 1 else tensor for tensor, order in zip(column, orders, strict=True)]
+            for column in columns
         )
         gradients = [gradient.contiguous() for gradient in gradients]  # the fused step takes their order for granted
         options = {"beta1": 0.9, "beta2": group["beta2"], "eps": 1e-8, "lr": group["lr"], "maximize": False}
         options |= {"weight_decay": group["weight_decay"], "amsgrad": False, "fused": True}
         options |= {name: getattr(self, name, None) for name in ("grad_scale", "found_inf")}
         adamw(parameters, gradients, means, squares, [], steps, **options)
-
-
-def _alike(kernels: list[Tensor]) -> list[list[int]]:
-    """Places of the kernels that are orthogonalized together: those of one shape, and on a CPU each alone."""
-    if kernels[0].device.type == "cpu":
-        return [[i] for i in range(len(kernels))]
-    places: dict[tuple[int, int], list[int]] = {}
-    for i, kernel in enumerate(kernels):
-        places.setdefault((kernel.shape[0], kernel[0].numel()), []).append(i)
-    return list(places.values())
 
 
 def _order_in_memory(kernel: Tensor) -> list[int]:
@@ -237,6 +229,47 @@ def orthogonalize(
     for done in range(0, NEWTON_SCHULZ_STEPS, at_once):
         wide = _iterated(wide @ wide.mT, min(at_once, NEWTON_SCHULZ_STEPS - done)) @ wide
     return (wide.mT if tall else wide).to(matrix.dtype)
+
+
+def orthogonalize_all(
+    matrices: list[Float[Tensor, "_ _"]], dtype: torch.dtype = torch.float32
+) -> list[Float[Tensor, "_ _"]]:
+    """:func:`orthogonalize` each of several matrices, on a GPU those of similar size together.
+
+    There, matrices whose shorter sides have one power of two above them are padded with zeros to one size, which
+    changes nothing of the rest.
+
+    Args:
+        matrices: of any shapes, on one device.
+        dtype: of the products.
+    """
+    if _one_by_one(matrices[0].device):
+        return [orthogonalize(matrix, dtype) for matrix in matrices]
+    tall = [matrix.shape[0] > matrix.shape[1] for matrix in matrices]
+    wide = [matrix.mT if turned else matrix for matrix, turned in zip(matrices, tall, strict=True)]
+    steps = list(matrices)
+    for places in _similar(wide):
+        height, width = (max(wide[i].shape[d] for i in places) for d in range(2))
+        padded = wide[0].new_zeros(len(places), height, width)
+        insides = [padded[k, : wide[i].shape[0], : wide[i].shape[1]] for k, i in enumerate(places)]
+        torch._foreach_copy_(insides, [wide[i] for i in places])
+        for i, step in zip(places, orthogonalize(padded, dtype).unbind(), strict=True):
+            inside = step[: wide[i].shape[0], : wide[i].shape[1]]
+            steps[i] = inside.mT if tall[i] else inside
+    return steps
+
+
+def _one_by_one(device: torch.device) -> bool:
+    """Whether a device is busy with one matrix at a time."""
+    return device.type == "cpu"
+
+
+def _similar(wide: list[Float[Tensor, "_ _"]]) -> list[list[int]]:
+    """Places of the matrices by the power of two above their shorter side; all small ones are similar."""
+    places: dict[int, list[int]] = {}
+    for i, matrix in enumerate(wide):
+        places.setdefault(max(matrix.shape[0] - 1, 63).bit_length(), []).append(i)
+    return list(places.values())
 
 
 def _iterated(gram: Float[Tensor, "*batch M M"], steps: int) -> Float[Tensor, "*batch M M"]:

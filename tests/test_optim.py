@@ -14,10 +14,11 @@ from panoptic.optim import (
     NEWTON_SCHULZ,
     NEWTON_SCHULZ_STEPS,
     Muon,
-    _alike,
+    _similar,
     adamw_cosine,
     muon_cosine,
     orthogonalize,
+    orthogonalize_all,
 )
 
 
@@ -325,18 +326,22 @@ def moved(parameters: list[nn.Parameter], scaler: torch.amp.GradScaler | None = 
     return [p.detach() for p in parameters]
 
 
-def test_kernels_of_one_shape_move_together_as_they_do_alone(monkeypatch):
+def test_kernels_of_similar_size_move_together_as_they_do_alone(monkeypatch):
     alone = moved(kernels())
-    monkeypatch.setattr("panoptic.optim._alike", lambda given: [[0, 1, 2], [3, 4]])
+    monkeypatch.setattr("panoptic.optim._one_by_one", lambda device: False)
     for ours, expected in zip(moved(kernels()), alone, strict=True):
         torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_kernels_of_one_shape_are_found(device):
-    given = [kernel.to(device) for kernel in kernels()[:5]]
-    expected = [[0], [1], [2], [3], [4]] if device == "cpu" else [[0, 1, 2], [3, 4]]
-    assert _alike(given) == expected
+def test_matrices_of_similar_size_are_orthogonalized_together(monkeypatch):
+    generator = torch.Generator().manual_seed(7)
+    shapes = [(3, 8), (70, 20), (64, 200), (100, 90), (65, 300), (2, 2)]
+    given = [torch.randn(shape, generator=generator) for shape in shapes]
+    assert _similar([m if m.shape[0] <= m.shape[1] else m.mT for m in given]) == [[0, 1, 2, 5], [3, 4]]
+    expected = orthogonalize_all(given)
+    monkeypatch.setattr("panoptic.optim._one_by_one", lambda device: False)
+    for ours, alone in zip(orthogonalize_all(given), expected, strict=True):
+        torch.testing.assert_close(ours, alone, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("spoiled", [-1, 0, 2])
