@@ -27,7 +27,7 @@ from benchmarks.measuring import at_least_one
 from panoptic.memory import keep_freed_memory
 
 PARTS = {"checks": checks, "training": training, "inference": inference, "floor": floor, "full": full}
-SHARES = {"checks": 0.2, "training": 0.34, "inference": 0.13, "floor": 0.05, "full": 0.36}
+SHARES = {"checks": 0.2, "training": 0.24, "inference": 0.13, "floor": 0.05, "full": 0.36}
 """Of the time that is left when a part begins, against those of the parts after it: what one spares, others get."""
 RESERVE = 5.0
 """Seconds that a part gets beyond its time before it is ended, and the command to end in."""
