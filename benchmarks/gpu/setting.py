@@ -7,7 +7,14 @@ from pathlib import Path
 
 from benchmarks.gpu.hardware import Hardware
 
-SHORT_RUN = ("optimizer=muon", "curriculum=off", "loss.class_balance=0.5", "codec.stuff_area=2048")
+SHORT_RUN = (
+    "optimizer=muon",
+    "curriculum=off",
+    "loss.class_balance=0.5",
+    "data.scale=[0.75,1.5]",
+    "data.appearance=0.3",
+    "codec.stuff_area=2048",
+)
 """What ``full`` is trained with in minutes: see ``docs/experiments.md``, and Panoptic-DeepLab for the last."""
 
 TINY_NETWORK = (
