@@ -26,13 +26,20 @@ def figures_of_run(folder: Path) -> dict[str, Any]:
         found["val"] = {name: summary["last"][f"val/{name}"] for name in SCORES}
     scores = folder / "evaluate_test" / "scores.json"
     if scores.is_file():
-        test = json.loads(scores.read_text())
-        found["test"] = {name: test["all"][name] for name in ("pq", "sq", "rq")}
-        found["test"] |= {f"pq_{group}": test[group]["pq"] for group in ("things", "stuff")}
-        found["test"] |= {"boundary_pq": test["boundary_pq"]["all"]["pq"]}
-        found["test"] |= {name: test[name] for name in ("boundary_f1", "mean_iou")}
-        found["test images"], found["fusion"] = test["images"], test["fusion"]
+        found["test"] = scores_of(scores)
+        found["test images"], found["fusion"] = (json.loads(scores.read_text())[name] for name in ("images", "fusion"))
     return found
+
+
+def scores_of(file: Path) -> dict[str, float]:
+    """The means of an evaluation, by the names that training logs them under."""
+    found = json.loads(file.read_text())
+    return {
+        **{name: found["all"][name] for name in ("pq", "sq", "rq")},
+        **{f"pq_{group}": found[group]["pq"] for group in ("things", "stuff")},
+        "boundary_pq": found["boundary_pq"]["all"]["pq"],
+        **{name: found[name] for name in ("boundary_f1", "mean_iou")},
+    }
 
 
 def loss_curve(folder: Path) -> list[tuple[int, float]]:

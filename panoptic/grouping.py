@@ -52,7 +52,10 @@ def find_peaks(
     place = torch.arange(flat.shape[1], device=heat.device).view_as(heat[0])
     keys = (heat.abs().contiguous().view(torch.int32).long() << 32) - place
     is_peak = (window_maximum(keys, window) == keys).flatten(1) & (flat >= threshold)
-    heights, index = torch.where(is_peak, flat, 0.0).topk(min(most, flat.shape[1]), dim=1)
+    # By their keys, so that peaks of one height have the same order on every device: that of reading.
+    lowest = torch.iinfo(keys.dtype).min
+    index = torch.where(is_peak, keys.flatten(1), lowest).topk(min(most, flat.shape[1]), dim=1).indices
+    heights = torch.where(is_peak, flat, 0.0).gather(1, index)
     count = max(int((heights > 0).sum(1).max()), 1)  # later stages cost by K, so take no more than there are
     heights, index = heights[:, :count], index[:, :count]
     return torch.stack([index // columns, index % columns], dim=-1).float(), heights

@@ -117,7 +117,7 @@ CODE = """
 import json, sys, time
 from pathlib import Path
 from benchmarks.gpu.floor import Traffic
-from benchmarks.gpu.full import EPOCHS, planned
+from benchmarks.gpu.full import BESIDE, EPOCHS, planned
 from benchmarks.gpu.hardware import Hardware
 from benchmarks.gpu.record import Record
 from benchmarks.gpu.runs import OutOfTime, command
@@ -151,8 +151,8 @@ assert traffic.bytes == 2 * 4 * 8 * 4 + 2 * 4  # and the number was written befo
 
 # As many steps as fit, in few epochs; or those asked for.
 setting = make_setting(Hardware(), folder, tiny=False)
-epochs, size = planned(setting, 160.0, 140.0, None)
-assert (epochs, size) == (EPOCHS, 16 * (920 // EPOCHS))
+epochs, size = planned(setting, 160.0, 100.0 + BESIDE, None)
+assert (epochs, size) == (EPOCHS, 16 * (800 // EPOCHS))
 assert planned(setting, 160.0, 140.0, 800) == (EPOCHS, 1600)
 assert planned(setting, 1.0, 1.0, None) == (EPOCHS, 16)
 

@@ -56,6 +56,15 @@ class TestFindPeaks:
         assert heights[0].tolist() == pytest.approx([0.9, 0.7])
         assert centers[0].tolist() == [[0.0, 2.0], [0.0, 6.0]]
 
+    def test_equal_peaks_come_in_reading_order(self) -> None:
+        heat = torch.zeros(1, 40, 40)
+        heat[0, ::4, ::4] = 0.7
+        heat[0, 36, 36] = 0.8
+        centers, heights = find_peaks(heat, window=3, threshold=0.1, most=30)
+        expected = [[36.0, 36.0], *([float(r), float(c)] for r in range(0, 40, 4) for c in range(0, 40, 4))]
+        assert centers[0].tolist() == expected[:30]
+        assert heights[0].tolist() == pytest.approx([0.8] + 29 * [0.7])
+
     def test_a_map_smaller_than_the_window(self):
         centers, heights = find_peaks(torch.tensor([[[0.2, 0.6]]]), window=15, threshold=0.1, most=200)
         assert centers.tolist() == [[[0.0, 1.0]]]

@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.gpu import checks, floor, full, inference, training
 from benchmarks.gpu.hardware import find_hardware
-from benchmarks.gpu.record import Record, write_json
+from benchmarks.gpu.record import Record, without_paths, write_json
 from benchmarks.gpu.setting import make_setting
 from benchmarks.measuring import at_least_one
 from panoptic.memory import keep_freed_memory
@@ -106,7 +106,7 @@ def _one(name: str, seconds: float, output: Path) -> dict[str, Any]:
     try:
         _, said = process.communicate(timeout=seconds + RESERVE)
         if process.returncode:
-            outcome = f"ended with {process.returncode}: {said[-3000:]}"
+            outcome = f"ended with {process.returncode}: {without_paths(said)[-3000:]}"
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

@@ -8,10 +8,9 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.record import Record
+from benchmarks.gpu.record import CHECKOUT, Record, without_paths
 from benchmarks.gpu.setting import Setting
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 FILES = ("tests/metrics/test_metrics.py", "tests/test_gpu.py")
 """Where the tests marked ``gpu`` are; others would need packages that the benchmark does without."""
 
@@ -40,5 +39,6 @@ def tests(report: Path, seconds: float) -> dict[str, Any]:
     for case in suite.iter("testcase"):
         for kind in ("failure", "error"):
             if (fault := case.find(kind)) is not None:
-                said[f"{case.get('classname')}.{case.get('name')}"] = (fault.text or fault.get("message"))[-3000:]
+                text = without_paths(fault.text or fault.get("message"))
+                said[f"{case.get('classname')}.{case.get('name')}"] = text[-3000:]
     return {"passed": counts["tests"] - sum(list(counts.values())[1:]), **counts, "said": said}

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
+import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -12,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class Record:
@@ -55,7 +60,7 @@ class Record:
             value = self.figures[name] = call()
         except Exception as error:
             # Frames hold tensors: without them, a failure for want of memory would leave none to the next figure.
-            self.failures[name] = traceback.format_exc()
+            self.failures[name] = without_paths(traceback.format_exc())
             traceback.clear_frames(error.__traceback__)
         self.write()
         gc.collect()
@@ -66,6 +71,13 @@ class Record:
     def write(self) -> None:
         """Replace the file."""
         write_json(self.path, {"figures": self.figures, "failures": self.failures, "left out": self.left_out})
+
+
+def without_paths(text: str) -> str:
+    """A text without the paths of this machine, so that a file of figures can be published."""
+    for path, name in ((CHECKOUT, "."), (Path(sys.prefix), "<python>"), (Path(tempfile.gettempdir()), "<tmp>")):
+        text = text.replace(str(path), name)
+    return re.sub(r"(?<![\w.>/:])/(?:[\w.+-]+/)+", "", text)
 
 
 def write_json(path: Path, content: Any) -> None:

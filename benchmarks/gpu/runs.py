@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu.record import CHECKOUT
 from benchmarks.gpu.setting import Setting
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 GRACE = 15.0
 """Seconds that a run gets to end once it is told to."""
 
@@ -46,10 +46,14 @@ def command(module: str, *arguments: str, seconds: float) -> str:
         except subprocess.TimeoutExpired:
             process.kill()
             said, _ = process.communicate()
-        raise OutOfTime(f"{module}: stopped after {seconds - GRACE:.0f} s: {said[-2000:]}") from None
+        raise OutOfTime(f"{module}: stopped after {seconds - GRACE:.0f} s; it last said: {_last_line(said)}") from None
     if process.returncode:
         raise RuntimeError(f"{module} ended with {process.returncode}: {said[-4000:]}")
     return said
+
+
+def _last_line(said: str) -> str:
+    return (said.strip().splitlines() or ["nothing"])[-1]
 
 
 def train(setting: Setting, folder: Path, *overrides: str, seconds: float) -> dict[str, Any]:

@@ -86,7 +86,9 @@ def gpu_training(report: dict[str, Any]) -> str:
     text = table("Training, 512x1024, beside forward + backward of the backbone alone", columns, rows)
     stages = figures("training", "by stage")
     if stages is not None:
-        text += table("A step by stage, 16-mixed, batch 4", ("stage", "ms"), [(n, 1000 * s) for n, s in stages.items()])
+        text += "\n" + table(
+            "A step by stage, 16-mixed, batch 4", ("stage", "ms"), [(n, 1000 * s) for n, s in stages.items()]
+        )
     kernels = figures("training", "kernels")
     if kernels is not None:
         text += (
@@ -127,11 +129,11 @@ def gpu_inference(report: dict[str, Any]) -> str:
     if all(stages.values()) and all(things.values()):
         rows = [(n, 1000 * s, 1000 * stages[8][n]) for n, s in stages[1].items()]
         rows += [(f"decode, {n} things", 1000 * s, 1000 * things[8][n]) for n, s in things[1].items()]
-        text += table("By stage, each waited for", ("stage", "batch 1, ms", "batch 8, ms"), rows)
+        text += "\n" + table("By stage, each waited for", ("stage", "batch 1, ms", "batch 8, ms"), rows)
     memory = figures("inference", "peak memory, GB")
     if memory is not None:
         rows = list(memory.items())
-        text += table("Peak memory of one image, with the weights of two networks", ("size", "GB"), rows)
+        text += "\n" + table("Peak memory of one image, with the weights of two networks", ("size", "GB"), rows)
     return text.strip()
 
 
@@ -155,7 +157,7 @@ def gpu_floor(report: dict[str, Any]) -> str:
         "measured, ms",
         "x floor",
     )
-    return (text + table("What is needed of it", columns, rows)).strip()
+    return (text + "\n" + table("What is needed of it", columns, rows)).strip()
 
 
 def gpu_full(report: dict[str, Any]) -> str:
@@ -167,7 +169,8 @@ def gpu_full(report: dict[str, Any]) -> str:
         for split in ("val", "test"):
             scores = found.get(split) or {}
             listed = ("pq", "sq", "rq", "pq_things", "pq_stuff", "boundary_pq", "boundary_f1", "mean_iou")
-            run = (found["steps"], round(found["seconds"]), round(speed)) if scores else ("", "", "")
+            seconds = round(found["seconds"]) if "seconds" in found else None
+            run = (found["steps"], seconds, None if speed is None else round(speed)) if scores else ("", "", "")
             numbers = [f"{scores[name]:.3f}" if name in scores else UNKNOWN for name in listed]
             rows.append((variant, split, *run, *numbers))
     columns = ("fusion", "split", "steps", "s", "images/s", "PQ", "SQ", "RQ", "PQ things", "PQ stuff", "Boundary PQ")

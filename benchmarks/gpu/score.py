@@ -1,0 +1,49 @@
+"""``python -m benchmarks.gpu.score CHECKPOINT``: scores a checkpoint that the benchmark left, on any device.
+
+For a run that had to end before it was scored. The scores on val and test go into the figures of that run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from benchmarks.gpu.full import EPOCHS, VARIANTS
+from benchmarks.gpu.record import write_json
+from benchmarks.gpu.runs import command
+from benchmarks.recording import scores_of
+
+SECONDS = 3600.0
+"""That the evaluation of a split may take."""
+
+
+def main() -> None:
+    """Score both splits, and note it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/gpu.json"), help="JSON file to add to")
+    parser.add_argument("--variant", choices=list(VARIANTS), default="adaptive")
+    parser.add_argument("--folder", type=Path, help="of the evaluations, done before or not (default: beside the file)")
+    arguments = parser.parse_args()
+    report = json.loads(arguments.output.read_text())
+    run = report["parts"]["full"]["figures"][arguments.variant]
+    loops = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)["loops"]
+    epochs = loops["fit_loop"]["epoch_progress"]["current"]["processed"]
+    run["steps"] = epochs * run["steps asked for"] // EPOCHS
+    for split in ("val", "test"):
+        folder = (arguments.folder or arguments.checkpoint.parent).resolve() / f"evaluate_{split}"
+        if not (folder / "scores.json").is_file():
+            choices = (f"split={split}", f"output={folder}", "predictions=false", "data.cache=false")
+            command("panoptic.evaluate", f"checkpoint={arguments.checkpoint.resolve()}", *choices, seconds=SECONDS)
+        run[split] = scores_of(folder / "scores.json")
+        found = json.loads((folder / "scores.json").read_text())
+        run[f"{split} images"], run["fusion"] = found["images"], found["fusion"]
+    write_json(arguments.output, report)
+    print(f"results: {arguments.output}")
+
+
+if __name__ == "__main__":
+    main()
