@@ -24,6 +24,7 @@ MARKED = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "gpu_checks": ("gpu.json", gpu.gpu_checks),
+    "gpu_aims": ("gpu.json", gpu.gpu_aims),
     "gpu_training": ("gpu.json", gpu.gpu_training),
     "gpu_inference": ("gpu.json", gpu.gpu_inference),
     "gpu_floor": ("gpu.json", gpu.gpu_floor),
