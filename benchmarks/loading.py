@@ -26,7 +26,7 @@ import torch
 from benchmarks.measuring import at_least_one, experiment, machine, table, write
 from panoptic.data.augment import augment, training_pipeline
 from panoptic.data.sample import Sample
-from panoptic.data.synthetic import SyntheticSource
+from panoptic.scenes.source import SyntheticSource
 from panoptic.settings import build
 
 CROP, SCALE = (512, 1024), (0.5, 2.0)

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
-from panoptic.data.synthetic import GENERATOR_VERSION, SyntheticSource
 from panoptic.labels import CITYSCAPES
+from panoptic.scenes.source import GENERATOR_VERSION, SyntheticSource
 from panoptic.segments import VOID
 
 MOST_FREQUENT = 10

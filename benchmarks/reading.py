@@ -23,8 +23,8 @@ from panoptic.data.augment import augment
 from panoptic.data.cityscapes import CityscapesSource
 from panoptic.data.sample import Source
 from panoptic.data.sample_cache import CachedSource
-from panoptic.data.scene_writer import write_cityscapes
-from panoptic.data.synthetic import SyntheticSource
+from panoptic.scenes.export import write_cityscapes
+from panoptic.scenes.source import SyntheticSource
 
 ROUNDS = 5
 

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import torch
 
-from panoptic.data.synthetic import GENERATOR_VERSION, render_scene
 from panoptic.labels import CITYSCAPES
+from panoptic.scenes.source import GENERATOR_VERSION, render_scene
 
 
 def main() -> None:

@@ -31,9 +31,9 @@ from benchmarks.measuring import (
 )
 from panoptic.checkpoint import build_codec, build_network
 from panoptic.data.batch import Batch, collate
-from panoptic.data.synthetic import SyntheticSource
 from panoptic.labels import CITYSCAPES
 from panoptic.memory import keep_freed_memory
+from panoptic.scenes.source import SyntheticSource
 from panoptic.settings import build
 
 BACKBONE, STEP, CHECKPOINTED = "backbone alone, forward + backward", "training step", "training step, checkpointed"

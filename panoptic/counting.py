@@ -25,7 +25,8 @@ def count_by_key(keys: Int[Tensor, "B P"], bins: int) -> Int64[Tensor, "B bins"]
         keys: of each pixel, from 0 to ``bins`` - 1.
         bins: number of keys.
     """
-    return sum_by_key(keys, bins, None)[0]
+    places, lanes = _places(keys, bins)
+    return _total(places, lanes, bins, places.new_ones(()).expand(places.shape))
 
 
 def sum_by_key(
@@ -38,16 +39,24 @@ def sum_by_key(
         bins: number of keys.
         values: of each pixel, summed one by one; ``None`` counts pixels.
     """
+    places, lanes = _places(keys, bins)
+    ones = places.new_ones(()).expand(places.shape)
+    return [_total(places, lanes, bins, ones if value is None else value) for value in values]
+
+
+def _places(keys: Int[Tensor, "B P"], bins: int) -> tuple[Int64[Tensor, "B P"], int]:
+    """The place that each pixel adds to, and how many a key has."""
     lanes = _lanes(bins, keys.device)
-    places = keys.long()
-    if lanes > 1:
-        places = places * lanes + torch.arange(keys.shape[1], device=keys.device) % lanes
-    sums = []
-    for value in values:
-        value = places.new_ones(()).expand(places.shape) if value is None else value
-        table = value.new_zeros(len(keys), bins * lanes).scatter_add_(1, places, value)
-        sums.append(table if lanes == 1 else table.view(len(keys), bins, lanes).sum(2))
-    return sums
+    if lanes == 1:
+        return keys.long(), lanes
+    return keys.long() * lanes + torch.arange(keys.shape[1], device=keys.device) % lanes, lanes
+
+
+def _total(
+    places: Int64[Tensor, "B P"], lanes: int, bins: int, value: Shaped[Tensor, "B P"]
+) -> Shaped[Tensor, "B bins"]:
+    table = value.new_zeros(len(places), bins * lanes).scatter_add_(1, places, value)
+    return table if lanes == 1 else table.view(len(places), bins, lanes).sum(2)
 
 
 def _lanes(bins: int, device: torch.device) -> int:

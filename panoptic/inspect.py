@@ -29,7 +29,7 @@ def inspect(config: DictConfig) -> None:
     from PIL import Image
 
     from panoptic.data.faults import KINDS, Fault
-    from panoptic.data.synthetic import SPLITS
+    from panoptic.data.sample import SPLITS
     from panoptic.errors import expect_at_least
     from panoptic.inspecting import (
         SameContents,

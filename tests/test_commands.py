@@ -22,12 +22,12 @@ from panoptic.cli import command
 from panoptic.codec import Outputs
 from panoptic.data.batch import Batch
 from panoptic.data.coco_panoptic import CocoPanopticSource
-from panoptic.data.synthetic import SyntheticSource
 from panoptic.evaluate import evaluate
 from panoptic.labels import CITYSCAPES
 from panoptic.metrics import PanopticQuality
 from panoptic.predict import predict
 from panoptic.predictor import Predictor
+from panoptic.scenes.source import SyntheticSource
 from panoptic.score import score
 from panoptic.segments import Segments
 from panoptic.settings import build

@@ -12,7 +12,7 @@ import torch
 from panoptic.checkpoint import adopt_weights, build_network, read_checkpoint
 from panoptic.cli import command
 from panoptic.labels import CITYSCAPES, Category, LabelSpace
-from panoptic.scenes import scenes
+from panoptic.scenes.__main__ import scenes
 from panoptic.train import train
 
 TINY = (

@@ -18,10 +18,10 @@ from omegaconf import DictConfig
 from panoptic.checkpoint import build_codec, build_network
 from panoptic.codec import Codec
 from panoptic.data.batch import Batch, collate
-from panoptic.data.synthetic import SyntheticSource
 from panoptic.labels import CITYSCAPES
 from panoptic.metrics import BoundaryF1, BoundaryPanopticQuality, MeanIoU, PanopticQuality
 from panoptic.predictor import Predictor
+from panoptic.scenes.source import SyntheticSource
 from panoptic.segments import Segments
 from panoptic.settings import build, with_hydra
 

@@ -19,7 +19,7 @@ from panoptic.cli import command
 from panoptic.data.faults import KINDS
 from panoptic.inspect import inspect
 from panoptic.inspecting import contact_sheet, evenly
-from panoptic.scenes import scenes
+from panoptic.scenes.__main__ import scenes
 
 FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
 Faults = set[tuple[str, str, str]]

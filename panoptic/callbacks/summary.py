@@ -15,8 +15,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from panoptic import __version__
 from panoptic.callbacks.throughput import Throughput
-from panoptic.data.synthetic import GENERATOR_VERSION
 from panoptic.report import write_json
+from panoptic.scenes.source import GENERATOR_VERSION
 
 
 class Summary(Callback):

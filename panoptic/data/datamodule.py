@@ -19,12 +19,12 @@ from panoptic.data.coco_faults import CocoExaminer
 from panoptic.data.coco_json import find_image_dir, find_json
 from panoptic.data.coco_panoptic import CocoPanopticSource
 from panoptic.data.faults import Examiner, SourceExaminer
-from panoptic.data.sample import Source
+from panoptic.data.sample import SPLITS, Source
 from panoptic.data.sample_cache import CachedScenes, CachedSource
 from panoptic.data.sampler import KeySampler
-from panoptic.data.synthetic import SPLITS, SyntheticSource
 from panoptic.errors import InputError, expect_at_least
 from panoptic.labels import LabelSpace
+from panoptic.scenes.source import SyntheticSource
 
 
 class DataModule(LightningDataModule, ABC):
@@ -163,7 +163,7 @@ class DataModule(LightningDataModule, ABC):
 
 
 class SyntheticData(DataModule):
-    """Street scenes made on the fly; see :mod:`panoptic.data.synthetic`.
+    """Street scenes made on the fly; see :mod:`panoptic.scenes.source`.
 
     Args:
         scenes_seed: of the scenes, apart from that of training, so that runs with different seeds share one data set.

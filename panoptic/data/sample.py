@@ -13,6 +13,9 @@ from jaxtyping import UInt8
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
 
+SPLITS = ("train", "val", "test")
+"""Of every data set."""
+
 
 @dataclass(frozen=True)
 class Sample:

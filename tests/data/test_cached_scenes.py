@@ -11,12 +11,13 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from panoptic.data import datamodule, synthetic
+from panoptic.data import datamodule
 from panoptic.data.datamodule import SyntheticData, default_workers
 from panoptic.data.sample import Sample
 from panoptic.data.sample_cache import VERSION, CachedScenes
-from panoptic.data.synthetic import SyntheticSource
 from panoptic.errors import InputError
+from panoptic.scenes import source as synthetic
+from panoptic.scenes.source import SyntheticSource
 
 SIZE = {"size": 3, "height": 64, "width": 96}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from panoptic.data.scene_marks import Color
+from panoptic.scenes.marks import Color
 
 NEAR = 0.4
 Numbers = float | Float[np.ndarray, "..."]

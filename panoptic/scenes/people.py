@@ -6,10 +6,10 @@ from functools import cache
 
 import numpy as np
 
-from panoptic.data import scene_colors as colors
-from panoptic.data.scene_marks import Fill, Mark, Shade, bar, box, ellipse
-from panoptic.data.scene_stencils import Cutter, Stencil
-from panoptic.data.scene_view import View
+from panoptic.scenes import colors
+from panoptic.scenes.marks import Fill, Mark, Shade, bar, box, ellipse
+from panoptic.scenes.stencils import Cutter, Stencil
+from panoptic.scenes.view import View
 
 Point = tuple[float, float]
 _SKIN = ((240, 205, 180), (215, 170, 140), (165, 115, 85), (95, 65, 50))

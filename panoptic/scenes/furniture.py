@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from panoptic.data import scene_colors as colors
-from panoptic.data.scene_marks import Fill, Item, Mark, bar, box, ellipse
-from panoptic.data.scene_people import Figure
-from panoptic.data.scene_street import CLASS
-from panoptic.data.scene_view import View
+from panoptic.scenes import colors
+from panoptic.scenes.marks import Fill, Item, Mark, bar, box, ellipse
+from panoptic.scenes.people import Figure
+from panoptic.scenes.street import CLASS
+from panoptic.scenes.view import View
 
 
 def post(rng: np.random.Generator, view: View, x: float, z: float) -> list[Item]:

@@ -39,7 +39,7 @@ class Textured:
 
     Attributes:
         polygon: the outline.
-        tile: the name of a tile of :mod:`panoptic.data.scene_textures`.
+        tile: the name of a tile of :mod:`panoptic.scenes.textures`.
         period: size of the tile's grain; on the ground, its size per unit below the horizon.
         palette: color of each tile value.
         offset: where in the tile to start, in 0..1.

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from panoptic.data import scene_colors as colors
-from panoptic.data.scene_marks import Mark
-from panoptic.data.scene_solids import Aspect, Body, Carver, Pose, Profile, quads
-from panoptic.data.scene_stencils import Stencil
+from panoptic.scenes import colors
+from panoptic.scenes.marks import Mark
+from panoptic.scenes.solids import Aspect, Body, Carver, Pose, Profile, quads
+from panoptic.scenes.stencils import Stencil
 
 # From the rear bumper over the roof to the front, in shares of length and height.
 _SEDAN: Profile = ((0, 0.2), (0, 0.6), (0.16, 0.64), (0.3, 0.98), (0.58, 1), (0.74, 0.64), (0.98, 0.55), (1, 0.2))

@@ -15,8 +15,8 @@ from panoptic.cli import command
 from panoptic.data.cityscapes import CityscapesSource
 from panoptic.data.coco_panoptic import CocoPanopticSource
 from panoptic.data.sample import Sample
-from panoptic.data.synthetic import SyntheticSource
-from panoptic.scenes import scenes
+from panoptic.scenes.__main__ import scenes
+from panoptic.scenes.source import SyntheticSource
 
 SMALL = ("height=96", "width=192", "train_size=4", "val_size=2", "test_size=1")
 

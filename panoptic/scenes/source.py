@@ -12,17 +12,16 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from panoptic.data.sample import Sample
-from panoptic.data.scene_cache import SceneCache
-from panoptic.data.scene_layout import Layout, compose
-from panoptic.data.scene_painter import Surface, label_of
+from panoptic.data.sample import SPLITS, Sample
 from panoptic.labels import CITYSCAPES, LabelSpace
+from panoptic.scenes.cache import SceneCache
+from panoptic.scenes.layout import Layout, compose
+from panoptic.scenes.painter import Surface, label_of
 from panoptic.segments import Segments
 
 GENERATOR_VERSION = 1
 """Changes whenever any scene does."""
 
-SPLITS = ("train", "val", "test")
 _STREAMS = ("view", "street", "skyline", "backdrop", "clutter", "things", "crowd", "void")
 _SMALLEST_SIDE = 32
 

@@ -6,13 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from panoptic.data import scene_colors as colors
-from panoptic.data import scene_facades as facades
-from panoptic.data import scene_plants as plants
-from panoptic.data.scene_cover import Cover
-from panoptic.data.scene_marks import Item
-from panoptic.data.scene_street import BACKDROP, BARRIER, CLASS, SKYLINE, Street
-from panoptic.data.scene_view import View
+from panoptic.scenes import colors, facades, plants
+from panoptic.scenes.cover import Cover
+from panoptic.scenes.marks import Item
+from panoptic.scenes.street import BACKDROP, BARRIER, CLASS, SKYLINE, Street
+from panoptic.scenes.view import View
 
 
 def skyline(rng: np.random.Generator, view: View, street: Street, green: colors.Rgb) -> list[Item]:

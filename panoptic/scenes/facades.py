@@ -7,10 +7,10 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from panoptic.data import scene_colors as colors
-from panoptic.data.scene_cover import Cover
-from panoptic.data.scene_marks import CANVAS_WIDTH, FINEST, Fill, Mark, Textured
-from panoptic.data.scene_view import NEAR, View
+from panoptic.scenes import colors
+from panoptic.scenes.cover import Cover
+from panoptic.scenes.marks import CANVAS_WIDTH, FINEST, Fill, Mark, Textured
+from panoptic.scenes.view import NEAR, View
 
 Corner = tuple[float, float]
 

@@ -8,15 +8,12 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from panoptic.data import scene_backdrop as backdrop
-from panoptic.data import scene_colors as colors
-from panoptic.data import scene_plants as plants
-from panoptic.data import scene_street as streets
-from panoptic.data import scene_things as things
-from panoptic.data.scene_furniture import post
-from panoptic.data.scene_marks import Fill, Item, blob, box
-from panoptic.data.scene_painter import Surface, label_of
-from panoptic.data.scene_view import View
+from panoptic.scenes import backdrop, colors, plants, things
+from panoptic.scenes import street as streets
+from panoptic.scenes.furniture import post
+from panoptic.scenes.marks import Fill, Item, blob, box
+from panoptic.scenes.painter import Surface, label_of
+from panoptic.scenes.view import View
 
 _JUDGED_AT = (128, 256)  # height and width of the label map by which things are kept or left out
 _SMALLEST = 0.0003  # visible share of the image: 157 pixels at 512 x 1024, some of them lost when painted

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from panoptic.data.scene_colors import Rgb
-from panoptic.data.scene_marks import Color, Pieces
-from panoptic.data.scene_view import View, tint
+from panoptic.scenes.colors import Rgb
+from panoptic.scenes.marks import Color, Pieces
+from panoptic.scenes.view import View, tint
 
 
 class Part(NamedTuple):

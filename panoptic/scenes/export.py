@@ -12,10 +12,11 @@ from jaxtyping import UInt16
 from PIL import Image
 
 from panoptic.data.coco_writer import CocoPanopticWriter, cityscapes_numbers
-from panoptic.data.synthetic import SPLITS, SyntheticSource
+from panoptic.data.sample import SPLITS
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.parallel import in_processes
+from panoptic.scenes.source import SyntheticSource
 from panoptic.segments import Segments
 
 CITY = "synthetic"

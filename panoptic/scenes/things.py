@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic.data import scene_people as people
-from panoptic.data import scene_vehicles as vehicles
-from panoptic.data.scene_marks import Item, Mark
-from panoptic.data.scene_solids import Pose
-from panoptic.data.scene_street import CLASS, Street
-from panoptic.data.scene_view import View
+from panoptic.scenes import people, vehicles
+from panoptic.scenes.marks import Item, Mark
+from panoptic.scenes.solids import Pose
+from panoptic.scenes.street import CLASS, Street
+from panoptic.scenes.view import View
 
 Spot = tuple[float, float]  # x, z
 

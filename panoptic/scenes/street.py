@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from panoptic.data import scene_colors as colors
-from panoptic.data.scene_marks import FINEST, Fill, Item, Mark, Shade, Sky, Textured
-from panoptic.data.scene_view import NEAR, View, thin
 from panoptic.labels import CITYSCAPES
+from panoptic.scenes import colors
+from panoptic.scenes.marks import FINEST, Fill, Item, Mark, Shade, Sky, Textured
+from panoptic.scenes.view import NEAR, View, thin
 
 CLASS = {name: c for c, name in enumerate(CITYSCAPES.names)}
 # Depths that keep the background behind everything that stands on the street.

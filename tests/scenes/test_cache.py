@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from panoptic.data import synthetic
-from panoptic.data.scene_cache import SceneCache
-from panoptic.data.synthetic import SyntheticSource
+from panoptic.scenes import source as synthetic
+from panoptic.scenes.cache import SceneCache
+from panoptic.scenes.source import SyntheticSource
 from panoptic.segments import Segments
 
 SIZE = {"size": 3, "height": 64, "width": 128}

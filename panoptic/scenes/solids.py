@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from panoptic.data.scene_colors import Rgb
-from panoptic.data.scene_marks import Mark, Shade, ellipse
-from panoptic.data.scene_stencils import Cutter, Stencil
-from panoptic.data.scene_view import View
+from panoptic.scenes.colors import Rgb
+from panoptic.scenes.marks import Mark, Shade, ellipse
+from panoptic.scenes.stencils import Cutter, Stencil
+from panoptic.scenes.view import View
 
 Profile = tuple[tuple[float, float], ...]
 _CLOSEST = 0.3  # points nearer than this, in meters, are moved out to it

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from panoptic.data import scene_textures as textures
-from panoptic.data.scene_colors import Film
-from panoptic.data.scene_marks import CANVAS_WIDTH, Fill, Item, Pieces, Shade, Sky, Textured
+from panoptic.scenes import textures
+from panoptic.scenes.colors import Film
+from panoptic.scenes.marks import CANVAS_WIDTH, Fill, Item, Pieces, Shade, Sky, Textured
 
 _SHIFT = 4  # fractional bits of pixel coordinates: whole numbers, so that rounding is ours and not OpenCV's
 _FIRST_THING = 32

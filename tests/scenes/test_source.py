@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from panoptic.data import synthetic
-from panoptic.data.synthetic import GENERATOR_VERSION, SyntheticSource, render_scene
+from panoptic.data.sample import SPLITS
 from panoptic.labels import CITYSCAPES
+from panoptic.scenes.source import GENERATOR_VERSION, SyntheticSource, render_scene
 from panoptic.segments import VOID
 
 SMALL = {"height": 128, "width": 256}
@@ -86,7 +86,7 @@ def test_scenes_neither_use_nor_move_global_random_state():
 def test_scenes_do_not_move_pythons_random_state():
     # In a process of its own: the type checks of this one draw which item of a list to look at.
     code = (
-        "import random; from panoptic.data.synthetic import render_scene; random.seed(1); before = random.getstate(); "
+        "import random; from panoptic.scenes.source import render_scene; random.seed(1); before = random.getstate(); "
         "render_scene(5, 'train', 3, height=128, width=256); assert random.getstate() == before"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
@@ -205,7 +205,7 @@ def test_source_reads_scenes_by_index():
     assert fingerprint(sample.image, sample.segments) == fingerprint(*expected)
 
 
-@pytest.mark.parametrize("split", synthetic.SPLITS)
+@pytest.mark.parametrize("split", SPLITS)
 def test_only_training_scenes_follow_the_curriculum(split):
     source = SyntheticSource(split, size=30, height=64, width=128)
     same = [fingerprint_of(source, i, 0.2) == fingerprint_of(source, i, 1.0) for i in range(4)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from panoptic.data.scene_marks import CANVAS_WIDTH
-from panoptic.data.scene_view import NEAR, View
+from panoptic.scenes.marks import CANVAS_WIDTH
+from panoptic.scenes.view import NEAR, View
 
 _COLUMNS = 64
 _PER_UNIT = _COLUMNS / CANVAS_WIDTH

@@ -16,10 +16,11 @@ def scenes(config: DictConfig) -> None:
     Raises:
         InputError: if something that was given cannot be used.
     """
-    from panoptic.data.scene_writer import FORMATS
-    from panoptic.data.synthetic import SPLITS, SyntheticSource
+    from panoptic.data.sample import SPLITS
     from panoptic.errors import expect_at_least
     from panoptic.report import output_folder, progress
+    from panoptic.scenes.export import FORMATS
+    from panoptic.scenes.source import SyntheticSource
 
     if config.format not in FORMATS:
         raise InputError(f"format: expected {' or '.join(FORMATS)}, got {config.format!r}")

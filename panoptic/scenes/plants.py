@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from panoptic.data import scene_colors as colors
-from panoptic.data.scene_marks import Fill, Mark, Textured, bar, blob
-from panoptic.data.scene_view import View
+from panoptic.scenes import colors
+from panoptic.scenes.marks import Fill, Mark, Textured, bar, blob
+from panoptic.scenes.view import View
 
 TALLEST = 11.0  # meters
 
