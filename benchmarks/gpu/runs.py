@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.record import CHECKOUT
+from benchmarks.gpu.record import CHECKOUT, without_paths
 from benchmarks.gpu.setting import Setting
 
 GRACE = 15.0
@@ -46,14 +46,10 @@ def command(module: str, *arguments: str, seconds: float) -> str:
         except subprocess.TimeoutExpired:
             process.kill()
             said, _ = process.communicate()
-        raise OutOfTime(f"{module}: stopped after {seconds - GRACE:.0f} s; it last said: {_last_line(said)}") from None
+        raise OutOfTime(f"{module}: stopped after {seconds - GRACE:.0f} s: {without_paths(said)[-2000:]}") from None
     if process.returncode:
         raise RuntimeError(f"{module} ended with {process.returncode}: {said[-4000:]}")
     return said
-
-
-def _last_line(said: str) -> str:
-    return (said.strip().splitlines() or ["nothing"])[-1]
 
 
 def train(setting: Setting, folder: Path, *overrides: str, seconds: float) -> dict[str, Any]:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import torch
 
 from benchmarks.gpu.full import EPOCHS, VARIANTS
+from benchmarks.gpu.hardware import Hardware
 from benchmarks.gpu.record import write_json
 from benchmarks.gpu.runs import command
+from benchmarks.gpu.setting import make_setting
 from benchmarks.recording import scores_of
 
 SECONDS = 3600.0
@@ -33,6 +36,10 @@ def main() -> None:
     loops = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)["loops"]
     epochs = loops["fit_loop"]["epoch_progress"]["current"]["processed"]
     run["steps"] = epochs * run["steps asked for"] // EPOCHS
+    taken = [float(seconds) for seconds in re.findall(r"^epoch .*, ([\d.]+) s$", run["stopped"] or "", re.MULTILINE)]
+    if len(taken) == epochs:  # as the run itself printed them
+        images = run["steps"] * make_setting(Hardware(), Path(), tiny=False).run_batch
+        run.update({"seconds": sum(taken), "training": {"images_per_second": images / sum(taken)}})
     for split in ("val", "test"):
         folder = (arguments.folder or arguments.checkpoint.parent).resolve() / f"evaluate_{split}"
         if not (folder / "scores.json").is_file():
