@@ -274,16 +274,20 @@ def _similar(wide: list[Float[Tensor, "_ _"]]) -> list[list[int]]:
 
 def _iterated(gram: Float[Tensor, "*batch M M"], steps: int) -> Float[Tensor, "*batch M M"]:
     """What several iterations multiply a matrix by, from its Gram matrix."""
+    factor = polynomial = _polynomial(gram)
+    for _ in range(steps - 1):
+        gram = polynomial @ gram @ polynomial
+        polynomial = _polynomial(gram)
+        factor = polynomial @ factor
+    return factor
+
+
+def _polynomial(gram: Float[Tensor, "*batch M M"]) -> Float[Tensor, "*batch M M"]:
     a, b, c = NEWTON_SCHULZ
     add_product = torch.addmm if gram.ndim == 2 else torch.baddbmm
-    factor: Tensor | None = None
-    for i in range(steps):
-        if i:
-            gram = polynomial @ gram @ polynomial
-        polynomial = add_product(gram, gram, gram, beta=b, alpha=c)
-        polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
-        factor = polynomial if factor is None else polynomial @ factor
-    return factor
+    result = add_product(gram, gram, gram, beta=b, alpha=c)
+    result.diagonal(dim1=-2, dim2=-1).add_(a)
+    return result
 
 
 def _expect_below_one(**numbers: float) -> None:

@@ -117,7 +117,7 @@ def _inner_edges(ids: np.ndarray, width: int) -> Bool[np.ndarray, "H W"]:
     return edges
 
 
-def alpha_picture(alpha: Float[Tensor, L * place], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+def alpha_picture(alpha: Float[Tensor, "L ..."], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
     """Fusion weights as a picture of the given size: red is the fine level, green the middle, blue the coarse.
 
     Weights of a place are mixed into its color; weights of the image are bands whose heights are the weights.
