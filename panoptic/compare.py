@@ -12,8 +12,8 @@ from panoptic.cli import command
 from panoptic.errors import InputError
 
 if TYPE_CHECKING:
-    from panoptic.comparison import Comparison
-    from panoptic.comparison_report import About, Table
+    from panoptic.comparison.differences import Comparison
+    from panoptic.comparison.report import About, Table
 
 FILES = (
     *("report.md", "variants.csv", "differences.csv", "categories.csv", "quartiles.csv", "runs.csv"),
@@ -28,10 +28,10 @@ def compare(config: DictConfig) -> None:
     Raises:
         InputError: if something that was given cannot be used; nothing is written then.
     """
-    from panoptic.comparing import SPLITS, read_runs, thing_categories
-    from panoptic.comparison import compare_variants
-    from panoptic.comparison_report import About, difference_table, score_table
-    from panoptic.variants import choose_baseline, find_variants, same_images, warnings_of
+    from panoptic.comparison.differences import compare_variants
+    from panoptic.comparison.report import About, difference_table, score_table
+    from panoptic.comparison.runs import SPLITS, read_runs, thing_categories
+    from panoptic.comparison.variants import choose_baseline, find_variants, same_images, warnings_of
 
     if config.split not in (None, *SPLITS):
         raise InputError(f"split: expected {' or '.join(SPLITS)}, got {config.split!r}")
@@ -111,9 +111,9 @@ def _write(output: Path, comparison: Comparison, about: About) -> None:
     import shutil
     import tempfile
 
-    from panoptic.comparison_csv import write_tables
-    from panoptic.comparison_plots import write_plots
-    from panoptic.comparison_report import alpha_maps, markdown
+    from panoptic.comparison.figures import write_plots
+    from panoptic.comparison.report import alpha_maps, markdown
+    from panoptic.comparison.tables import write_tables
     from panoptic.report import made_folder
 
     with made_folder(output), tempfile.TemporaryDirectory(dir=output, prefix=".part") as name:

@@ -22,12 +22,7 @@ FORBIDDEN = {  # a room, and what it may not know
     "counting.py": ("panoptic", "lightning", "hydra"),
     "grouping.py": ("panoptic", "lightning", "hydra"),
     "memory.py": ("panoptic", "torch", "lightning", "hydra"),
-    "comparing.py": ("torch", "lightning", "hydra", "omegaconf"),
-    "variants.py": ("torch", "lightning", "hydra", "omegaconf"),
-    "comparison.py": ("torch", "lightning", "hydra", "omegaconf"),
-    "comparison_csv.py": ("torch", "lightning", "hydra", "omegaconf"),
-    "comparison_report.py": ("torch", "lightning", "hydra", "omegaconf"),
-    "comparison_plots.py": ("torch", "lightning", "hydra", "omegaconf", "matplotlib.pyplot"),
+    "comparison": ("torch", "lightning", "hydra", "omegaconf", "matplotlib.pyplot"),
     "oracle.py": ("lightning", "hydra", "panoptic.data", "panoptic.models", "panoptic.losses"),
     "models": (
         "lightning",

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from panoptic.comparing import TRUTH, Images, Run, shuffled_change
+from panoptic.comparison.runs import TRUTH, Images, Run, shuffled_change
+from panoptic.comparison.variants import Variant, paired
 from panoptic.statistics import (
     NOTHING,
     Estimate,
@@ -20,7 +21,6 @@ from panoptic.statistics import (
     r_squared,
     spearman,
 )
-from panoptic.variants import Variant, paired
 
 COMPARED = ("pq", "pq_things", "pq_stuff", "boundary_f1")
 """Scores whose differences are tested."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from panoptic.comparing import Run
+from panoptic.comparison.runs import Run
 from panoptic.errors import InputError
 from panoptic.study import WITHOUT_EFFECT, is_below, leaves
 

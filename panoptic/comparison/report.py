@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from panoptic.comparing import TRUTH, Run
-from panoptic.comparison import REPLICATES, Comparison, Difference, Spread, excludes_zero, points, spread
+from panoptic.comparison.differences import REPLICATES, Comparison, Difference, Spread, excludes_zero, points, spread
+from panoptic.comparison.runs import TRUTH, Run
+from panoptic.comparison.variants import Variant
 from panoptic.statistics import CONFIDENCE, Estimate
-from panoptic.variants import Variant
 
 NAMES = {
     "pq": "PQ",

@@ -10,12 +10,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from panoptic.comparing import TRUTH
-from panoptic.comparison import Comparison, varies
-from panoptic.comparison_report import NAMES, PERCENT
+from panoptic.comparison.differences import Comparison, varies
+from panoptic.comparison.report import NAMES, PERCENT
+from panoptic.comparison.runs import TRUTH
+from panoptic.comparison.variants import Variant
 from panoptic.plots import save_figure
 from panoptic.statistics import Estimate
-from panoptic.variants import Variant
 
 
 def write_plots(folder: Path, comparison: Comparison) -> list[str]:

@@ -7,9 +7,9 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from panoptic.comparing import SCORES
-from panoptic.comparison import Comparison, Difference, points, spread
-from panoptic.comparison_report import minutes, verdict
+from panoptic.comparison.differences import Comparison, Difference, points, spread
+from panoptic.comparison.report import minutes, verdict
+from panoptic.comparison.runs import SCORES
 from panoptic.statistics import NOTHING
 
 

@@ -18,8 +18,7 @@ from PIL import Image
 
 from panoptic.cli import command
 from panoptic.compare import FILES, compare
-from panoptic.comparing import Images, read_images, read_run, read_runs
-from panoptic.comparison import (
+from panoptic.comparison.differences import (
     Comparison,
     bootstrap_differences,
     compare_variants,
@@ -27,9 +26,10 @@ from panoptic.comparison import (
     quartile_of,
     spread,
 )
-from panoptic.comparison_report import interval_text, spread_text
+from panoptic.comparison.report import interval_text, spread_text
+from panoptic.comparison.runs import Images, read_images, read_run, read_runs
+from panoptic.comparison.variants import choose_baseline, find_factors, find_variants, flatten, same_images, warnings_of
 from panoptic.statistics import Estimate
-from panoptic.variants import choose_baseline, find_factors, find_variants, flatten, same_images, warnings_of
 
 ROOT = Path(__file__).parents[1]
 T2 = 4.302652729911275
@@ -672,7 +672,7 @@ def test_a_comparison_that_fails_leaves_nothing(three_pairs: None, monkeypatch: 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device", "x.png")
 
-    monkeypatch.setattr("panoptic.comparison_plots.write_plots", fail)
+    monkeypatch.setattr("panoptic.comparison.figures.write_plots", fail)
     with pytest.raises(SystemExit):
         run("runs=runs", "output=out/deep")
     assert not Path("out").exists()
