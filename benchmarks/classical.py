@@ -18,7 +18,7 @@ from skimage.measure import label
 from skimage.morphology import remove_small_objects
 from skimage.segmentation import watershed
 
-from panoptic.data.coco_panoptic import CocoPanopticSource
+from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.metrics import PanopticQuality
 from panoptic.segments import Segments
 

@@ -30,7 +30,7 @@ import torchmetrics
 from benchmarks import references
 from benchmarks.measuring import in_turn, median, show
 from benchmarks.references import CATEGORIES, Map
-from panoptic.data.coco_pairs import PredictionPairs
+from panoptic.data.coco.pairs import PredictionPairs
 from panoptic.labels import CITYSCAPES, LabelSpace
 from panoptic.metrics import BoundaryF1, BoundaryPanopticQuality, PanopticQuality
 from panoptic.metrics import functional as F

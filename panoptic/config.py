@@ -221,7 +221,7 @@ class InspectConfig:
         data: the data set.
         splits: that are inspected; by default all that are there, of which training needs ``train`` and ``val``.
         output: folder to write to; by default one under ``runs/inspect`` with the name of the data set's folder.
-        ignore: kinds of faults that do not make the data set unfit; see :data:`panoptic.data.faults.KINDS`.
+        ignore: kinds of faults that do not make the data set unfit; see :data:`panoptic.data.checks.faults.KINDS`.
         sheet: about how many images the contact sheet shows; 0 makes none.
         workers: processes; by default one for each processor.
     """

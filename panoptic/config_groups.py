@@ -53,7 +53,7 @@ class CityscapesConfig(DataConfig):
 @dataclass
 class SplitPathsConfig:
     """Where one split of a data set in COCO panoptic format is, other than where it is looked for; see
-    :class:`panoptic.data.coco_panoptic.CocoPanopticSource`."""
+    :class:`panoptic.data.coco.reader.CocoPanopticSource`."""
 
     image_dir: str | None = None
     panoptic_json: str | None = None

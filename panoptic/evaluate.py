@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from panoptic.checkpoint import Checkpoint
     from panoptic.codec import Outputs
     from panoptic.data.batch import Batch
-    from panoptic.data.coco_writer import CocoPanopticWriter
+    from panoptic.data.coco.writer import CocoPanopticWriter
     from panoptic.fusion_record import FusionRecord
     from panoptic.metrics.per_image import Evaluation, ImageScores
     from panoptic.oracle import Oracle
@@ -212,7 +212,7 @@ def _of_image(outputs: Outputs, i: int, size: Sequence[int], padded: Sequence[in
 
 def _writers(folder: Path, labels: LabelSpace, split: str, *, truth: bool) -> Iterator[CocoPanopticWriter]:
     """What writes the formats that the official evaluators read: COCO's, and Cityscapes' for its label space."""
-    from panoptic.data.coco_writer import CityscapesPanopticWriter, CocoPanopticWriter
+    from panoptic.data.coco.writer import CityscapesPanopticWriter, CocoPanopticWriter
 
     yield CocoPanopticWriter(folder, labels, name="truth" if truth else "predictions")
     if is_cityscapes(labels):

@@ -14,8 +14,8 @@ from panoptic.cli import command
 from panoptic.errors import InputError
 
 if TYPE_CHECKING:
+    from panoptic.data.checks.faults import Fault
     from panoptic.data.datamodule import DataModule
-    from panoptic.data.faults import Fault
     from panoptic.inspecting import SplitNumbers
 
 
@@ -28,7 +28,7 @@ def inspect(config: DictConfig) -> None:
     import numpy as np
     from PIL import Image
 
-    from panoptic.data.faults import KINDS, Fault
+    from panoptic.data.checks.faults import KINDS, Fault
     from panoptic.data.sample import SPLITS
     from panoptic.errors import expect_at_least
     from panoptic.inspecting import (
@@ -118,7 +118,7 @@ def inspect(config: DictConfig) -> None:
 
 def _not_found(data: DataModule, split: str) -> Fault:
     """That a split is not there, and what was looked for."""
-    from panoptic.data.faults import Fault
+    from panoptic.data.checks.faults import Fault
 
     try:
         data.source(split)
@@ -143,7 +143,7 @@ def _write_faults(path: Path, faults: Sequence[tuple[str, Fault]]) -> None:
 def _print(
     results: Mapping[str, Mapping[str, Any]], faults: Sequence[tuple[str, Fault]], notes: Sequence[str], most: int = 20
 ) -> None:
-    from panoptic.data.coco_json import some
+    from panoptic.data.coco.json import some
     from panoptic.report import print_rows
 
     by_category: list[list[str]] = []

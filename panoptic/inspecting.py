@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from panoptic.complexity import COMPLEXITY_NAMES, complexity_of_areas
-from panoptic.data.faults import Examined, Examiner, Fault
+from panoptic.data.checks.faults import Examined, Examiner, Fault
 from panoptic.labels import LabelSpace
 from panoptic.metrics.functional import as_batch
 from panoptic.overlay import overlay

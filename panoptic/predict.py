@@ -18,7 +18,7 @@ def predict(config: DictConfig) -> None:
         InputError: if something that was given cannot be used.
     """
     from panoptic.checkpoint import read_checkpoint
-    from panoptic.data.coco_writer import CocoPanopticWriter
+    from panoptic.data.coco.writer import CocoPanopticWriter
     from panoptic.data.images import find_images, output_names, read_image
     from panoptic.evaluate import default_output
     from panoptic.predictor import Predictor

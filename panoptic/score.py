@@ -17,7 +17,7 @@ def score(config: DictConfig) -> None:
     Raises:
         InputError: if something that was given cannot be used; nothing is written then.
     """
-    from panoptic.data.coco_pairs import PredictionPairs
+    from panoptic.data.coco.pairs import PredictionPairs
     from panoptic.metrics.display import SUMMARY, score_rows
     from panoptic.metrics.per_image import Evaluation
     from panoptic.report import made_folder, print_table, progress, write_json

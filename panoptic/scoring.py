@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from panoptic.data.coco_pairs import PredictionPairs
+from panoptic.data.coco.pairs import PredictionPairs
 from panoptic.errors import InputError, expect_at_least
 from panoptic.labels import LabelSpace
 from panoptic.metrics.functional import PanopticCounts

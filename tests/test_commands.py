@@ -21,7 +21,7 @@ from panoptic.checkpoint import read_checkpoint
 from panoptic.cli import command
 from panoptic.codec import Outputs
 from panoptic.data.batch import Batch
-from panoptic.data.coco_panoptic import CocoPanopticSource
+from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.evaluate import evaluate
 from panoptic.labels import CITYSCAPES
 from panoptic.metrics import PanopticQuality

@@ -10,8 +10,8 @@ import pytest
 
 from panoptic.cli import command
 from panoptic.config_groups import CocoPanopticConfig
-from panoptic.data.coco_panoptic import CocoPanopticSource
-from panoptic.data.faults import KINDS
+from panoptic.data.checks.faults import KINDS
+from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.inspect import inspect
 
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from panoptic.cli import command
-from panoptic.data.faults import KINDS
+from panoptic.data.checks.faults import KINDS
 from panoptic.inspect import inspect
 from panoptic.inspecting import contact_sheet, evenly
 from panoptic.scenes.__main__ import scenes

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from panoptic.cli import command
-from panoptic.data.coco_pairs import PredictionPairs
+from panoptic.data.coco.pairs import PredictionPairs
 from panoptic.score import score
 
 ROOT = Path(__file__).parents[1]

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from jaxtyping import Shaped
 
-from panoptic.data.coco_panoptic import CocoPanopticSource
+from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.data.images import read_image, read_stored
 from panoptic.data.sample import Origin, Sample
 from panoptic.errors import InputError

@@ -13,12 +13,12 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
 from panoptic.data.batch import Batch, EvaluationDataset, TrainingDataset, collate
+from panoptic.data.checks.cityscapes import CityscapesExaminer
+from panoptic.data.checks.coco import CocoExaminer
+from panoptic.data.checks.faults import Examiner, SourceExaminer
 from panoptic.data.cityscapes import CityscapesSource
-from panoptic.data.cityscapes_faults import CityscapesExaminer
-from panoptic.data.coco_faults import CocoExaminer
-from panoptic.data.coco_json import find_image_dir, find_json
-from panoptic.data.coco_panoptic import CocoPanopticSource
-from panoptic.data.faults import Examiner, SourceExaminer
+from panoptic.data.coco.json import find_image_dir, find_json
+from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.data.sample import SPLITS, Source
 from panoptic.data.sample_cache import CachedScenes, CachedSource
 from panoptic.data.sampler import KeySampler
@@ -239,7 +239,7 @@ class CityscapesData(DataModule):
 
 
 class CocoPanopticData(DataModule):
-    """A data set in COCO panoptic format; see :mod:`panoptic.data.coco_panoptic`.
+    """A data set in COCO panoptic format; see :mod:`panoptic.data.coco.reader`.
 
     Args:
         root: the folder with the images, the PNGs and the JSON files.

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt16
 from PIL import Image
 
-from panoptic.data.coco_writer import CocoPanopticWriter, cityscapes_numbers
+from panoptic.data.coco.writer import CocoPanopticWriter, cityscapes_numbers
 from panoptic.data.sample import SPLITS
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace

@@ -31,7 +31,7 @@ from panoptic.comparison.runs import Images, read_images, read_run, read_runs
 from panoptic.comparison.variants import choose_baseline, find_factors, find_variants, flatten, same_images, warnings_of
 from panoptic.statistics import Estimate
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 T2 = 4.302652729911275
 """Student's t of two degrees of freedom that leaves 2.5% above it, as printed tables have it."""
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from panoptic.cli import command
 from panoptic.data.cityscapes import CityscapesSource
-from panoptic.data.coco_panoptic import CocoPanopticSource
+from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.data.datamodule import CityscapesData, CocoPanopticData
 from panoptic.data.sample import Sample
 from panoptic.data.sample_cache import CachedSource

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torchmetrics import MetricCollection
 
-from panoptic.data.coco_pairs import PredictionPairs
+from panoptic.data.coco.pairs import PredictionPairs
 from panoptic.labels import CITYSCAPES, Category, LabelSpace
 from panoptic.metrics import BoundaryPanopticQuality, PanopticQuality
 from panoptic.metrics.functional import (

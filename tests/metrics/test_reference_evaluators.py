@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from panoptic.data.coco_pairs import PredictionPairs
+from panoptic.data.coco.pairs import PredictionPairs
 from panoptic.metrics.per_image import Evaluation, Settings, score_image
 
 cityscapes = pytest.importorskip("cityscapesscripts.evaluation.evalPanopticSemanticLabeling")

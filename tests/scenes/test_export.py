@@ -13,7 +13,7 @@ import torch
 
 from panoptic.cli import command
 from panoptic.data.cityscapes import CityscapesSource
-from panoptic.data.coco_panoptic import CocoPanopticSource
+from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.data.sample import Sample
 from panoptic.scenes.__main__ import scenes
 from panoptic.scenes.source import SyntheticSource

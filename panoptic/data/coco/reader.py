@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Int32, Int64, UInt32
 
-from panoptic.data.coco_json import (
+from panoptic.data.coco.json import (
     ImageList,
     SegmentTable,
     demand_folder,

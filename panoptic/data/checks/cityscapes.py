@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from panoptic.data.checks.coco import CocoExaminer
+from panoptic.data.checks.faults import Examined, Fault
 from panoptic.data.cityscapes import (
     find_panoptic,
     find_street_images,
@@ -18,9 +20,7 @@ from panoptic.data.cityscapes import (
     segments_from_instance_ids,
     stem_of,
 )
-from panoptic.data.coco_faults import CocoExaminer
-from panoptic.data.coco_json import some
-from panoptic.data.faults import Examined, Fault
+from panoptic.data.coco.json import some
 from panoptic.data.images import read_image
 from panoptic.errors import InputError
 from panoptic.labels import CITYSCAPES

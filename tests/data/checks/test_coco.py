@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from panoptic.data.coco_faults import survey
+from panoptic.data.checks.coco import survey
 from panoptic.labels import LabelSpace
 
 PATH = Path("folder/panoptic_val.json")

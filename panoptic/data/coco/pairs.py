@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from panoptic.data.coco_json import (
+from panoptic.data.coco.json import (
     ImageList,
     SegmentTable,
     annotated_images,
@@ -17,7 +17,7 @@ from panoptic.data.coco_json import (
     read_labels,
     some,
 )
-from panoptic.data.coco_panoptic import read_ids
+from panoptic.data.coco.reader import read_ids
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments

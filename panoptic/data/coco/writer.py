@@ -24,7 +24,7 @@ class CocoPanopticWriter:
     Use it as a context manager. The JSON file appears whole when the block ends, and not at all when it fails; the one
     of an earlier run is removed with the first image, as its PNG files are being replaced. With ``name="panoptic_val"``
     and the images in ``<directory>/val``, the result is a data set that
-    :class:`~panoptic.data.coco_panoptic.CocoPanopticSource` reads as is.
+    :class:`~panoptic.data.coco.reader.CocoPanopticSource` reads as is.
 
     Args:
         directory: made if it is not there.

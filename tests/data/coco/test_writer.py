@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from panoptic.data.coco_panoptic import CocoPanopticSource
-from panoptic.data.coco_writer import CityscapesPanopticWriter
+from panoptic.data.coco.reader import CocoPanopticSource
+from panoptic.data.coco.writer import CityscapesPanopticWriter
 from panoptic.data.images import read_numbers
 from panoptic.labels import CITYSCAPES
 from panoptic.segments import Segments

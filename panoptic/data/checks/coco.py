@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from panoptic.data.coco_json import (
+from panoptic.data.checks.faults import Examined, Fault
+from panoptic.data.coco.json import (
     ImageList,
     SegmentTable,
     demand_folder,
@@ -23,8 +24,7 @@ from panoptic.data.coco_json import (
     read_labels,
     some,
 )
-from panoptic.data.coco_panoptic import match_ids
-from panoptic.data.faults import Examined, Fault
+from panoptic.data.coco.reader import match_ids
 from panoptic.data.images import find_images, read_image, read_words
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
@@ -55,7 +55,7 @@ class Entry:
 
 
 class CocoExaminer:
-    """One split in COCO panoptic format; see :class:`panoptic.data.coco_panoptic.CocoPanopticSource` for the arguments.
+    """One split in COCO panoptic format; see :class:`panoptic.data.coco.reader.CocoPanopticSource` for the arguments.
 
     Args:
         split: ``train``, ``val`` or ``test``.

@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from panoptic.data.coco_panoptic import CocoPanopticSource
-from panoptic.data.coco_writer import CocoPanopticWriter
+from panoptic.data.coco.reader import CocoPanopticSource
+from panoptic.data.coco.writer import CocoPanopticWriter
 from panoptic.errors import InputError
 from panoptic.labels import Category, LabelSpace
 from panoptic.segments import Segments
 
-FIXTURES = Path(__file__).parents[2].parent / "shared" / "fixtures"
+FIXTURES = Path(__file__).parents[3].parent / "shared" / "fixtures"
 LABELS = LabelSpace((Category("sky", 7, False, (0, 100, 200)), Category("car", 3, True, (200, 40, 40))))
 
 

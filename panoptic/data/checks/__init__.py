@@ -1,0 +1,1 @@
+"""What inspection finds: the faults of data sets, by format."""
