@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -177,6 +179,37 @@ else:
 def test_records_bytes_plans_and_commands(tmp_path: Path) -> None:
     done = python("-c", CODE, str(tmp_path))
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "--output: expected a JSON file to write, got a folder"),
+        ("no JSON", "--output: expected a file of this command or none, got one with other content"),
+        ("[]", "--output: expected a file of this command or none, got one with other content"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path, content: str | None, said: str) -> None:
+    output = tmp_path / "output"
+    output.mkdir() if content is None else output.write_text(content)
+    done = tiny(output)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert content is None or output.read_text() == content
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_an_interruption_leaves_nothing_running(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--tiny", "--parts", "inference"]
+    process = subprocess.Popen(
+        [*command, "--output", str(tmp_path / "gpu.json")], cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout.readline().startswith(b"inference: up to")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    running = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    assert not any(str(tmp_path) in argument for arguments in running for argument in arguments)
 
 
 @pytest.mark.parametrize(

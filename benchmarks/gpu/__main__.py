@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -58,17 +59,35 @@ def main() -> None:
         parser.error(
             "--device cpu: expected --tiny with it; benchmarks.training and benchmarks.inference measure a CPU"
         )
+    if not arguments.part and (trouble := _trouble(arguments.output)):
+        parser.error(f"--output: {trouble}")
     if arguments.part:
         run_part(arguments)
     else:
         run_all(arguments)
 
 
+def _trouble(output: Path) -> str | None:
+    """Why figures cannot go to a file, found out before any time is spent; ``None`` if they can."""
+    if output.is_dir():
+        return f"expected a JSON file to write, got a folder: {output}"
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+        if output.is_file() and not isinstance(json.loads(output.read_text()).get("parts"), dict):
+            raise ValueError
+    except OSError as error:
+        return f"expected a folder that can be written, got {output.parent}: {error.strerror}"
+    except (ValueError, AttributeError):
+        return f"expected a file of this command or none, got one with other content: {output}"
+    return None
+
+
 def run_all(arguments: argparse.Namespace) -> None:
     """Run the parts one after the other, and print what they found."""
     ends = time.monotonic() + 60 * arguments.minutes - RESERVE
     output: Path = arguments.output.resolve()
-    output.parent.mkdir(parents=True, exist_ok=True)
     report = _earlier(output, arguments.tiny)
     report |= {
         "date": datetime.date.today().isoformat(),
@@ -108,9 +127,11 @@ def _one(name: str, seconds: float, output: Path) -> dict[str, Any]:
         if process.returncode:
             outcome = f"ended with {process.returncode}: {without_paths(said)[-3000:]}"
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
         outcome = "stopped: its time was over"
+    finally:  # also where this process is interrupted: nothing is left running
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     found = json.loads(file.read_text()) if file.is_file() else {"figures": {}, "failures": {}, "left out": {}}
     file.unlink(missing_ok=True)
     return {"outcome": outcome, "seconds": round(time.monotonic() - start, 1), "date": _today(), **found}

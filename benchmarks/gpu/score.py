@@ -31,7 +31,12 @@ def main() -> None:
     parser.add_argument("--variant", choices=list(VARIANTS), default="adaptive")
     parser.add_argument("--folder", type=Path, help="of the evaluations, done before or not (default: beside the file)")
     arguments = parser.parse_args()
+    for file in (arguments.checkpoint, arguments.output):
+        if not file.is_file():
+            parser.error(f"{file}: expected a file that python -m benchmarks.gpu wrote, got none")
     report = json.loads(arguments.output.read_text())
+    if arguments.variant not in report.get("parts", {}).get("full", {}).get("figures", {}):
+        parser.error(f"{arguments.output}: expected figures of a run of {arguments.variant}, got none")
     run = report["parts"]["full"]["figures"][arguments.variant]
     loops = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)["loops"]
     epochs = loops["fit_loop"]["epoch_progress"]["current"]["processed"]
