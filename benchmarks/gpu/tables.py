@@ -169,6 +169,10 @@ def gpu_inference(report: dict[str, Any]) -> str:
         rows = [(n, 1000 * s, 1000 * stages[8][n]) for n, s in stages[1].items()]
         rows += [(f"decode, {n} things", 1000 * s, 1000 * things[8][n]) for n, s in things[1].items()]
         text += "\n" + table("By stage, each waited for", ("stage", "batch 1, ms", "batch 8, ms"), rows)
+    kernels = figures("inference", "kernels, batch 1")
+    if kernels is not None:
+        listed = [f"{name} {k['count']} in {1000 * k['seconds']:.2f} ms" for name, k in kernels.items()]
+        text += f"\n\nKernels at batch 1: {', '.join(listed)}."
     memory = figures("inference", "peak memory, GB")
     if memory is not None:
         rows = list(memory.items())
