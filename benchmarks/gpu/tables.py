@@ -135,8 +135,8 @@ def gpu_training(report: dict[str, Any]) -> str:
             f"{1000 * kernels['seconds on the clock']:.1f} ms."
         )
     for name, part, figure in (
-        ("that paints every scene anew", "training", "run, scenes painted anew"),
-        ("with scenes kept in memory", "full", "timed warm-up, scenes kept in memory"),
+        ("at batch 4 with Muon that paints every scene anew", "training", "run, scenes painted anew"),
+        ("at batch 16 with Muon and scenes kept in memory", "full", "timed warm-up, scenes kept in memory"),
     ):
         run = figures(part, figure)
         if run is not None:
