@@ -21,6 +21,7 @@ FORBIDDEN = {  # a room, and what it may not know
     "codec.py": ("lightning", "hydra", "panoptic.data", "panoptic.models", "panoptic.metrics", "panoptic.losses"),
     "counting.py": ("panoptic", "lightning", "hydra"),
     "grouping.py": ("panoptic", "lightning", "hydra"),
+    "orthogonal.py": ("panoptic", "lightning", "hydra"),
     "memory.py": ("panoptic", "torch", "lightning", "hydra"),
     "comparison": ("torch", "lightning", "hydra", "omegaconf", "matplotlib.pyplot"),
     "oracle.py": ("lightning", "hydra", "panoptic.data", "panoptic.models", "panoptic.losses"),

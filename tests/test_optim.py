@@ -10,16 +10,8 @@ import torch
 from torch import nn
 
 from panoptic.errors import InputError
-from panoptic.optim import (
-    NEWTON_SCHULZ,
-    NEWTON_SCHULZ_STEPS,
-    Muon,
-    _similar,
-    adamw_cosine,
-    muon_cosine,
-    orthogonalize,
-    orthogonalize_all,
-)
+from panoptic.optim import Muon, adamw_cosine, muon_cosine
+from panoptic.orthogonal import NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, _similar, orthogonalize, orthogonalize_all
 
 
 def rates(total_steps: int, warmup: float, steps: int, lr: float = 2.0) -> list[float]:
@@ -328,7 +320,7 @@ def moved(parameters: list[nn.Parameter], scaler: torch.amp.GradScaler | None = 
 
 def test_kernels_of_similar_size_move_together_as_they_do_alone(monkeypatch):
     alone = moved(kernels())
-    monkeypatch.setattr("panoptic.optim._one_by_one", lambda device: False)
+    monkeypatch.setattr("panoptic.orthogonal._one_by_one", lambda device: False)
     for ours, expected in zip(moved(kernels()), alone, strict=True):
         torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
 
@@ -339,7 +331,7 @@ def test_matrices_of_similar_size_are_orthogonalized_together(monkeypatch):
     given = [torch.randn(shape, generator=generator) for shape in shapes]
     assert _similar([m if m.shape[0] <= m.shape[1] else m.mT for m in given]) == [[0, 1, 2, 5], [3, 4]]
     expected = orthogonalize_all(given)
-    monkeypatch.setattr("panoptic.optim._one_by_one", lambda device: False)
+    monkeypatch.setattr("panoptic.orthogonal._one_by_one", lambda device: False)
     for ours, alone in zip(orthogonalize_all(given), expected, strict=True):
         torch.testing.assert_close(ours, alone, atol=1e-5, rtol=1e-5)
 
