@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -19,6 +20,7 @@ import torch
 from hydra import compose
 from omegaconf import DictConfig
 
+from panoptic.report import write_json
 from panoptic.settings import with_hydra
 
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "albumentations", "opencv-python-headless", "numpy")
@@ -148,15 +150,28 @@ def at_least_one(text: str) -> int:
     """A count on the command line.
 
     Raises:
-        ValueError: if it is none.
+        argparse.ArgumentTypeError: if it is none.
     """
-    if int(text) < 1:
-        raise ValueError
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
 
 
 def write(path: Path | None, report: dict[str, Any]) -> None:
-    """Writes a report as JSON, where a path is given."""
+    """Writes a report as JSON, whole or not at all, where a path is given."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=2) + "\n")
+        write_json(path, report)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The report in a JSON file; ends the process with a sentence where there is none."""
+    try:
+        report = json.loads(path.read_text())
+    except OSError as error:
+        sys.exit(f"{path}: expected a JSON file of figures, got: {error.strerror}")
+    except ValueError:
+        sys.exit(f"{path}: expected a JSON file of figures, got one that cannot be read as JSON")
+    if not isinstance(report, dict):
+        sys.exit(f"{path}: expected a JSON file of figures, got one with other content")
+    return report

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import table, write
+from benchmarks.measuring import read, table, write
 
 SCORES = ("pq", "sq", "rq", "pq_things", "pq_stuff", "boundary_pq", "boundary_f1", "mean_iou")
 POINTS = 60
@@ -20,20 +19,20 @@ def figures_of_run(folder: Path) -> dict[str, Any]:
     """What a run's folder says, as far as the run came: speed, and scores on val and test."""
     found: dict[str, Any] = {}
     if (folder / "summary.json").is_file():
-        summary = json.loads((folder / "summary.json").read_text())
+        summary = read(folder / "summary.json")
         found |= {name: summary[name] for name in KEPT}
         found["config"] = summary["config"]
         found["val"] = {name: summary["last"][f"val/{name}"] for name in SCORES}
     scores = folder / "evaluate_test" / "scores.json"
     if scores.is_file():
         found["test"] = scores_of(scores)
-        found["test images"], found["fusion"] = (json.loads(scores.read_text())[name] for name in ("images", "fusion"))
+        found["test images"], found["fusion"] = (read(scores)[name] for name in ("images", "fusion"))
     return found
 
 
 def scores_of(file: Path) -> dict[str, float]:
     """The means of an evaluation, by the names that training logs them under."""
-    found = json.loads(file.read_text())
+    found = read(file)
     return {
         **{name: found["all"][name] for name in ("pq", "sq", "rq")},
         **{f"pq_{group}": found[group]["pq"] for group in ("things", "stuff")},
@@ -81,6 +80,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (arguments.run / "summary.json").is_file():
         parser.error(f"{arguments.run}: expected the folder of a finished run, with summary.json, got none")
+    if not set(KEPT) <= set(read(arguments.run / "summary.json")):
+        parser.error(f"{arguments.run / 'summary.json'}: expected the summary of a run of this version, got another")
     about = {"date": datetime.date.today().isoformat()}
     write(arguments.output, about | figures_of_run(arguments.run) | {"loss": loss_curve(arguments.run)})
 

@@ -8,7 +8,6 @@ stale.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu import tables as gpu
+from benchmarks.measuring import read
 from benchmarks.recording import run_table
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -29,6 +29,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "gpu_inference": ("gpu.json", gpu.gpu_inference),
     "gpu_floor": ("gpu.json", gpu.gpu_floor),
     "gpu_full": ("gpu.json", gpu.gpu_full),
+    "gpu_alpha": ("gpu.json", gpu.gpu_alpha),
     "full_cpu": ("full_cpu.json", run_table),
 }
 """By the name in the marker: the file of figures, and what makes a table of it; of an empty one where it is missing."""
@@ -44,7 +45,7 @@ def filled(text: str, results: Path = RESULTS) -> str:
     def fill(match: re.Match) -> str:
         file, make = TABLES[match[2]]
         path = results / file
-        report = json.loads(path.read_text()) if path.is_file() else {}
+        report = read(path) if path.is_file() else {}
         return f"{match[1]}{make(report)}\n{match[3]}"
 
     return MARKED.sub(fill, text)
