@@ -131,8 +131,8 @@ def gpu_training(report: dict[str, Any]) -> str:
     kernels = figures("training", "kernels")
     if kernels is not None:
         text += (
-            f"\n\nA step runs {kernels['count']} kernels, which take {1000 * kernels['seconds']:.1f} ms of its "
-            f"{1000 * kernels['seconds on the clock']:.1f} ms."
+            f"\n\nA step runs {kernels['count']} kernels, which take {1000 * kernels['seconds']:.1f} ms of the "
+            f"{1000 * kernels['seconds on the clock']:.1f} ms that it took then."
         )
     for name, part, figure in (
         ("at batch 4 with Muon that paints every scene anew", "training", "run, scenes painted anew"),
@@ -218,6 +218,31 @@ def gpu_full(report: dict[str, Any]) -> str:
             rows.append((variant, split, *run, *numbers))
     columns = ("fusion", "split", "steps", "s", "images/s", "PQ", "SQ", "RQ", "PQ things", "PQ stuff", "Boundary PQ")
     return table("`full` in minutes", (*columns, "boundary F1", "mean IoU"), rows).strip()
+
+
+def gpu_alpha(report: dict[str, Any]) -> str:
+    """Whether fusion weights vary from image to image, with what, and what the complexity of others would give."""
+    fusion = Figures(report)("full", "adaptive", "fusion")
+    if fusion is None:
+        return f"Fusion weights: {UNKNOWN}."
+    rows = []
+    for level, alpha in fusion["alpha"].items():
+        found = [alpha["spearman"][name] for name in ("object_density", "scale_variance")]
+        spans = [f"{r['value']:+.2f} [{r['low']:+.2f}, {r['high']:+.2f}]" for r in found]
+        rows.append((level, f"{alpha['mean']:.3f}", f"{alpha['std']:.3f}", *spans))
+    columns = ("level", "mean of α", "deviation over images", "ρ with object density", "ρ with scale variance")
+    text = table("Fusion weights of adaptive fusion on the test scenes", columns, rows).strip()
+    quality = fusion["complexity"]
+    text += (
+        f"\n\nR² of predicted complexity: {quality['object_density']['r2']:.2f} for object density, "
+        f"{quality['scale_variance']['r2']:.2f} for scale variance."
+    )
+    shuffled = fusion.get("shuffled")
+    if shuffled is not None:
+        change = 100 * (sum(shuffled["pq"]) / len(shuffled["pq"]) - shuffled["as_predicted"])
+        text += f" With the complexity of the images shuffled among them, PQ changes by {change:+.2f} points"
+        text += f" (rounds: {shuffled['rounds']})."
+    return text
 
 
 def cells(found: dict[str, Any], *wanted: tuple[str, float]) -> Sequence[Any]:
