@@ -79,10 +79,18 @@ def tiny(output: Path, *arguments: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize("part", PARTS)
 def test_each_part_takes_its_figures(tmp_path: Path, part: str) -> None:
     output = tmp_path / "gpu.json"
+    output.write_text(json.dumps({"tiny": True, "parts": {"earlier": {"figures": {}}}}))
+    mine = tmp_path / "runs" / "mine.txt"  # somebody else's, where runs usually are
+    mine.parent.mkdir()
+    mine.touch()
     done = tiny(output, "--parts", part, "--variants", "adaptive", "--minutes", "6")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert mine.exists()
+    mine.unlink()
+    mine.parent.rmdir()
     report = json.loads(output.read_text())
     assert report["tiny"] is True
+    assert set(report["parts"]) == {"earlier", part}
     found = report["parts"][part]
     assert found["failures"] == found["left out"] == {}, found
     assert found["outcome"] == "done"
@@ -122,6 +130,7 @@ from pathlib import Path
 from benchmarks.gpu.floor import Traffic
 from benchmarks.gpu.full import BESIDE, EPOCHS, planned
 from benchmarks.gpu.hardware import Hardware
+from benchmarks.gpu.__main__ import DONE, _one, went_well
 from benchmarks.gpu.record import Record
 from benchmarks.gpu.runs import OutOfTime, command
 from benchmarks.gpu.setting import make_setting
@@ -140,6 +149,16 @@ assert written["figures"] == {"fine": 3, "after": {"a": 1.5}}
 assert list(written["failures"]) == ["broken"] and "ZeroDivisionError" in written["failures"]["broken"]
 assert list(written["left out"]) == ["late"]
 
+# A part without time is not begun, and did not go well.
+part = _one("floor", -3.0, folder)
+assert part["outcome"] == "left out: 0 s were left" and not went_well(part)
+
+# A part goes well if it ends and nothing failed, no test either.
+well = {"outcome": DONE, "figures": {"tests": {"failures": 0, "errors": 0}}, "failures": {}}
+assert went_well(well)
+for change in ({"outcome": "stopped"}, {"failures": {"a": ""}}, {"figures": {"tests": {"failures": 1, "errors": 0}}}):
+    assert not went_well(well | change)
+
 # Bytes: a sum reads two matrices and writes one, a view moves nothing, an expanded number is read once.
 a, b = torch.zeros(4, 8), torch.zeros(4, 8)
 with Traffic() as traffic:
@@ -153,7 +172,7 @@ with Traffic() as traffic:
 assert traffic.bytes == 2 * 4 * 8 * 4 + 2 * 4  # and the number was written before
 
 # As many steps as fit, in few epochs; or those asked for.
-setting = make_setting(Hardware(), folder, tiny=False)
+setting = make_setting(Hardware(), folder, folder, tiny=False)
 epochs, size = planned(setting, 160.0, 100.0 + BESIDE, None)
 assert (epochs, size) == (EPOCHS, 16 * (800 // EPOCHS))
 assert planned(setting, 160.0, 140.0, 800) == (EPOCHS, 1600)
@@ -217,7 +236,10 @@ def test_an_interruption_leaves_nothing_running(tmp_path: Path) -> None:
     [
         (("--device", "cpu"), "--device cpu: expected --tiny with it"),
         (("--device", "cuda"), "--device: expected cuda to be available, got none"),
-        (("--minutes", "0"), "argument --minutes: invalid"),
+        (("--minutes", "0"), "--minutes: expected a number of minutes from 0.5 to 600, got '0'"),
+        (("--minutes", "many"), "--minutes: expected a number of minutes from 0.5 to 600, got 'many'"),
+        (("--steps", "0"), "--steps: expected a whole number of at least 1, got '0'"),
+        (("--device", "cpu", "--tiny", "--override", "optimizer.lrr=1"), "Did you mean 'lr'"),
         (("--parts", "nothing"), "argument --parts: invalid choice: 'nothing'"),
     ],
 )
@@ -231,11 +253,12 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path, arguments: tuple[str
 
 TABLES = """
 import json
-from benchmarks.gpu.tables import UNKNOWN, gpu_checks, gpu_floor, gpu_full, gpu_inference, gpu_training
+from benchmarks.gpu.tables import UNKNOWN, gpu_aims, gpu_alpha, gpu_checks, gpu_floor, gpu_full
+from benchmarks.gpu.tables import gpu_inference, gpu_training
 from benchmarks.recording import run_table
 from benchmarks.tables import TABLES, filled
 
-for make in (gpu_checks, gpu_training, gpu_inference, gpu_floor, gpu_full, run_table):
+for make in (gpu_aims, gpu_alpha, gpu_checks, gpu_training, gpu_inference, gpu_floor, gpu_full, run_table):
     assert UNKNOWN in make({})
 
 step = {"seconds": 0.02, "x backbone": 1.5, "images/s": 200.0}

@@ -2,6 +2,8 @@
 
 python -m benchmarks.gpu [--minutes 9] [--output benchmarks/results/gpu.json]
 python -m benchmarks.gpu --device cpu --tiny        a trial of every part, whose figures mean nothing
+
+Run it in the root of a checkout. It ends with status 1 where a part failed, was stopped or found no time.
 """
 
 from __future__ import annotations
@@ -19,17 +21,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from benchmarks.gpu import checks, floor, full, inference, training
-from benchmarks.gpu.hardware import find_hardware
-from benchmarks.gpu.record import Record, without_paths, write_json
+from benchmarks.gpu.hardware import HARDWARE
+from benchmarks.gpu.record import Record, without_paths
 from benchmarks.gpu.setting import make_setting
-from benchmarks.measuring import at_least_one
+from benchmarks.measuring import at_least_one, experiment
 from panoptic.memory import keep_freed_memory
+from panoptic.report import write_json
+from panoptic.settings import sentence
 
 PARTS = {"checks": checks, "training": training, "inference": inference, "floor": floor, "full": full}
 SHARES = {"checks": 0.2, "training": 0.24, "inference": 0.13, "floor": 0.05, "full": 0.36}
 """Of the time that is left when a part begins, against those of the parts after it: what one spares, others get."""
+DONE = "done"
+"""The outcome of a part that came to its end."""
+LEAST = 5.0
+"""Seconds that a part begins with at least."""
 RESERVE = 5.0
 """Seconds that a part gets beyond its time before it is ended, and the command to end in."""
 
@@ -51,7 +61,7 @@ def main() -> None:
         "--steps", type=at_least_one, help="of each run of full (default: as many as there is time for)"
     )
     parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE", help="of the runs of full")
-    parser.add_argument("--part", nargs=2, metavar=("NAME", "SECONDS"), help=argparse.SUPPRESS)
+    parser.add_argument("--part", nargs=3, metavar=("NAME", "SECONDS", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device: expected cuda to be available, got none; --device cpu --tiny tries every part without")
@@ -63,8 +73,13 @@ def main() -> None:
         parser.error(f"--output: {trouble}")
     if arguments.part:
         run_part(arguments)
-    else:
-        run_all(arguments)
+        return
+    try:
+        experiment("full", *arguments.override)
+    except (HydraException, OmegaConfBaseException) as error:
+        parser.error(f"--override: expected keys of the training configuration: {sentence(error)}")
+    if not run_all(arguments):
+        sys.exit("something failed, was stopped or was left out: see above, and the JSON file")
 
 
 def _trouble(output: Path) -> str | None:
@@ -84,44 +99,54 @@ def _trouble(output: Path) -> str | None:
     return None
 
 
-def run_all(arguments: argparse.Namespace) -> None:
-    """Run the parts one after the other, and print what they found."""
+def run_all(arguments: argparse.Namespace) -> bool:
+    """Run the parts one after the other, and print what they found; return whether all went well."""
     ends = time.monotonic() + 60 * arguments.minutes - RESERVE
     output: Path = arguments.output.resolve()
-    report = _earlier(output, arguments.tiny)
-    report |= {
-        "date": datetime.date.today().isoformat(),
-        "device": arguments.device,
-        "tiny": arguments.tiny,
-    }
     parts = [name for name in PARTS if name in arguments.parts]
-    for i, name in enumerate(parts):
-        left = ends - time.monotonic()
-        seconds = left * SHARES[name] / sum(SHARES[later] for later in parts[i:])
-        report["parts"][name] = _one(name, seconds, output)
-        write_json(output, report)
-        _print(name, report["parts"][name])
+    well = True
+    with tempfile.TemporaryDirectory(prefix=f".{output.stem}_", dir=output.parent) as work:
+        for i, name in enumerate(parts):
+            left = ends - time.monotonic()
+            seconds = left * SHARES[name] / sum(SHARES[later] for later in parts[i:])
+            found = _one(name, seconds, Path(work))
+            today = datetime.date.today().isoformat()
+            # Read anew each time: another run may have added a part of its own.
+            report = _earlier(output, arguments.tiny) | {"date": today, "device": arguments.device}
+            report["parts"][name] = {"date": today, **found}
+            write_json(output, report)
+            _print(name, found)
+            well = well and went_well(found)
     print(f"\nresults: {output}")
+    return well
 
 
 def _earlier(output: Path, tiny: bool) -> dict[str, Any]:
-    """The parts that an earlier run has left, where it was of the same kind."""
+    """What earlier runs have left, where they were of the same kind."""
     if output.is_file():
         report = json.loads(output.read_text())
         if report.get("tiny") == tiny:
             return report
-    return {"parts": {}}
+    return {"parts": {}, "tiny": tiny}
 
 
-def _one(name: str, seconds: float, output: Path) -> dict[str, Any]:
+def went_well(part: dict[str, Any]) -> bool:
+    """Whether a part came to its end with no figure and no test that failed."""
+    tests = part["figures"].get("tests", {"failures": 0, "errors": 0})
+    return part["outcome"] == DONE and not part["failures"] and not tests["failures"] + tests["errors"]
+
+
+def _one(name: str, seconds: float, work: Path) -> dict[str, Any]:
     """Run a part in a process of its own, which is ended when its time is over; what it found until then."""
-    file = output.with_name(f"{output.stem}.{name}.json")
-    file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "benchmarks.gpu", *sys.argv[1:], "--part", name, f"{seconds:.1f}"]
+    if seconds < LEAST:
+        outcome = f"left out: {max(seconds, 0):.0f} s were left"
+        return {"outcome": outcome, "seconds": 0.0, "figures": {}, "failures": {}, "left out": {}}
+    file = work / f"{name}.json"
+    command = [sys.executable, "-m", "benchmarks.gpu", *sys.argv[1:], "--part", name, f"{seconds:.1f}", str(work)]
     start = time.monotonic()
     print(f"{name}: up to {seconds:.0f} s", flush=True)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    outcome, said = "done", ""
+    outcome = DONE
     try:
         _, said = process.communicate(timeout=seconds + RESERVE)
         if process.returncode:
@@ -131,24 +156,19 @@ def _one(name: str, seconds: float, output: Path) -> dict[str, Any]:
     finally:  # also where this process is interrupted: nothing is left running
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            process.communicate()
     found = json.loads(file.read_text()) if file.is_file() else {"figures": {}, "failures": {}, "left out": {}}
-    file.unlink(missing_ok=True)
-    return {"outcome": outcome, "seconds": round(time.monotonic() - start, 1), "date": _today(), **found}
-
-
-def _today() -> str:
-    return datetime.date.today().isoformat()
+    return {"outcome": outcome, "seconds": round(time.monotonic() - start, 1), **found}
 
 
 def run_part(arguments: argparse.Namespace) -> None:
     """Run one part in this process."""
-    name, seconds = arguments.part
+    name, seconds, work = arguments.part
     keep_freed_memory()
     torch.manual_seed(0)
-    output: Path = arguments.output.resolve()
-    setting = make_setting(find_hardware(arguments.device), output.parent, arguments.tiny)
-    record = Record(output.with_name(f"{output.stem}.{name}.json"), float(seconds))
+    folder = arguments.output.resolve().parent
+    setting = make_setting(HARDWARE[arguments.device](), folder, Path(work), arguments.tiny)
+    record = Record(setting.work / f"{name}.json", float(seconds))
     if name == "full":
         full.run(record, setting, full.Plan(tuple(arguments.variants), arguments.steps, tuple(arguments.override)))
     else:
@@ -179,9 +199,13 @@ HIDDEN = ("longest", "loss", "config", "versions", "fusion", "said")
 
 
 def _minutes(text: str) -> float:
-    if not 0.5 <= float(text) <= 600:
-        raise ValueError
-    return float(text)
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1.0
+    if not 0.5 <= minutes <= 600:
+        raise argparse.ArgumentTypeError(f"expected a number of minutes from 0.5 to 600, got {text!r}")
+    return minutes
 
 
 if __name__ == "__main__":

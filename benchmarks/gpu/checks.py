@@ -18,7 +18,7 @@ FILES = ("tests/metrics/test_metrics.py", "tests/test_gpu.py")
 def run(record: Record, setting: Setting) -> None:
     """Describe the device and run the tests."""
     record.measure("device", setting.hardware.describe)
-    record.measure("tests", lambda: tests(setting.folder / "tests.xml", record.left()))
+    record.measure("tests", lambda: tests(setting.work / "tests.xml", record.left()))
     record.measure("device afterwards", setting.hardware.describe)
 
 
@@ -34,7 +34,6 @@ def tests(report: Path, seconds: float) -> dict[str, Any]:
         raise RuntimeError(f"pytest ended with {done.returncode}: {(done.stdout + done.stderr)[-2000:]}")
     suite = ElementTree.parse(report).getroot().find("testsuite")
     counts = {name: int(suite.get(name)) for name in ("tests", "failures", "errors", "skipped")}
-    report.unlink()
     said = {}
     for case in suite.iter("testcase"):
         for kind in ("failure", "error"):

@@ -20,7 +20,7 @@ EPOCHS = 8
 """That a run is cut into."""
 MOST_STEPS = 20_000
 """Of a run: as many as the experiment has."""
-BESIDE = 45.0 + GRACE
+BESIDE = 60.0 + GRACE
 """Seconds that a run takes beside its steps: to start, to paint the scenes, to score, and to end if it has to."""
 MARGIN = 0.8
 """Share of the steps for which there seems to be time that are made: epochs begin and end more slowly."""
@@ -57,7 +57,7 @@ def run(record: Record, setting: Setting, plan: Plan | None = None) -> None:
     epochs, size = planned(setting, speed["images_per_second"], share, plan.steps)
     for i, variant in enumerate(plan.variants):
         seconds = record.left() / (len(plan.variants) - i)
-        folder = setting.folder / "runs" / variant
+        folder = setting.work / variant
         record.measure(
             variant,
             partial(scored_run, setting, folder, variant, epochs, size, overrides, seconds),
@@ -65,7 +65,7 @@ def run(record: Record, setting: Setting, plan: Plan | None = None) -> None:
         record.measure(f"{variant}, loss", partial(loss_curve, folder))
         weights = setting.folder / f"full_{variant}.ckpt"
         record.measure(f"{variant}, checkpoint, MB", partial(save_weights, folder, weights))
-        shutil.rmtree(folder.parent, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def planned(setting: Setting, rate: float, seconds: float, steps: int | None) -> tuple[int, int]:

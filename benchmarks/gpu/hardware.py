@@ -22,7 +22,6 @@ from benchmarks.measuring import machine, peak_memory
 
 Call = Callable[[], Any]
 
-
 TURNS = 3
 """That calls take which are measured beside each other."""
 
@@ -57,16 +56,12 @@ class Hardware:
     def synchronize(self) -> None:
         """Wait for the device."""
 
-    def latency(self, call: Call, repeats: int) -> float:
-        """Median seconds of a call whose result is waited for, after three that do not count."""
-        return statistics.median(self._waited_for(call, repeats, 3))
-
     def pace(self, call: Call, repeats: int) -> float:
         """Median seconds from one call to the next, with nothing waiting for a result; three do not count."""
         return statistics.median(self._one_after_another(call, repeats, 3))
 
     def latencies(self, calls: dict[str, Call], repeats: int) -> dict[str, float]:
-        """:meth:`latency` of calls that take turns, so that all meet the same moods of the machine."""
+        """Median seconds of calls whose results are waited for, and which take turns: all meet the same host."""
         return self._in_turn(self._waited_for, calls, repeats)
 
     def paces(self, calls: dict[str, Call], repeats: int) -> dict[str, float]:
@@ -177,9 +172,8 @@ class Cuda(Hardware):
         return graph.replay
 
 
-def find_hardware(name: str | None = None) -> Hardware:
-    """The hardware called ``cuda`` or ``cpu``; by default a GPU if there is one."""
-    return Cuda() if (name or ("cuda" if torch.cuda.is_available() else "cpu")) == "cuda" else Hardware()
+HARDWARE = {"cuda": Cuda, "cpu": Hardware}
+"""By the name of the device."""
 
 
 def _kernels(rows: Iterable[tuple[str, float, int]], most: int = 12) -> Kernels:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
-import os
 import re
 import sys
 import tempfile
@@ -15,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from panoptic.report import write_json
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -78,10 +78,3 @@ def without_paths(text: str) -> str:
     for path, name in ((CHECKOUT, "."), (Path(sys.prefix), "<python>"), (Path(tempfile.gettempdir()), "<tmp>")):
         text = text.replace(str(path), name)
     return re.sub(r"(?<![\w.>/:])/(?:[\w.+-]+/)+", "", text)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(part, path)

@@ -54,7 +54,6 @@ def command(module: str, *arguments: str, seconds: float) -> str:
 
 def train(setting: Setting, folder: Path, *overrides: str, seconds: float) -> dict[str, Any]:
     """Train ``full`` in a folder; return its summary."""
-    shutil.rmtree(folder, ignore_errors=True)
     precision = ["trainer.precision=bf16-mixed"] if setting.hardware.device.type == "cpu" else []
     command(
         "panoptic.train",
@@ -73,7 +72,7 @@ def train(setting: Setting, folder: Path, *overrides: str, seconds: float) -> di
 
 def speed_of_run(setting: Setting, *overrides: str, seconds: float) -> dict[str, float]:
     """Images a second and the share of the time that steps wait for data, of a run that is not kept."""
-    folder = setting.folder / "short"
+    folder = setting.work / "short"
     try:
         summary = train(setting, folder, *overrides, seconds=seconds)
     finally:

@@ -6,18 +6,16 @@ For a run that had to end before it was scored. The scores on val and test go in
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from pathlib import Path
 
-import torch
-
 from benchmarks.gpu.full import EPOCHS, VARIANTS
-from benchmarks.gpu.hardware import Hardware
-from benchmarks.gpu.record import write_json
 from benchmarks.gpu.runs import command
-from benchmarks.gpu.setting import make_setting
+from benchmarks.gpu.setting import Setting
+from benchmarks.measuring import read, write
 from benchmarks.recording import scores_of
+from panoptic.checkpoint import read_checkpoint
+from panoptic.errors import InputError
 
 SECONDS = 3600.0
 """That the evaluation of a split may take."""
@@ -31,19 +29,18 @@ def main() -> None:
     parser.add_argument("--variant", choices=list(VARIANTS), default="adaptive")
     parser.add_argument("--folder", type=Path, help="of the evaluations, done before or not (default: beside the file)")
     arguments = parser.parse_args()
-    for file in (arguments.checkpoint, arguments.output):
-        if not file.is_file():
-            parser.error(f"{file}: expected a file that python -m benchmarks.gpu wrote, got none")
-    report = json.loads(arguments.output.read_text())
-    if arguments.variant not in report.get("parts", {}).get("full", {}).get("figures", {}):
+    report = read(arguments.output)
+    run = report.get("parts", {}).get("full", {}).get("figures", {}).get(arguments.variant)
+    if run is None:
         parser.error(f"{arguments.output}: expected figures of a run of {arguments.variant}, got none")
-    run = report["parts"]["full"]["figures"][arguments.variant]
-    loops = torch.load(arguments.checkpoint, map_location="cpu", weights_only=True)["loops"]
-    epochs = loops["fit_loop"]["epoch_progress"]["current"]["processed"]
+    try:
+        epochs = read_checkpoint(arguments.checkpoint).epochs
+    except InputError as error:
+        parser.error(str(error))
     run["steps"] = epochs * run["steps asked for"] // EPOCHS
     taken = [float(seconds) for seconds in re.findall(r"^epoch .*, ([\d.]+) s$", run["stopped"] or "", re.MULTILINE)]
     if len(taken) == epochs:  # as the run itself printed them
-        images = run["steps"] * make_setting(Hardware(), Path(), tiny=False).run_batch
+        images = run["steps"] * Setting.run_batch
         run.update({"seconds": sum(taken), "training": {"images_per_second": images / sum(taken)}})
     for split in ("val", "test"):
         folder = (arguments.folder or arguments.checkpoint.parent).resolve() / f"evaluate_{split}"
@@ -51,9 +48,9 @@ def main() -> None:
             choices = (f"split={split}", f"output={folder}", "predictions=false", "data.cache=false")
             command("panoptic.evaluate", f"checkpoint={arguments.checkpoint.resolve()}", *choices, seconds=SECONDS)
         run[split] = scores_of(folder / "scores.json")
-        found = json.loads((folder / "scores.json").read_text())
+        found = read(folder / "scores.json")
         run[f"{split} images"], run["fusion"] = found["images"], found["fusion"]
-    write_json(arguments.output, report)
+    write(arguments.output, report)
     print(f"results: {arguments.output}")
 
 

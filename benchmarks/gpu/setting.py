@@ -41,7 +41,8 @@ class Setting:
 
     Attributes:
         hardware: to measure.
-        folder: that everything is written to.
+        folder: for what stays.
+        work: a folder of this command alone, which goes in the end.
         tiny: whether this is a trial, whose figures mean nothing.
         size: height and width of the images.
         large: the same of the image whose peak memory is taken.
@@ -61,6 +62,7 @@ class Setting:
 
     hardware: Hardware
     folder: Path
+    work: Path
     tiny: bool = False
     size: tuple[int, int] = (512, 1024)
     large: tuple[int, int] = (1024, 2048)
@@ -85,13 +87,14 @@ class Setting:
     scenes: dict[str, int] = field(default_factory=lambda: {"train": 800, "val": 150, "test": 150})
 
 
-def make_setting(hardware: Hardware, folder: Path, tiny: bool) -> Setting:
+def make_setting(hardware: Hardware, folder: Path, work: Path, tiny: bool) -> Setting:
     """The real sizes, or tiny ones."""
     if not tiny:
-        return Setting(hardware, folder)
+        return Setting(hardware, folder, work)
     return Setting(
         hardware,
         folder,
+        work,
         tiny=True,
         size=(32, 64),
         large=(64, 128),
