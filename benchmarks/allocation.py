@@ -1,4 +1,4 @@
-"""``python -m benchmarks.allocation``: what :func:`panoptic.memory.keep_freed_memory` is worth, in fresh processes.
+"""``python -m benchmarks.allocation``: what keeping freed memory is worth, in fresh processes.
 
 Each process repeats one thing alone, with the C library's own ways and with memory kept: seconds, pages that the system
 had to make, and the peak of memory.
@@ -17,7 +17,7 @@ import torch
 from benchmarks.inference import crowded, our_network
 from benchmarks.measuring import at_least_one, in_own_process, machine, median, peak_memory, table, write
 from benchmarks.training import Training, scenes
-from panoptic.memory import keep_freed_memory
+from panoptic.utils.malloc import keep_freed_memory
 
 CPU = torch.device("cpu")
 WHAT = ("inference, 512x1024", "training step, 4 x 512x1024")

@@ -10,13 +10,13 @@ import sys
 
 from hydra import compose, initialize_config_dir
 
-from panoptic.checkpoint import build_codec, build_network
 from panoptic.codec import Codec
-from panoptic.config import register
+from panoptic.config.composing import build, config_path
+from panoptic.config.schema import register
 from panoptic.data.batch import collate
 from panoptic.data.sample import Source
 from panoptic.metrics import PanopticQuality
-from panoptic.settings import build, config_path
+from panoptic.training.checkpoint import build_codec, build_network
 
 SCENES = 100
 

@@ -12,10 +12,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from torch.utils.flop_counter import FlopCounterMode
 
-from panoptic.checkpoint import build_network
-from panoptic.config import register
+from panoptic.config.composing import config_path
+from panoptic.config.schema import register
 from panoptic.labels import CITYSCAPES
-from panoptic.settings import config_path
+from panoptic.training.checkpoint import build_network
 
 SIZES = ((512, 1024), (1024, 2048))
 

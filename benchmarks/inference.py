@@ -29,13 +29,13 @@ from benchmarks.measuring import (
     write,
 )
 from benchmarks.peers import NUM_CLASSES, PEERS
-from panoptic.checkpoint import build_codec, build_network
 from panoptic.codec import Codec, Outputs
+from panoptic.inference.predictor import Predictor
 from panoptic.labels import CITYSCAPES
-from panoptic.memory import keep_freed_memory
 from panoptic.models.network import PanopticNetwork
-from panoptic.predictor import Predictor
 from panoptic.segments import Segments
+from panoptic.training.checkpoint import build_codec, build_network
+from panoptic.utils.malloc import keep_freed_memory
 
 OURS, BACKBONE = "panoptic, adaptive, R50", "ResNet-50 backbone alone (timm)"
 

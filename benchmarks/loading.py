@@ -24,10 +24,10 @@ import numpy as np
 import torch
 
 from benchmarks.measuring import at_least_one, experiment, machine, table, write
+from panoptic.config.composing import build
 from panoptic.data.augment import augment, training_pipeline
 from panoptic.data.sample import Sample
 from panoptic.scenes.source import SyntheticSource
-from panoptic.settings import build
 
 CROP, SCALE = (512, 1024), (0.5, 2.0)
 RUNS = {

@@ -20,8 +20,8 @@ import torch
 from hydra import compose
 from omegaconf import DictConfig
 
-from panoptic.report import write_json
-from panoptic.settings import with_hydra
+from panoptic.config.composing import with_hydra
+from panoptic.utils.files import write_json
 
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "albumentations", "opencv-python-headless", "numpy")
 

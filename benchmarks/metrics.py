@@ -30,12 +30,12 @@ import torchmetrics
 from benchmarks import references
 from benchmarks.measuring import in_turn, median, show
 from benchmarks.references import CATEGORIES, Map
+from panoptic.analysis.scoring import score_pairs
 from panoptic.data.coco.pairs import PredictionPairs
 from panoptic.labels import CITYSCAPES, LabelSpace
 from panoptic.metrics import BoundaryF1, BoundaryPanopticQuality, PanopticQuality
 from panoptic.metrics import functional as F
 from panoptic.metrics.per_image import Evaluation, Settings, score_image
-from panoptic.scoring import score_pairs
 from panoptic.segments import Segments
 
 LABELS = LabelSpace.from_dicts(CATEGORIES)

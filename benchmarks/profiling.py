@@ -18,7 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.inference import crowded, our_network
 from benchmarks.measuring import at_least_one, find_device, machine, table, write
 from benchmarks.training import Training, scenes
-from panoptic.memory import keep_freed_memory
+from panoptic.utils.malloc import keep_freed_memory
 
 
 def operations(call: Callable[[], Any], device: torch.device, most: int) -> dict[str, dict[str, float]]:

@@ -17,13 +17,13 @@ import torch
 
 from benchmarks.inference import crowded
 from benchmarks.measuring import at_least_one, experiment, find_device, in_turn, machine, table, write
-from panoptic.checkpoint import build_codec, build_network
 from panoptic.codec import Codec
+from panoptic.config.composing import build
+from panoptic.inference.predictor import Predictor
 from panoptic.labels import CITYSCAPES
-from panoptic.memory import keep_freed_memory
-from panoptic.predictor import Predictor
 from panoptic.segments import Segments
-from panoptic.settings import build
+from panoptic.training.checkpoint import build_codec, build_network
+from panoptic.utils.malloc import keep_freed_memory
 
 BATCHES, HEIGHTS, THINGS = (1, 2, 4, 8, 16), (64, 128, 256, 512), (12, 25, 50, 100, 200)
 HEIGHT, BATCH, FEW = 128, 4, 25

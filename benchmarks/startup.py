@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import at_least_one, machine, table, write
-from panoptic.config import COMMANDS
+from panoptic.config.schema import COMMANDS
 
 FIRST_STEP = (
     "+trainer.max_steps=1",

@@ -29,12 +29,12 @@ from benchmarks.measuring import (
     table,
     write,
 )
-from panoptic.checkpoint import build_codec, build_network
+from panoptic.config.composing import build
 from panoptic.data.batch import Batch, collate
 from panoptic.labels import CITYSCAPES
-from panoptic.memory import keep_freed_memory
 from panoptic.scenes.source import SyntheticSource
-from panoptic.settings import build
+from panoptic.training.checkpoint import build_codec, build_network
+from panoptic.utils.malloc import keep_freed_memory
 
 BACKBONE, STEP, CHECKPOINTED = "backbone alone, forward + backward", "training step", "training step, checkpointed"
 

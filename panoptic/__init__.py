@@ -1,6 +1,46 @@
 """Panoptic segmentation with adaptive cross-scale attention fusion.
 
-Importing the package is cheap: torch is imported by the modules that need it.
+What is exported here is imported at its first use: importing the package imports no torch.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from panoptic.utils.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from panoptic.errors import InputError
+    from panoptic.inference.predictor import Predictor
+    from panoptic.labels import Category, LabelSpace
+    from panoptic.metrics import BoundaryF1, BoundaryPanopticQuality, MeanIoU, PanopticQuality
+    from panoptic.segments import Segments
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "BoundaryF1",
+    "BoundaryPanopticQuality",
+    "Category",
+    "InputError",
+    "LabelSpace",
+    "MeanIoU",
+    "PanopticQuality",
+    "Predictor",
+    "Segments",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "BoundaryF1": "panoptic.metrics",
+        "BoundaryPanopticQuality": "panoptic.metrics",
+        "Category": "panoptic.labels",
+        "InputError": "panoptic.errors",
+        "LabelSpace": "panoptic.labels",
+        "MeanIoU": "panoptic.metrics",
+        "PanopticQuality": "panoptic.metrics",
+        "Predictor": "panoptic.inference.predictor",
+        "Segments": "panoptic.segments",
+    },
+)

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from panoptic.counting import sum_by_key
 from panoptic.segments import Segments
+from panoptic.utils.counting import sum_by_key
 
 COMPLEXITY_NAMES = ("object_density", "scale_variance")
 """What the two channels of a complexity tensor are, in order."""

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Int32, Int64
 from torch import Tensor
 
-from panoptic.counting import count_by_key
+from panoptic.utils.counting import count_by_key
 
 VOID = 255
 """The class of pixels without a segment, in semantic maps."""

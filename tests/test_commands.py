@@ -17,21 +17,21 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from panoptic.checkpoint import read_checkpoint
-from panoptic.cli import command
 from panoptic.codec import Outputs
+from panoptic.commands.app import command
+from panoptic.commands.evaluate import evaluate
+from panoptic.commands.predict import predict
+from panoptic.commands.score import score
+from panoptic.commands.train import train
+from panoptic.config.composing import build
 from panoptic.data.batch import Batch
 from panoptic.data.coco.reader import CocoPanopticSource
-from panoptic.evaluate import evaluate
+from panoptic.inference.predictor import Predictor
 from panoptic.labels import CITYSCAPES
 from panoptic.metrics import PanopticQuality
-from panoptic.predict import predict
-from panoptic.predictor import Predictor
 from panoptic.scenes.source import SyntheticSource
-from panoptic.score import score
 from panoptic.segments import Segments
-from panoptic.settings import build
-from panoptic.train import train
+from panoptic.training.checkpoint import read_checkpoint
 
 CONF = Path(__file__).parents[1] / "conf"
 FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
@@ -326,7 +326,7 @@ def test_the_same_seed_gives_the_same_weights_with_any_number_of_workers(trained
 def test_a_resumed_run_is_the_unbroken_one(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    from panoptic.callbacks.summary import Summary
+    from panoptic.training.callbacks.summary import Summary
 
     def stop(self: Summary, trainer, *_: object) -> None:
         trainer.should_stop = True

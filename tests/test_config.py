@@ -12,11 +12,11 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from panoptic import config_groups as schema
-from panoptic.config import register
-from panoptic.config_groups import OPTIONS
+from panoptic.config import groups as schema
+from panoptic.config.composing import config_path
+from panoptic.config.groups import OPTIONS
+from panoptic.config.schema import register
 from panoptic.data.datamodule import DataModule
-from panoptic.settings import config_path
 
 CONF = Path(__file__).parents[1] / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from panoptic.cli import command
-from panoptic.config_groups import CocoPanopticConfig
+from panoptic.commands.app import command
+from panoptic.commands.inspect import inspect
+from panoptic.config.groups import CocoPanopticConfig
 from panoptic.data.checks.faults import KINDS
 from panoptic.data.coco.reader import CocoPanopticSource
-from panoptic.inspect import inspect
 
 ROOT = Path(__file__).parents[1]
 DATA = (ROOT / "docs" / "data.md").read_text()

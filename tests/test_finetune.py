@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from panoptic.checkpoint import adopt_weights, build_network, read_checkpoint
-from panoptic.cli import command
+from panoptic.commands.app import command
+from panoptic.commands.scenes import scenes
+from panoptic.commands.train import train
 from panoptic.labels import CITYSCAPES, Category, LabelSpace
-from panoptic.scenes.__main__ import scenes
-from panoptic.train import train
+from panoptic.training.checkpoint import adopt_weights, build_network, read_checkpoint
 
 TINY = (
     *("data.crop=[64,128]", "data.workers=0", "data.batch_size=2", "data.epoch_size=2", "data.appearance=0"),
@@ -165,7 +165,7 @@ def test_a_checkpoint_may_be_in_the_home_folder(folder: Path, monkeypatch: pytes
 def test_a_study_is_asked_for_the_network_of_the_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which is what its finished runs have recorded, whatever network the command line would make."""
     asked = []
-    monkeypatch.setattr("panoptic.study.finished", lambda folder, config: asked.append(config) or True)
+    monkeypatch.setattr("panoptic.training.runs.finished", lambda folder, config: asked.append(config) or True)
     start = (f"start_from={FIRST}", "study=started", "model/fusion=uniform", "data.epoch_size=8")
     command("train", train, ("experiment=full", *start, "hydra.run.dir=started"))
     (config,) = asked

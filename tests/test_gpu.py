@@ -15,15 +15,15 @@ import torch
 from hydra import compose
 from omegaconf import DictConfig
 
-from panoptic.checkpoint import build_codec, build_network
 from panoptic.codec import Codec
+from panoptic.config.composing import build, with_hydra
 from panoptic.data.batch import Batch, collate
+from panoptic.inference.predictor import Predictor
 from panoptic.labels import CITYSCAPES
 from panoptic.metrics import BoundaryF1, BoundaryPanopticQuality, MeanIoU, PanopticQuality
-from panoptic.predictor import Predictor
 from panoptic.scenes.source import SyntheticSource
 from panoptic.segments import Segments
-from panoptic.settings import build, with_hydra
+from panoptic.training.checkpoint import build_codec, build_network
 
 pytestmark = [
     pytest.mark.gpu,

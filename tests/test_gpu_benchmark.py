@@ -221,7 +221,12 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path, content: st
 def test_an_interruption_leaves_nothing_running(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--tiny", "--parts", "inference"]
     process = subprocess.Popen(
-        [*command, "--output", str(tmp_path / "gpu.json")], cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*command, "--output", str(tmp_path / "gpu.json")],
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell has what it starts in the background ignore SIGINT, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout.readline().startswith(b"inference: up to")
     process.send_signal(signal.SIGINT)

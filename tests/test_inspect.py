@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from panoptic.cli import command
+from panoptic.analysis.inspection import contact_sheet, evenly
+from panoptic.commands.app import command
+from panoptic.commands.inspect import inspect
+from panoptic.commands.scenes import scenes
 from panoptic.data.checks.faults import KINDS
-from panoptic.inspect import inspect
-from panoptic.inspecting import contact_sheet, evenly
-from panoptic.scenes.__main__ import scenes
 
 FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
 Faults = set[tuple[str, str, str]]

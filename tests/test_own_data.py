@@ -12,12 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from panoptic.cli import command
+from panoptic.commands.app import command
+from panoptic.commands.evaluate import evaluate
+from panoptic.commands.predict import predict
+from panoptic.commands.score import score
+from panoptic.commands.train import train
 from panoptic.data.cityscapes import CityscapesSource
-from panoptic.evaluate import evaluate
-from panoptic.predict import predict
-from panoptic.score import score
-from panoptic.train import train
 
 FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
 TINY = (

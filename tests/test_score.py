@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from panoptic.cli import command
+from panoptic.commands.app import command
+from panoptic.commands.score import score
 from panoptic.data.coco.pairs import PredictionPairs
-from panoptic.score import score
 
 ROOT = Path(__file__).parents[1]
 FIXTURES = ROOT.parent / "shared" / "fixtures"

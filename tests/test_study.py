@@ -10,20 +10,13 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from panoptic.cli import command
-from panoptic.compare import compare
+from panoptic.commands.app import command
+from panoptic.commands.compare import compare
+from panoptic.commands.train import train
+from panoptic.config.keys import WITHOUT_EFFECT
+from panoptic.config.resolvers import MAX_LENGTH, run_folder, run_name, sweep_folder, sweep_subfolder
 from panoptic.errors import InputError
-from panoptic.study import (
-    LONGEST,
-    WITHOUT_EFFECT,
-    finished,
-    is_below,
-    run_folder,
-    scored,
-    sweep_folder,
-    sweep_subfolder,
-)
-from panoptic.train import train
+from panoptic.training.runs import finished, remove_unfinished, scored
 
 ROOT = Path(__file__).parents[1]
 CONFIG = OmegaConf.create({"seed": 1, "study": "s", "optimizer": {"lr": 0.1}, "data": {"workers": 0, "crop": [32, 64]}})
@@ -34,33 +27,30 @@ def write_summary(folder, config) -> None:
 
 
 def test_the_folders_of_a_study_stay():
-    assert run_folder("a.b-1", "quick", "seed-0") == "runs/study/a.b-1/seed-0"
+    assert run_folder("a.b-1", "quick", ["seed=0"]) == "runs/study/a.b-1/seed-0"
     assert sweep_folder("a", "quick") == "runs/study/a"
-    assert sweep_subfolder("a", 3, "seed=0") == "seed_0"
+    assert sweep_subfolder("a", 3, ["seed=0"]) == "seed-0"
 
 
 def test_other_folders_have_their_time():
-    assert re.fullmatch(r"runs/train/quick/\d{4}-\d\d-\d\d_[\d-]+", run_folder(None, "quick", "seed-0"))
+    assert re.fullmatch(r"runs/train/quick/\d{4}-\d\d-\d\d_[\d-]+", run_folder(None, "quick", ["seed=0"]))
     assert re.fullmatch(r"runs/sweep/quick/\d{4}-\d\d-\d\d_[\d-]+", sweep_folder(None, "quick"))
-    assert sweep_subfolder(None, 3, "seed=0") == "3_seed_0"
+    assert sweep_subfolder(None, 3, ["seed=0"]) == "3_seed-0"
 
 
 def test_long_names_that_begin_alike_are_two():
-    one, other = (sweep_subfolder("a", 0, "x" * 200 + end) for end in "12")
-    assert len(one) == len(other) == LONGEST
+    one, other = (sweep_subfolder("a", 0, ["x" * 200 + end]) for end in "12")
+    assert len(one) == len(other) == MAX_LENGTH
     assert one != other
-    assert sweep_subfolder("a", 0, "") == "run"
+    assert sweep_subfolder("a", 0, []) == "run"
 
 
-def test_what_changes_nothing_is_not_in_the_name_of_a_folder():
-    train_config = OmegaConf.load(ROOT / "conf" / "train.yaml")
-    left_out = train_config.hydra.job.config.override_dirname.exclude_keys
-    choices = {"experiment", "hydra/launcher"}
-    assert all(is_below(key, WITHOUT_EFFECT) for key in left_out if key not in choices)
-    nodes = {"evaluation": train_config.evaluation, "resume": None, "overrides": None}  # the last two never in a study
-    for key in WITHOUT_EFFECT:
-        keys = [f"{key}.{name}" for name in nodes[key]] if nodes.get(key) else [key]
-        assert key in ("resume", "overrides") or set(keys) <= set(left_out)
+def test_keys_without_effect_are_not_in_the_name_of_a_folder():
+    overrides = ["seed=1", "experiment=quick", "model/fusion=uniform", *(f"{key}=1" for key in WITHOUT_EFFECT)]
+    assert run_name([*overrides, "evaluation.shuffles=5", "+trainer.limit_val_batches=2"]) == (
+        "+trainer.limit_val_batches-2_model/fusion-uniform_seed-1"
+    )
+    assert run_name(["evaluations=1", "data.cached=1"]) == "data.cached-1_evaluations-1"  # other keys
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "a b", ".hidden"])
@@ -88,6 +78,8 @@ def test_what_did_not_finish_starts_anew(tmp_path):
     (tmp_path / "checkpoints" / "last.ckpt").write_text("half")
     (tmp_path / "notes.txt").write_text("mine")
     assert not finished(tmp_path, CONFIG)
+    assert (tmp_path / "checkpoints" / "last.ckpt").is_file()  # a question removes nothing
+    remove_unfinished(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -133,8 +125,8 @@ def test_of_several_processes_one_scores_what_has_finished(rank, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["panoptic"])
     monkeypatch.setattr("lightning.pytorch.utilities.rank_zero_only.rank", rank)
-    monkeypatch.setattr("panoptic.study.finished", lambda folder, config: True)
-    monkeypatch.setattr("panoptic.train._evaluate", lambda config, folder: done.append(folder))
+    monkeypatch.setattr("panoptic.training.runs.finished", lambda folder, config: True)
+    monkeypatch.setattr("panoptic.commands.train._evaluate", lambda config, folder: done.append(folder))
     command("train", train, ("experiment=quick", "study=s", "evaluation.split=test"))
     assert len(done) == (rank == 0)
 

@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 import torch
 
-from panoptic.cli import command
-from panoptic.module import PanopticModule
-from panoptic.train import _precision, train
+from panoptic.commands.app import command
+from panoptic.commands.train import _precision, train
+from panoptic.training.module import PanopticModule
 
 TINY = (
     *("experiment=quick", "trainer.accelerator=cpu", "logger=none", "data.epoch_size=null", "data.workers=0"),
@@ -77,7 +77,7 @@ def test_a_launcher_that_is_not_installed_is_named_with_its_extra(option, packag
     def missing(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("panoptic.cli.distribution", missing)
+    monkeypatch.setattr("panoptic.commands.app.distribution", missing)
     with pytest.raises(SystemExit) as stop:
         command("train", train, (*TINY, "-m", "seed=0,1", f"hydra/launcher={option}"))
     assert stop.value.code == 1

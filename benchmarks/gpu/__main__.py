@@ -29,9 +29,9 @@ from benchmarks.gpu.hardware import HARDWARE
 from benchmarks.gpu.record import Record, without_paths
 from benchmarks.gpu.setting import make_setting
 from benchmarks.measuring import at_least_one, experiment
-from panoptic.memory import keep_freed_memory
-from panoptic.report import write_json
-from panoptic.settings import sentence
+from panoptic.config.composing import sentence
+from panoptic.utils.files import write_json
+from panoptic.utils.malloc import keep_freed_memory
 
 PARTS = {"checks": checks, "training": training, "inference": inference, "floor": floor, "full": full}
 SHARES = {"checks": 0.2, "training": 0.24, "inference": 0.13, "floor": 0.05, "full": 0.36}

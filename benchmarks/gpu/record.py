@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from panoptic.report import write_json
+from panoptic.utils.files import write_json
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

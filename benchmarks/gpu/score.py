@@ -14,8 +14,8 @@ from benchmarks.gpu.runs import command
 from benchmarks.gpu.setting import Setting
 from benchmarks.measuring import read, write
 from benchmarks.recording import scores_of
-from panoptic.checkpoint import read_checkpoint
 from panoptic.errors import InputError
+from panoptic.training.checkpoint import read_checkpoint
 
 SECONDS = 3600.0
 """That the evaluation of a split may take."""

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64
 
 from panoptic.comparison.runs import TRUTH, Images, Run, shuffled_change
 from panoptic.comparison.variants import Variant, paired
-from panoptic.statistics import (
+from panoptic.utils.statistics import (
     NOTHING,
     Estimate,
     bootstrap_spearman,

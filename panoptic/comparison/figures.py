@@ -14,8 +14,8 @@ from panoptic.comparison.differences import Comparison, varies
 from panoptic.comparison.report import NAMES, PERCENT
 from panoptic.comparison.runs import TRUTH
 from panoptic.comparison.variants import Variant
-from panoptic.plots import save_figure
-from panoptic.statistics import Estimate
+from panoptic.utils.statistics import Estimate
+from panoptic.visualization.plots import save_figure
 
 
 def write_plots(folder: Path, comparison: Comparison) -> list[str]:

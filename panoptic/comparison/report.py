@@ -10,7 +10,7 @@ from pathlib import Path
 from panoptic.comparison.differences import REPLICATES, Comparison, Difference, Spread, excludes_zero, points, spread
 from panoptic.comparison.runs import TRUTH, Run
 from panoptic.comparison.variants import Variant
-from panoptic.statistics import CONFIDENCE, Estimate
+from panoptic.utils.statistics import CONFIDENCE, Estimate
 
 NAMES = {
     "pq": "PQ",

@@ -10,7 +10,7 @@ from pathlib import Path
 from panoptic.comparison.differences import Comparison, Difference, points, spread
 from panoptic.comparison.report import minutes, verdict
 from panoptic.comparison.runs import SCORES
-from panoptic.statistics import NOTHING
+from panoptic.utils.statistics import NOTHING
 
 
 def write_tables(folder: Path, comparison: Comparison) -> None:

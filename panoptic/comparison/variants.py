@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from panoptic.comparison.runs import Run
+from panoptic.config.keys import WITHOUT_EFFECT, is_below, leaves
 from panoptic.errors import InputError
-from panoptic.study import WITHOUT_EFFECT, is_below, leaves
 
 ENOUGH_PAIRS = 5
 """Fewer say little, whatever their interval."""

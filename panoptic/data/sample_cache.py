@@ -23,9 +23,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from panoptic.data.sample import Origin, Sample, Source
-from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
+from panoptic.utils.files import replacing, writable_folder
 
 VERSION = 1
 """Rises when entries change so that older ones must not be read."""
@@ -40,7 +40,7 @@ class _Cached(Generic[S]):
     def __init__(self, source: S, folder: str | os.PathLike) -> None:
         self.source = source
         self.labels: LabelSpace = source.labels
-        self.folder = _cache_folder(folder)
+        self.folder = writable_folder(folder, "data.cache_dir")
 
     def __len__(self) -> int:
         return len(self.source)
@@ -135,21 +135,8 @@ class CachedScenes(_Cached[PaintedSource]):
         return sample
 
 
-def _cache_folder(folder: str | os.PathLike) -> Path:
-    path = Path(folder).expanduser()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        came = "a file" if path.is_file() else error.strerror
-        raise InputError(f"data.cache_dir={folder}: expected a folder that can be written, got: {came}") from None
-    if not os.access(path, os.W_OK):
-        raise InputError(f"data.cache_dir={folder}: expected a folder that can be written, and it cannot")
-    return path
-
-
 def _save(entry: Path, sample: Sample, key: dict[str, str | int]) -> None:
     """Writes an entry whole or not at all; a full disk costs the cache, not the run."""
-    part = entry.with_name(f".{entry.name}.{os.getpid()}")
     arrays = {"image": sample.image}
     if sample.segments is not None:
         count = len(sample.segments.classes)
@@ -160,11 +147,9 @@ def _save(entry: Path, sample: Sample, key: dict[str, str | int]) -> None:
     metadata = {"key": json.dumps(key)}
     try:
         entry.parent.mkdir(exist_ok=True)
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part, metadata)
-        os.replace(part, entry)
+        with replacing(entry) as part:
+            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part, metadata)
     except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            part.unlink()
         warnings.warn(f"{entry}: a decoded sample cannot be kept ({error}); training goes on", stacklevel=2)
 
 

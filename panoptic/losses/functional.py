@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from panoptic.counting import count_by_key
 from panoptic.segments import VOID
+from panoptic.utils.counting import count_by_key
 
 LEAST_VARIANCE = 0.05
 """Of the log areas of things in a cell, in :func:`cell_loss`: a standard deviation of a fifth of the area."""

@@ -1,1 +1,22 @@
 """The network and its parts, plain torch: no Lightning, no Hydra."""
+
+from panoptic.models.backbone import Backbone
+from panoptic.models.complexity import ComplexityEstimate, ComplexityEstimator
+from panoptic.models.fpn import FPN
+from panoptic.models.fusion import AdaptiveFusion, LocalFusion, StaticFusion, UniformFusion
+from panoptic.models.heads import InstanceHead, SemanticHead
+from panoptic.models.network import PanopticNetwork
+
+__all__ = [
+    "FPN",
+    "AdaptiveFusion",
+    "Backbone",
+    "ComplexityEstimate",
+    "ComplexityEstimator",
+    "InstanceHead",
+    "LocalFusion",
+    "PanopticNetwork",
+    "SemanticHead",
+    "StaticFusion",
+    "UniformFusion",
+]

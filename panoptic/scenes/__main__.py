@@ -1,45 +1,7 @@
-"""``python -m panoptic.scenes``: writes synthetic street scenes as a data set on disk."""
+"""``python -m panoptic.scenes``; see :mod:`panoptic.commands.scenes`."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
-from omegaconf import DictConfig
-
-from panoptic.cli import command
-from panoptic.errors import InputError
-
-
-def scenes(config: DictConfig) -> None:
-    """Writes as configured.
-
-    Raises:
-        InputError: if something that was given cannot be used.
-    """
-    from panoptic.data.sample import SPLITS
-    from panoptic.errors import expect_at_least
-    from panoptic.report import output_folder, progress
-    from panoptic.scenes.export import FORMATS
-    from panoptic.scenes.source import SyntheticSource
-
-    if config.format not in FORMATS:
-        raise InputError(f"format: expected {' or '.join(FORMATS)}, got {config.format!r}")
-    sizes = {split: config[f"{split}_size"] for split in SPLITS}
-    expect_at_least(0, scenes_seed=config.scenes_seed, **{f"{split}_size": size for split, size in sizes.items()})
-    expect_at_least(32, height=config.height, width=config.width)
-    root = Path(config.output).expanduser()
-    if root.is_dir() and any(root.iterdir()):
-        raise InputError(f"output={config.output}: expected a new or an empty folder, got one that holds files")
-    output_folder(root)
-    for split, size in sizes.items():
-        if size > 0:
-            size_of = {"size": size, "height": config.height, "width": config.width}
-            source = SyntheticSource(split, seed=config.scenes_seed, **size_of)
-            written = FORMATS[config.format](root, source, config.workers)
-            for _ in progress(written, f"writing {split} scenes", size):
-                pass
-    print(f"data set: {root}\ntrain on it: python -m panoptic.train data={config.format} data.root={root}")
-
+from panoptic.commands.app import command
+from panoptic.commands.scenes import scenes
 
 if __name__ == "__main__":
     command("scenes", scenes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ from panoptic.data.coco.writer import CocoPanopticWriter, cityscapes_numbers
 from panoptic.data.sample import SPLITS
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
-from panoptic.parallel import in_processes
 from panoptic.scenes.source import SyntheticSource
 from panoptic.segments import Segments
+from panoptic.utils.files import writable_folder
+from panoptic.utils.processes import in_processes
 
 CITY = "synthetic"
 """The city that all scenes are from, where a format wants one."""
@@ -31,14 +31,14 @@ def write_cityscapes(root: Path, source: SyntheticSource, workers: int | None = 
     Args:
         root: folder to write to.
         source: the scenes.
-        workers: see :func:`panoptic.parallel.in_processes`.
+        workers: see :func:`panoptic.utils.processes.in_processes`.
 
     Yields:
         The name of each scene.
     """
     images, truths = (root / kind / source.split / CITY for kind in ("leftImg8bit", "gtFine"))
     for folder in (images, truths):
-        _make(folder)
+        writable_folder(folder)
     yield from in_processes(_write_cityscapes, (images, truths, source), len(source), workers)
 
 
@@ -65,13 +65,13 @@ def write_coco_panoptic(root: Path, source: SyntheticSource, workers: int | None
     Args:
         root: folder to write to.
         source: the scenes.
-        workers: see :func:`panoptic.parallel.in_processes`.
+        workers: see :func:`panoptic.utils.processes.in_processes`.
 
     Yields:
         The name of each scene.
     """
     images = root / source.split
-    _make(images)
+    writable_folder(images)
     with CocoPanopticWriter(root, source.labels, name=f"panoptic_{source.split}") as writer:
         context = images, writer, source
         for index, (name, entry) in enumerate(in_processes(_write_coco, context, len(source), workers)):
@@ -91,15 +91,6 @@ FORMATS: dict[str, Callable[..., Iterator[str]]] = {
     "coco_panoptic": write_coco_panoptic,
 }
 """What writes a split, by the name of its format."""
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: expected a folder that can be made, got: {error.strerror}") from None
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"{folder}: expected a folder that can be written to, and it cannot")
 
 
 def _save(image: Image.Image, path: Path) -> None:

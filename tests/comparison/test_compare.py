@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from panoptic.cli import command
-from panoptic.compare import FILES, compare
+from panoptic.commands.app import command
+from panoptic.commands.compare import FILES, compare
 from panoptic.comparison.differences import (
     Comparison,
     bootstrap_differences,
@@ -29,7 +29,7 @@ from panoptic.comparison.differences import (
 from panoptic.comparison.report import interval_text, spread_text
 from panoptic.comparison.runs import Images, read_images, read_run, read_runs
 from panoptic.comparison.variants import choose_baseline, find_factors, find_variants, flatten, same_images, warnings_of
-from panoptic.statistics import Estimate
+from panoptic.utils.statistics import Estimate
 
 ROOT = Path(__file__).parents[2]
 T2 = 4.302652729911275

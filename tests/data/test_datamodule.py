@@ -9,7 +9,6 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from panoptic.callbacks.curriculum import Curriculum
 from panoptic.data.augment import augment
 from panoptic.data.batch import Batch, EvaluationDataset, TrainingDataset, collate
 from panoptic.data.datamodule import CityscapesData, CocoPanopticData, DataModule, SyntheticData
@@ -18,6 +17,7 @@ from panoptic.data.sampler import SampleKey
 from panoptic.errors import InputError
 from panoptic.labels import CITYSCAPES
 from panoptic.segments import Segments
+from panoptic.training.callbacks.curriculum import Curriculum
 
 SYNTHETIC = {"scenes_seed": 0, "height": 48, "width": 96, "train_size": 12, "val_size": 6, "test_size": 2}
 LOADING = {"batch_size": 3, "crop": [32, 64], "scale": [0.5, 2.0], "workers": 0}

@@ -14,14 +14,14 @@ import pytest
 import torch
 from PIL import Image
 
-from panoptic.cli import command
+from panoptic.commands.app import command
+from panoptic.commands.scenes import scenes
 from panoptic.data.cityscapes import CityscapesSource
 from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.data.datamodule import CityscapesData, CocoPanopticData
 from panoptic.data.sample import Sample
 from panoptic.data.sample_cache import CachedSource
 from panoptic.errors import InputError
-from panoptic.scenes.__main__ import scenes
 
 KINDS = {"cityscapes": CityscapesSource, "coco_panoptic": CocoPanopticSource}
 LOADING = {"batch_size": 1, "crop": [32, 64], "scale": [0.5, 2.0]}

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from panoptic.cli import command
+from panoptic.commands.app import command
+from panoptic.commands.scenes import scenes
 from panoptic.data.cityscapes import CityscapesSource
 from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.data.sample import Sample
-from panoptic.scenes.__main__ import scenes
 from panoptic.scenes.source import SyntheticSource
 
 SMALL = ("height=96", "width=192", "train_size=4", "val_size=2", "test_size=1")

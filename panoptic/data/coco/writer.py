@@ -16,6 +16,7 @@ from PIL import Image
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
+from panoptic.utils.files import replacing
 
 
 class CocoPanopticWriter:
@@ -147,14 +148,11 @@ class CocoPanopticWriter:
             "annotations": list(self._annotations.values()),
             "categories": self.labels.to_dicts(),
         }
-        unfinished = self.panoptic_json.with_name(f".{self.panoptic_json.name}.{os.getpid()}")
         try:
-            unfinished.write_text(json.dumps(content), encoding="utf-8")
-            os.replace(unfinished, self.panoptic_json)
+            with replacing(self.panoptic_json) as part:
+                part.write_text(json.dumps(content), encoding="utf-8")
         except OSError as error:
             raise InputError(f"{self.panoptic_json}: expected to write it, got: {error}") from error
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     def __enter__(self) -> CocoPanopticWriter:
         return self

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Int32, Int64
 from torch import Tensor
 
-from panoptic.counting import count_by_key
 from panoptic.segments import Segments
+from panoptic.utils.counting import count_by_key
 
 
 def check_pair(prediction: Segments, target: Segments, num_classes: int) -> None:

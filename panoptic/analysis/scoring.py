@@ -1,0 +1,151 @@
+"""What the commands that score share: scores of saved predictions in parallel, a row per image, the worst images."""
+
+from __future__ import annotations
+
+import csv
+import heapq
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from panoptic.config.schema import EvaluateConfig, ScoreConfig
+from panoptic.data.coco.pairs import PredictionPairs
+from panoptic.errors import InputError, expect_at_least
+from panoptic.labels import LabelSpace
+from panoptic.metrics.functional import PanopticCounts
+from panoptic.metrics.per_image import ImageScores, Settings, image_row, score_image
+from panoptic.utils.files import replacing
+from panoptic.utils.processes import in_processes
+
+Scored = tuple[int | str, str, ImageScores]
+"""An image's id, the name of its file, and its scores."""
+
+
+def scoring_settings(options: EvaluateConfig | ScoreConfig) -> Settings:
+    """Return what the options of a command say about scoring.
+
+    Raises:
+        InputError: if one is out of range.
+    """
+    expect_at_least(0, worst=options.worst)
+    try:
+        return Settings(options.boundaries, options.dilation_ratio, options.tolerance)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def score_pairs(pairs: PredictionPairs, settings: Settings, workers: int | None = None) -> Iterator[Scored]:
+    """The scores of each image, in order.
+
+    Args:
+        pairs: what to score.
+        settings: how.
+        workers: see :func:`panoptic.utils.processes.in_processes`.
+
+    Raises:
+        InputError: if an image cannot be scored, or a process was killed.
+    """
+    for image_id, file_name, arrays in in_processes(_score, (pairs, settings), len(pairs), workers):
+        yield image_id, file_name, _scores_of(arrays)
+
+
+def _score(context: tuple[PredictionPairs, Settings], index: int) -> tuple[int | str, str, tuple]:
+    pairs, settings = context
+    pair = pairs[index]
+    scores = score_image(pair.prediction, pair.target, pairs.labels, settings)
+    return pair.image_id, pair.file_name, _arrays(scores)
+
+
+def _arrays(part: Any) -> Any:
+    """Nested tuples with arrays for tensors: each tensor would travel through a shared memory file of its own."""
+    if isinstance(part, torch.Tensor):
+        return part.numpy()
+    return tuple(map(_arrays, part)) if isinstance(part, tuple) else part
+
+
+def _scores_of(arrays: tuple) -> ImageScores:
+    """The inverse of :func:`_arrays`."""
+    quality, confusion, complexity, boundary_quality, boundary_f1 = arrays
+    return ImageScores(
+        PanopticCounts(*map(torch.from_numpy, quality)),
+        torch.from_numpy(confusion),
+        torch.from_numpy(complexity),
+        None if boundary_quality is None else PanopticCounts(*map(torch.from_numpy, boundary_quality)),
+        None if boundary_f1 is None else torch.from_numpy(boundary_f1),
+    )
+
+
+class RowWriter:
+    """Writes a CSV file with one row per image, whole or not at all; see
+    :func:`panoptic.metrics.per_image.image_row` for its columns.
+
+    Use it as a context manager. Rows are not kept in memory.
+
+    Args:
+        path: of the file; ``None`` writes nothing.
+        labels: the label space of all images.
+    """
+
+    def __init__(self, path: Path | None, labels: LabelSpace) -> None:
+        self.path = path
+        self.labels = labels
+        self._csv: csv.DictWriter | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> RowWriter:
+        if self.path is not None and self.path.is_dir():
+            raise InputError(f"{self.path}: expected a file to write rows to, got a folder")
+        return self
+
+    def add(
+        self, image_id: int | str, file_name: str, scores: ImageScores, more: Mapping[str, float] | None = None
+    ) -> dict[str, object]:
+        """Writes the row of an image, with more columns of its own after the others, and returns it."""
+        row = {"image_id": image_id, "file_name": file_name, **image_row(scores, self.labels), **(more or {})}
+        if self.path is not None:
+            if self._csv is None:  # without a row, there is no file
+                part = self._stack.enter_context(replacing(self.path))
+                file = self._stack.enter_context(part.open("w", newline="", encoding="utf-8"))
+                self._csv = csv.DictWriter(file, list(row))
+                self._csv.writeheader()
+            self._csv.writerow(row)
+        return row
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stack.__exit__(kind, error, at)
+
+
+class Worst:
+    """Remembers the images with the lowest PQ.
+
+    Args:
+        count: how many.
+    """
+
+    COLUMNS = ("pq", "boundary_pq", "boundary_f1", "mean_iou", "object_density", "scale_variance")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._heap: list[tuple[float, int, Mapping[str, object]]] = []
+        self._seen = 0
+
+    def add(self, row: Mapping[str, object]) -> None:
+        """Takes the row of an image into account; one without any class to score is passed over."""
+        self._seen += 1
+        if self.count == 0 or row["pq"] is None:
+            return
+        kept = {"image": f"{row['file_name']} (id {row['image_id']})"}
+        kept |= {name: row[name] for name in self.COLUMNS if row.get(name) is not None}
+        # A heap gives its smallest first, so the best of the worst has the smallest key. Earlier images win ties.
+        heapq.heappush(self._heap, (-row["pq"], -self._seen, kept))
+        if len(self._heap) > self.count:
+            heapq.heappop(self._heap)
+
+    def rows(self) -> dict[str, dict[str, float]]:
+        """Their scores by file name and id, the worst first."""
+        ordered = [kept for _, _, kept in sorted(self._heap, key=lambda entry: (-entry[0], -entry[1]))]
+        return {str(kept["image"]): {name: kept[name] for name in kept if name != "image"} for kept in ordered}

@@ -1,0 +1,5 @@
+"""Encode segments as training targets, and decode network outputs to segments."""
+
+from panoptic.codec.codec import Codec, Outputs, Targets
+
+__all__ = ["Codec", "Outputs", "Targets"]

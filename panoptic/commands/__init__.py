@@ -1,0 +1,1 @@
+"""The commands behind ``python -m panoptic.<command>``, and what they share."""

@@ -1,0 +1,73 @@
+"""``python -m panoptic.score``: scores saved predictions in COCO panoptic format; no model is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from panoptic.errors import InputError
+
+
+def score(config: DictConfig) -> None:
+    """Scores as configured.
+
+    Raises:
+        InputError: if something that was given cannot be used; nothing is written then.
+    """
+    from panoptic.analysis.scoring import RowWriter, Worst, score_pairs, scoring_settings
+    from panoptic.commands.console import print_table, progress
+    from panoptic.data.coco.pairs import PredictionPairs
+    from panoptic.metrics.display import SUMMARY, score_rows
+    from panoptic.metrics.per_image import Evaluation
+    from panoptic.utils.files import output_folder, write_json
+
+    if config.missing not in ("error", "count_as_empty"):
+        raise InputError(f"missing: expected error or count_as_empty, got {config.missing!r}")
+    settings = scoring_settings(OmegaConf.to_object(config))
+    output = _output(config.output, (config.ground_truth, config.predictions))
+    pairs = PredictionPairs(
+        config.ground_truth,
+        config.predictions,
+        ground_truth_dir=config.ground_truth_dir,
+        predictions_dir=config.predictions_dir,
+        count_as_empty=config.missing == "count_as_empty",
+    )
+    if pairs.missing:
+        print(f"{pairs.missing} of {len(pairs)} images have no prediction, and count as empty")
+    if pairs.ignored:
+        print(f"{pairs.ignored} predictions are for images that the ground truth lacks, and are left out")
+    rows_file = None if output is None else output.with_name(f"{output.stem}_per_image.csv")
+
+    evaluation, worst = Evaluation(pairs.labels, settings), Worst(config.worst)
+    with output_folder(None if output is None else output.parent), RowWriter(rows_file, pairs.labels) as rows:
+        scored = score_pairs(pairs, settings, config.workers)
+        for image_id, file_name, scores in progress(scored, "scoring images", len(pairs)):
+            evaluation.add(scores)
+            worst.add(rows.add(image_id, file_name, scores))
+        if output is not None:  # while the rows are not in place yet, so that both appear or neither
+            given = {"ground_truth": str(pairs.truth_json), "predictions": str(pairs.prediction_json)}
+            write_json(output, given | {"without_prediction": pairs.missing} | evaluation.result())
+    print_table(f"{len(pairs)} images", score_rows(evaluation.scores(), pairs.labels, SUMMARY))
+    if config.worst:
+        print_table(f"the {len(worst.rows())} images with the lowest PQ", worst.rows())
+    if output is not None:
+        print(f"results: {output}, {rows_file}")
+
+
+def _output(given: str | None, inputs: Sequence[str]) -> Path | None:
+    """The file to write.
+
+    Raises:
+        InputError: if it is a folder or one of the inputs, or its name does not end in .json.
+    """
+    if given is None:
+        return None
+    path = Path(given).expanduser()
+    if path.is_dir() or path.suffix.lower() != ".json":
+        came = "a folder" if path.is_dir() else "another name"
+        raise InputError(f"output={given}: expected the name of a .json file, got {came}")
+    if path.resolve() in [Path(name).expanduser().resolve() for name in inputs]:
+        raise InputError(f"output={given}: expected a file of its own, got one that is to be read")
+    return path

@@ -1,0 +1,281 @@
+"""The schema of the groups of a training configuration: one dataclass for each kind of node. Imports no torch.
+
+The dataclasses mirror the files in the folders of ``conf/``. A node with ``_target_`` is instantiated by Hydra; its
+other fields are that target's arguments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+@dataclass
+class DataConfig:
+    """What all data sets share; see :class:`panoptic.data.DataModule`."""
+
+    _target_: str = MISSING
+    batch_size: int = MISSING
+    crop: list[int] = MISSING
+    scale: list[float] = MISSING
+    appearance: float = MISSING
+    workers: int | None = MISSING
+    any_orientation: bool = False
+    epoch_size: int | None = None
+
+
+@dataclass
+class SyntheticConfig(DataConfig):
+    """See :class:`panoptic.data.SyntheticData`."""
+
+    scenes_seed: int = MISSING
+    height: int = MISSING
+    width: int = MISSING
+    train_size: int = MISSING
+    val_size: int = MISSING
+    test_size: int = MISSING
+    cache: bool = MISSING
+    cache_dir: str | None = None
+
+
+@dataclass
+class CityscapesConfig(DataConfig):
+    """See :class:`panoptic.data.CityscapesData`."""
+
+    root: str | None = None
+    cache_dir: str | None = None
+
+
+@dataclass
+class SplitPathsConfig:
+    """Where one split of a data set in COCO panoptic format is, other than where it is looked for; see
+    :class:`panoptic.data.CocoPanopticSource`."""
+
+    image_dir: str | None = None
+    panoptic_json: str | None = None
+    panoptic_dir: str | None = None
+
+
+@dataclass
+class CocoPanopticConfig(DataConfig):
+    """See :class:`panoptic.data.CocoPanopticData`."""
+
+    root: str | None = None
+    train: SplitPathsConfig = field(default_factory=SplitPathsConfig)
+    val: SplitPathsConfig = field(default_factory=SplitPathsConfig)
+    test: SplitPathsConfig = field(default_factory=SplitPathsConfig)
+    cache_dir: str | None = None
+
+
+@dataclass
+class BackboneConfig:
+    """See :class:`panoptic.models.Backbone`."""
+
+    _target_: str = MISSING
+    _partial_: bool = True
+    name: str = MISSING
+    weights: str = MISSING
+    checkpointing: bool = False
+
+
+@dataclass
+class FPNConfig:
+    """See :class:`panoptic.models.FPN`."""
+
+    _target_: str = MISSING
+    _partial_: bool = True
+    channels: int = MISSING
+    top_down: bool = True
+
+
+@dataclass
+class ComplexityConfig:
+    """See :class:`panoptic.models.ComplexityEstimator`."""
+
+    _target_: str = MISSING
+    _partial_: bool = True
+    channels: int = MISSING
+    window: int = 5
+
+
+@dataclass
+class FusionConfig:
+    """What all fusions share; see :mod:`panoptic.models.fusion`."""
+
+    _target_: str = MISSING
+    _partial_: bool = True
+
+
+@dataclass
+class LearnedFusionConfig(FusionConfig):
+    """Fusions with an MLP: adaptive and local."""
+
+    hidden: int = MISSING
+
+
+@dataclass
+class SemanticHeadConfig:
+    """See :class:`panoptic.models.SemanticHead`."""
+
+    _target_: str = MISSING
+    _partial_: bool = True
+    channels: int = MISSING
+    depth: int = MISSING
+    upsample: int = MISSING
+
+
+@dataclass
+class InstanceHeadConfig:
+    """See :class:`panoptic.models.InstanceHead`."""
+
+    _target_: str = MISSING
+    _partial_: bool = True
+    channels: int = MISSING
+    depth: int = MISSING
+    upsample: int = MISSING
+
+
+@dataclass
+class ModelConfig:
+    """See :class:`panoptic.models.PanopticNetwork`."""
+
+    _target_: str = MISSING
+    _partial_: bool = True
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    fpn: FPNConfig = field(default_factory=FPNConfig)
+    complexity: ComplexityConfig = field(default_factory=ComplexityConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    semantic_head: SemanticHeadConfig = field(default_factory=SemanticHeadConfig)
+    instance_head: InstanceHeadConfig = field(default_factory=InstanceHeadConfig)
+
+
+@dataclass
+class CodecConfig:
+    """See :class:`panoptic.codec.Codec`."""
+
+    _target_: str = MISSING
+    _partial_: bool = True
+    sigma: float = MISSING
+    small_area: int = MISSING
+    small_weight: float = MISSING
+    window: int = MISSING
+    peak_window: int = MISSING
+    peak_threshold: float = MISSING
+    max_things: int = MISSING
+    stuff_area: int = MISSING
+
+
+@dataclass
+class LossConfig:
+    """See :class:`panoptic.losses.PanopticLoss`."""
+
+    _target_: str = MISSING
+    boundary_weight: float = MISSING
+    hard_pixels: float = MISSING
+    class_balance: float = 0.0
+    semantic: float = MISSING
+    center: float = MISSING
+    offset: float = MISSING
+    complexity: float = MISSING
+
+
+@dataclass
+class OptimizerConfig:
+    """What every optimizer has."""
+
+    _target_: str = MISSING
+    _partial_: bool = True
+    lr: float = MISSING
+    weight_decay: float = MISSING
+    warmup: float = MISSING
+    beta2: float = MISSING
+
+
+@dataclass
+class AdamWConfig(OptimizerConfig):
+    """See :func:`panoptic.training.adamw_cosine`."""
+
+
+@dataclass
+class MuonConfig(OptimizerConfig):
+    """See :func:`panoptic.training.muon_cosine`."""
+
+    momentum: float = MISSING
+    vector_lr: float = MISSING
+    largest: int = MISSING
+
+
+@dataclass
+class CurriculumConfig:
+    """See :class:`panoptic.training.Curriculum`."""
+
+    _target_: str = MISSING
+    stages: int = MISSING
+    epochs_per_stage: int = MISSING
+    start: float = MISSING
+
+
+@dataclass
+class CallbacksConfig:
+    """Callbacks beside the curriculum.
+
+    Attributes:
+        patience: validations without a lower loss before training stops; ``null`` never stops early.
+        pictures: validation images shown in the dashboard.
+    """
+
+    patience: int | None = MISSING
+    pictures: int = MISSING
+
+
+@dataclass
+class LoggerConfig:
+    """A Lightning logger; ``_target_: null`` logs nowhere."""
+
+    _target_: str | None = MISSING
+
+
+@dataclass
+class TensorBoardConfig(LoggerConfig):
+    """See :class:`lightning.pytorch.loggers.TensorBoardLogger`; its folder is the run's."""
+
+    save_dir: str = MISSING
+    name: str = MISSING
+    version: str = MISSING
+    default_hp_metric: bool = MISSING
+
+
+@dataclass
+class TrainerConfig:
+    """See :class:`lightning.pytorch.Trainer`, whose other arguments may be added with ``+trainer.<key>=``.
+
+    Attributes:
+        precision: as there, or ``auto``: ``16-mixed`` on CUDA, ``bf16-mixed`` on a CPU that computes in
+            bfloat16, ``32-true`` elsewhere.
+    """
+
+    accelerator: str = MISSING
+    devices: Any = MISSING
+    precision: str = MISSING
+    max_epochs: int = MISSING
+    check_val_every_n_epoch: int = MISSING
+    gradient_clip_val: float | None = MISSING
+    deterministic: bool = MISSING
+    sync_batchnorm: bool = False
+    log_every_n_steps: int = MISSING
+
+
+OPTIONS: dict[str, dict[str, type]] = {
+    # The options of a group whose fields differ, each with its schema.
+    "data": {"synthetic": SyntheticConfig, "cityscapes": CityscapesConfig, "coco_panoptic": CocoPanopticConfig},
+    "model/fusion": {
+        "adaptive": LearnedFusionConfig,
+        "local": LearnedFusionConfig,
+        "static": FusionConfig,
+        "uniform": FusionConfig,
+    },
+    "optimizer": {"adamw": AdamWConfig, "muon": MuonConfig},
+    "logger": {"tensorboard": TensorBoardConfig, "none": LoggerConfig},
+}

@@ -1,0 +1,58 @@
+"""Names of run folders. Runs of a study keep theirs, so that a sweep goes on where it stopped. Imports no torch."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable
+from datetime import datetime
+
+from panoptic.config.keys import WITHOUT_EFFECT, is_below
+from panoptic.errors import InputError
+
+MAX_LENGTH = 80
+"""Characters of a folder's name."""
+
+
+def run_folder(study: str | None, name: str, overrides: Iterable[str]) -> str:
+    """Return the folder of a run that is not part of a sweep."""
+    if study is None:
+        return f"runs/train/{name}/{_now()}"
+    return f"{_study_folder(study)}/{slug(run_name(overrides))}"
+
+
+def sweep_folder(study: str | None, name: str) -> str:
+    """Return the folder that holds the runs of a sweep."""
+    return f"runs/sweep/{name}/{_now()}" if study is None else _study_folder(study)
+
+
+def sweep_subfolder(study: str | None, number: int, overrides: Iterable[str]) -> str:
+    """Return the folder of one run of a sweep; in a study, it does not depend on what else is in the sweep."""
+    name = slug(run_name(overrides))
+    return name if study is not None else f"{number}_{name}"
+
+
+def run_name(overrides: Iterable[str]) -> str:
+    """Join the overrides of a run that affect its results; the experiment is left out."""
+    without = (*WITHOUT_EFFECT, "experiment")
+    kept = [o for o in overrides if not is_below(o.partition("=")[0].lstrip("+~").replace("/", "."), without)]
+    return "_".join(sorted(kept)).replace("=", "-")
+
+
+def _now() -> str:
+    return f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
+
+
+def _study_folder(study: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(study)) is None:
+        raise InputError(f"study: expected a name of letters, digits, dots, - and _, got {study!r}")
+    return f"runs/study/{study}"
+
+
+def slug(text: str) -> str:
+    """Return a folder's name for any text: no ``=``, which Hydra could not read back in a path, and not too long.
+
+    What is cut off a long text leaves its checksum, so that two texts with one beginning have two names.
+    """
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_") or "run"
+    return name if len(name) <= MAX_LENGTH else f"{name[: MAX_LENGTH - 9]}_{zlib.crc32(text.encode()):08x}"

@@ -1,0 +1,128 @@
+"""The run's summary: what was trained, for how long, and how well."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from panoptic import __version__
+from panoptic.scenes.source import GENERATOR_VERSION
+from panoptic.training.callbacks.throughput import Throughput
+from panoptic.utils.files import write_json
+
+
+class Summary(Callback):
+    """Writes ``summary.json`` at the end of training, and hyperparameters with the final scores to the dashboard.
+
+    Args:
+        folder: of the run.
+        record: the record that its checkpoints carry.
+        best: the callback that keeps the best checkpoint.
+        throughput: the callback that measures speed.
+    """
+
+    def __init__(self, folder: Path, record: Mapping[str, Any], best: ModelCheckpoint, throughput: Throughput) -> None:
+        self.folder = folder
+        self.record = record
+        self.best = best
+        self.throughput = throughput
+        self.started = 0.0
+        self.device = ""
+        self.best_scores: dict[str, float] = {}
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = time.monotonic()
+        self.device = str(pl_module.device)  # at the end, the module is back on the CPU
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        scores = _scores(trainer)
+        if "val/pq" in scores and scores["val/pq"] >= self.best_scores.get("val/pq", -1.0):
+            self.best_scores = {**scores, "epoch": trainer.current_epoch + 1}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_scores": self.best_scores}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_scores = dict(state_dict["best_scores"])
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        last = _scores(trainer)
+        summary = {
+            "name": self.record["config"]["name"],
+            "seed": self.record["config"]["seed"],
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+            "seconds": round(time.monotonic() - self.started, 1),
+            "training": self.throughput.total.speed() | {"first_step_at": self.throughput.first_step_at},
+            "best": self.best_scores,
+            "last": last,
+            "best_checkpoint": self._best_checkpoint(),
+            "parameters": sum(p.numel() for p in pl_module.network.parameters()),
+            "backbone_weights": self.record["backbone_weights"],
+            "started_from": self.record["started_from"],
+            "device": self.device,
+            "precision": str(trainer.precision),
+            "versions": {
+                "panoptic": __version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "generator": GENERATOR_VERSION,  # of the synthetic scenes
+            },
+            "config": self.record["config"],
+        }
+        write_json(self.folder / "summary.json", summary)
+        if isinstance(trainer.logger, TensorBoardLogger):
+            metrics = {f"final/{name.removeprefix('val/')}": last[name] for name in HEADLINE if name in last}
+            trainer.logger.log_hyperparams(_flat(self.record["config"]), metrics)
+
+    def _best_checkpoint(self) -> str | None:
+        """Its name; the whole path where a resumed run has found no better one than the run before."""
+        path = Path(self.best.best_model_path)
+        if (self.folder / "checkpoints" / path.name).is_file():
+            return path.name
+        return str(path) if path.is_file() else None
+
+
+HEADLINE = (
+    "val/pq",
+    "val/sq",
+    "val/rq",
+    "val/pq_things",
+    "val/pq_stuff",
+    "val/boundary_pq",
+    "val/boundary_f1",
+    "val/mean_iou",
+    "val/loss",
+)
+"""The scores that tables show."""
+
+
+def _scores(trainer: Trainer) -> dict[str, float]:
+    return {
+        name: float(value)
+        for name, value in trainer.callback_metrics.items()
+        if name.startswith(("val/", "complexity/"))
+    }
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys; the targets are left out."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        elif not key.startswith("_"):
+            flat[f"{prefix}{key}"] = value
+        elif key == "_target_":
+            flat[prefix.rstrip(".")] = str(value).rsplit(".", 1)[-1]
+    return flat
