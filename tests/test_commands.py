@@ -31,7 +31,7 @@ from panoptic.labels import CITYSCAPES
 from panoptic.metrics import PanopticQuality
 from panoptic.scenes.source import SyntheticSource
 from panoptic.segments import Segments
-from panoptic.training.checkpoint import read_checkpoint
+from panoptic.training.checkpoint import FORMAT_VERSION, read_checkpoint
 
 CONF = Path(__file__).parents[1] / "conf"
 FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
@@ -149,7 +149,7 @@ def test_the_dashboard_has_what_a_run_is_judged_by(trained: Path) -> None:
 def test_a_checkpoint_is_data_not_code(trained: Path) -> None:
     content = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
     record = content["panoptic"]
-    assert record["format_version"] == 1
+    assert record["format_version"] == FORMAT_VERSION
     assert type(record["config"]) is dict
     assert [c["name"] for c in record["labels"]] == list(CITYSCAPES.names)
 

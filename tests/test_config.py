@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import importlib
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from panoptic.config import groups as schema
 from panoptic.config.composing import config_path
@@ -125,3 +128,48 @@ def test_full_is_what_the_readme_says() -> None:
     assert config.loss.boundary_weight == 2.0
     assert (config.data.train_size, config.data.val_size, config.data.test_size) == (800, 150, 150)
     assert (config.data.height, config.data.width) == (512, 1024)
+
+
+PUBLIC_NAMES = {  # in checkpoints and summaries: they stay when files move
+    "lightning.pytorch.loggers.TensorBoardLogger",
+    "panoptic.codec.Codec",
+    *(f"panoptic.data.{name}" for name in ("CityscapesData", "CocoPanopticData", "SyntheticData")),
+    "panoptic.losses.PanopticLoss",
+    *(f"panoptic.models.{name}Fusion" for name in ("Adaptive", "Local", "Static", "Uniform")),
+    *(f"panoptic.models.{name}" for name in ("Backbone", "ComplexityEstimator", "FPN", "InstanceHead")),
+    *(f"panoptic.models.{name}" for name in ("PanopticNetwork", "SemanticHead")),
+    *(f"panoptic.training.{name}" for name in ("Curriculum", "adamw_cosine", "muon_cosine")),
+}
+
+
+def test_targets_are_public_names_and_stand_in_yaml() -> None:
+    stated = {
+        name for file in CONF.rglob("*.yaml") for name in re.findall(r"(?m)^\s*_target_: (\S+)$", file.read_text())
+    } - {"null"}
+    assert stated == PUBLIC_NAMES
+    for name in stated:
+        package, _, attribute = name.rpartition(".")
+        assert attribute in importlib.import_module(package).__all__
+    defaults = {
+        field.default
+        for item in vars(schema).values()
+        if dataclasses.is_dataclass(item)
+        for field in dataclasses.fields(item)
+        if field.name == "_target_"
+    }
+    assert defaults == {MISSING}
+
+
+LAZY = ("panoptic", "panoptic.data", "panoptic.training", "panoptic.inference", "panoptic.scenes")
+
+
+@pytest.mark.parametrize("package", LAZY)
+def test_packages_export_what_they_say(package: str) -> None:
+    module = importlib.import_module(package)
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+        assert name in dir(module)
+    checked = next(node for node in ast.parse(Path(module.__file__).read_text()).body if isinstance(node, ast.If))
+    assert {alias.name for statement in checked.body for alias in statement.names} == set(module.__all__)
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nothing'"):
+        module.nothing  # noqa: B018

@@ -13,7 +13,7 @@ from panoptic.commands.app import command
 from panoptic.commands.scenes import scenes
 from panoptic.commands.train import train
 from panoptic.labels import CITYSCAPES, Category, LabelSpace
-from panoptic.training.checkpoint import adopt_weights, build_network, read_checkpoint
+from panoptic.training.checkpoint import FORMAT_VERSION, adopt_weights, build_network, read_checkpoint
 
 TINY = (
     *("data.crop=[64,128]", "data.workers=0", "data.batch_size=2", "data.epoch_size=2", "data.appearance=0"),
@@ -125,6 +125,8 @@ DAMAGE = {
     "no config": lambda content: content["panoptic"].pop("config"),
     "no version": lambda content: content["panoptic"].pop("format_version"),
     "strange version": lambda content: content["panoptic"].update(format_version="x"),
+    "older version": lambda content: content["panoptic"].update(format_version=1),
+    "newer version": lambda content: content["panoptic"].update(format_version=FORMAT_VERSION + 1),
     "empty labels": lambda content: content["panoptic"].update(labels=[]),
     "empty config": lambda content: content["panoptic"].update(config={}),
     "no epochs": lambda content: content.pop("loops"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from panoptic.__main__ import COMMANDS, main
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -30,11 +33,11 @@ def test_an_installed_package_has_its_own_configuration(tmp_path: Path) -> None:
     shutil.copytree(CHECKOUT / "panoptic", tmp_path / "site" / "panoptic", ignore=ignored)
     shutil.copytree(CHECKOUT / "conf", tmp_path / "site" / "panoptic" / "conf", ignore=ignored)
     installed = composed(tmp_path / "site", tmp_path)
-    assert "panoptic.models.fusion.UniformFusion" in installed
+    assert "panoptic.models.UniformFusion" in installed
     assert installed == composed(CHECKOUT, tmp_path)
     told = composed(tmp_path / "site", tmp_path, "--help")
     assert "model/fusion: adaptive, local, static, uniform\n" in told
-    assert "panoptic.models.fusion.UniformFusion" in told
+    assert "panoptic.models.UniformFusion" in told
     assert told == composed(CHECKOUT, tmp_path, "--help")
 
 
@@ -48,3 +51,28 @@ def test_two_checkouts_never_mix(tmp_path: Path) -> None:
     quick.write_text(quick.read_text().replace("name: quick", "name: other"))
     assert "name: other" in composed(other, elsewhere)
     assert "name: quick" in composed(CHECKOUT, elsewhere)
+
+
+def panoptic(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    """The console script, which runs the same function."""
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    command = [sys.executable, "-m", "panoptic", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def test_one_script_has_all_commands(tmp_path: Path) -> None:
+    assert 'panoptic = "panoptic.__main__:main"' in (CHECKOUT / "pyproject.toml").read_text()
+    assert callable(main)
+    told = panoptic("--help", cwd=tmp_path)
+    assert told.returncode == 0
+    assert [line.split()[0] for line in told.stdout.splitlines() if line.startswith("  ")] == list(COMMANDS)
+    for name in COMMANDS:  # python -m panoptic.<name> too
+        assert importlib.util.find_spec(f"panoptic.{name}")
+        assert importlib.util.find_spec(f"panoptic.commands.{name}")
+    assert panoptic("--version", cwd=tmp_path).stdout.startswith("panoptic ")
+    same = panoptic("train", "experiment=quick", "ablation=on", "--cfg", "job", cwd=tmp_path)
+    assert same.stdout == composed(CHECKOUT, tmp_path)
+    refused = panoptic("trian", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("panoptic: expected a command (train, evaluate, ")
+    assert list(tmp_path.iterdir()) == []

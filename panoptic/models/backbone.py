@@ -32,6 +32,8 @@ class Backbone(nn.Module):
     Attributes:
         channels: of each level.
         strides: of each level, in pixels per cell.
+        mean: of its pretraining's normalization, for channels in 0..1.
+        std: the same.
         weights_used: what the weights came to be: ``random``, ``imagenet`` or the file's path.
 
     Raises:
@@ -51,6 +53,8 @@ class Backbone(nn.Module):
             ) from None
         self.channels: list[int] = self.body.feature_info.channels()
         self.strides: list[int] = self.body.feature_info.reduction()
+        pretraining = self.body.pretrained_cfg
+        self.mean, self.std = tuple(pretraining["mean"]), tuple(pretraining["std"])
         if len(self.channels) != 4:
             raise InputError(f"model.backbone.name: expected a model with four feature levels, got {name!r}")
         if self.weights_used not in ("random", "imagenet"):

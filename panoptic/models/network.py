@@ -24,7 +24,7 @@ class PanopticNetwork(nn.Module):
     (seed, its name): networks that differ in one part start from the same weights in all others.
 
     Args:
-        backbone: makes the backbone.
+        backbone: makes the backbone, with ``channels``, ``strides``, ``mean`` and ``std``.
         fpn: makes the pyramid from ``in_channels``.
         complexity: makes the estimator from ``in_channels`` and ``num_levels``.
         fusion: makes the fusion from ``channels`` and ``num_levels``.
@@ -83,9 +83,9 @@ class PanopticNetwork(nn.Module):
             )
         self.stride: int = finest // self.semantic_head.upsample
         self.complexity_stride: int = finest * self.complexity.stride
-        # ImageNet's, in 0..255: part of the network, so that whoever holds a checkpoint feeds plain RGB.
-        self.register_buffer("mean", torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1), persistent=False)
+        # In 0..255, and part of the weights, so that whoever holds a checkpoint feeds plain RGB.
+        for name, values in (("mean", self.backbone.mean), ("std", self.backbone.std)):
+            self.register_buffer(name, (255 * torch.tensor(values, dtype=torch.float64)).float().view(1, 3, 1, 1))
 
     def forward(
         self,
@@ -121,7 +121,7 @@ class PanopticNetwork(nn.Module):
         )
 
     def normalize(self, images: Tensor) -> Float[Tensor, "B 3 H W"]:
-        """ImageNet normalization, then padding at the right and bottom to whole cells of the coarsest level."""
+        """Normalize as in the backbone's pretraining, and pad right and bottom to whole cells of the coarsest level."""
         normalized = (images.float() - self.mean) / self.std
         coarsest = self.backbone.strides[-1]
         height, width = images.shape[-2:]

@@ -22,8 +22,8 @@ from panoptic.config.overrides import restore
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 
-FORMAT_VERSION = 1
-"""Rises when the record changes so that older code could not read it."""
+FORMAT_VERSION = 2
+"""Rises when checkpoints change so that code of another version could not read them."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,12 @@ def read_checkpoint(path: str | Path, overrides: Sequence[str] = ()) -> Checkpoi
 
 
 def _parse(path: Path, content: dict[str, Any], record: dict[str, Any], overrides: Sequence[str]) -> Checkpoint:
-    if record["format_version"] > FORMAT_VERSION:
+    version = record["format_version"]
+    if version != FORMAT_VERSION:
+        age = "a newer" if version > FORMAT_VERSION else "an older"
         raise InputError(
-            f"{path}: expected a checkpoint format of at most {FORMAT_VERSION}, got {record['format_version']}; "
-            "a newer version of panoptic wrote it"
+            f"{path}: expected a checkpoint of format {FORMAT_VERSION}, got {version}; "
+            f"{age} version of panoptic wrote it"
         )
     prefix = "network."
     weights = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}

@@ -83,8 +83,20 @@ class TestStart:
         build(seed=3)
         assert torch.equal(torch.get_rng_state(), before)
 
-    def test_normalization_is_not_a_weight_that_a_checkpoint_must_have(self):
-        assert not {"mean", "std"} & set(build().state_dict())
+    @pytest.mark.parametrize(
+        ("backbone", "mean", "std"),
+        [
+            ("resnet18", [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]),  # ImageNet's
+            ("tf_efficientnet_lite0", [127.5] * 3, [127.5] * 3),
+        ],
+    )
+    def test_images_are_normalized_as_the_backbone_was_pretrained(self, backbone, mean, std):
+        network = build(backbone=partial(Backbone, backbone, "random"))
+        for name, expected in (("mean", mean), ("std", std)):
+            assert network.state_dict()[name].flatten().tolist() == torch.tensor(expected).tolist()
+        image = torch.full((1, 3, 32, 32), 255, dtype=torch.uint8)
+        white = (255 - torch.tensor(mean)) / torch.tensor(std)
+        torch.testing.assert_close(network.normalize(image)[0, :, 5, 7], white)
 
 
 class TestForward:
@@ -126,7 +138,7 @@ class TestForward:
     def test_normalization_by_hand(self):
         # (255 - 123.675) / 58.395, (0 - 116.28) / 57.12 and (103.53 - 103.53) / 57.375; zeros where padded.
         image = torch.tensor([255.0, 0.0, 103.53]).view(1, 3, 1, 1).expand(1, 3, 33, 32)
-        normalized = build().normalize(image)
+        normalized = build(backbone=partial(Backbone, "resnet18", "random")).normalize(image)
         assert normalized.shape == (1, 3, 64, 32)
         assert normalized[0, :, 32, 31].tolist() == pytest.approx([2.248908, -2.035714, 0.0], abs=1e-5)
         assert not normalized[:, :, 33:].any()
