@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,8 @@ from jaxtyping import UInt8
 
 from panoptic.complexity import COMPLEXITY_NAMES, complexity_of_areas
 from panoptic.data.checks.faults import Examined, Examiner, Fault
+from panoptic.data.datamodule import DataModule
+from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.metrics.functional import as_batch
 from panoptic.utils.processes import in_processes
@@ -198,6 +200,94 @@ class SameContents:
         if first == image.file:
             return None
         return Fault("doubled", image.file, f"has the same contents as {first} of {first_split}")
+
+
+@dataclass
+class Inspection:
+    """Results of an inspection.
+
+    Attributes:
+        faults: Faults, each with the split it is in.
+        notes: Remarks that are no faults.
+        numbers: Numbers of each split that can be read.
+        thumbnails: Captions and pictures for the contact sheet.
+    """
+
+    faults: list[tuple[str, Fault]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    numbers: dict[str, SplitNumbers] = field(default_factory=dict)
+    thumbnails: list[tuple[str, np.ndarray]] = field(default_factory=list)
+
+
+def inspect_data(
+    data: DataModule,
+    splits: Mapping[str, Sequence[str]],
+    required: Sequence[str],
+    sheet: int,
+    workers: int | None = None,
+    progress: Callable[[Iterable[ImageNumbers], str, int], Iterable[ImageNumbers]] = lambda items, *_: items,
+) -> Inspection:
+    """Examine every image of the splits of a data set.
+
+    Args:
+        data: The data set.
+        splits: Splits to read, each with all that its files serve.
+        required: Splits that must be there.
+        sheet: Number of thumbnails, about.
+        workers: Number of processes; by default one for each processor.
+        progress: Shows how far it is.
+    """
+    inspection = Inspection()
+    inspection.notes += [f"the same files serve {', '.join(served)}" for served in splits.values() if len(served) > 1]
+    served = {name for names in splits.values() for name in names}
+    inspection.faults += [(split, _absent(data, split)) for split in required if split not in served]
+    contents = SameContents()
+    for split in splits:
+        try:
+            examiner = data.examiner(split)
+        except InputError as error:
+            inspection.faults.append((split, _unreadable(error)))
+            continue
+        inspection.notes += examiner.notes
+        inspection.faults += [(split, fault) for fault in examiner.faults]
+        numbers = inspection.numbers[split] = SplitNumbers(examiner.labels)
+        shown = evenly(len(examiner), -(-sheet // len(splits)))
+        examined = examine_split(examiner, shown, workers)
+        for image in progress(examined, f"inspecting {split}, images", len(examiner)):
+            numbers.add(image)
+            duplicate = contents.fault(split, image)
+            inspection.faults += [(split, fault) for fault in [*image.faults, *([duplicate] if duplicate else [])]]
+            if image.thumbnail is not None:
+                inspection.thumbnails.append((f"{split}: {Path(image.file).name}", image.thumbnail))
+    inspection.faults += _differing_categories(inspection.numbers, str(getattr(data, "root", None) or ""))
+    return inspection
+
+
+def _absent(data: DataModule, split: str) -> Fault:
+    """Return a split's absence as a fault that names the files looked for."""
+    try:
+        data.source(split)
+    except InputError as error:
+        return Fault("missing", *str(error).split(": ", 1))
+    return Fault("missing", split, "the split cannot be found")
+
+
+def _unreadable(error: InputError) -> Fault:
+    """Return the error of a split that cannot be examined as a fault of its file."""
+    file, what = str(error).split(": ", 1)
+    kind = "malformed" if what.startswith("categories") else "unreadable" if Path(file).exists() else "missing"
+    return Fault(kind, file, what)
+
+
+def _differing_categories(splits: Mapping[str, SplitNumbers], root: str) -> list[tuple[str, Fault]]:
+    """Compare the categories of all splits with those of the first."""
+    faults = []
+    for split, numbers in splits.items():
+        first, expected = next((name, s.labels) for name, s in splits.items())
+        if not numbers.labels.has_categories_of(expected):
+            what = f"expected the categories of {first}, {expected.difference(numbers.labels)}"
+            faults.append((split, Fault("category", root or split, what)))
+    return faults
 
 
 def evenly(count: int, most: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""``python -m panoptic.inspect``: checks a data set before it is trained on, and shows what is in it."""
+"""``python -m panoptic.inspect``: check a data set for faults before training, and show its contents."""
 
 from __future__ import annotations
 
@@ -10,134 +10,104 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from panoptic.errors import InputError
+from panoptic.errors import InputError, expect_at_least
 
 if TYPE_CHECKING:
-    from panoptic.analysis.inspection import SplitNumbers
+    from panoptic.analysis.inspection import Inspection
     from panoptic.data.checks.faults import Fault
     from panoptic.data.datamodule import DataModule
 
 
 def inspect(config: DictConfig) -> None:
-    """Inspects as configured.
+    """Inspect as configured.
 
     Raises:
-        InputError: if the data set is not fit for training, or something that was given cannot be used.
+        InputError: If the data set is not fit for training, or an option cannot be used.
     """
-    import numpy as np
-    from PIL import Image
-
-    from panoptic.analysis.inspection import (
-        SameContents,
-        SplitNumbers,
-        contact_sheet,
-        evenly,
-        examine_split,
-        write_histograms,
-    )
+    from panoptic.analysis.inspection import inspect_data
     from panoptic.commands.console import progress
     from panoptic.config.composing import build
-    from panoptic.data.checks.faults import KINDS, Fault
-    from panoptic.data.sample import SPLITS
-    from panoptic.errors import expect_at_least
-    from panoptic.utils.files import writable_folder, write_json
+    from panoptic.utils.files import writable_folder
 
-    expect_at_least(0, sheet=config.sheet)
-    strange = [kind for kind in config.ignore if kind not in KINDS]
-    if strange:
-        raise InputError(f"ignore: expected kinds of faults ({', '.join(KINDS)}), got {strange[0]!r}")
-    if config.data is None:
-        raise InputError("data: expected a data set (data=coco_panoptic, cityscapes or synthetic), got none")
-    unknown = [split for split in config.splits or [] if split not in SPLITS]
-    if unknown:
-        raise InputError(f"splits: expected some of {', '.join(SPLITS)}, got {unknown[0]!r}")
+    _check(config)
     data = build(config.data)
-    found = data.splits()
-    if config.splits is not None:
-        found = {first: served for first, served in found.items() if set(served) & set(config.splits)}
-    if not found:
-        data.source((config.splits or SPLITS)[0])  # says what was looked for
-        raise InputError("data: expected a split, got none")
+    splits = _splits(data, config.splits)
     folder = writable_folder(config.output or Path("runs") / "inspect" / _name(config.data), "output")
-
-    for name in ("contact_sheet.png", "histograms.png"):  # of an earlier inspection
-        (folder / name).unlink(missing_ok=True)
-
-    faults: list[tuple[str, Fault]] = []
-    notes = [f"the same files serve {', '.join(served)}" for served in found.values() if len(served) > 1]
-    numbers: dict[str, SplitNumbers] = {}
-    thumbnails: list[tuple[str, np.ndarray]] = []
-    same = SameContents()
-    for split in config.splits or ("train", "val"):  # that training needs
-        if split not in {name for served in found.values() for name in served}:
-            faults.append((split, _not_found(data, split)))
-    for split in found:
-        try:
-            examiner = data.examiner(split)
-        except InputError as error:
-            file, what = str(error).split(": ", 1)
-            kind = "malformed" if what.startswith("categories") else "unreadable" if Path(file).exists() else "missing"
-            faults.append((split, Fault(kind, file, what)))
-            continue
-        notes += examiner.notes
-        faults += [(split, fault) for fault in examiner.faults]
-        numbers[split] = SplitNumbers(examiner.labels)
-        shown = evenly(len(examiner), -(-config.sheet // len(found)))
-        examined = examine_split(examiner, shown, config.workers)
-        for image in progress(examined, f"inspecting {split}, images", len(examiner)):
-            numbers[split].add(image)
-            doubled = same.fault(split, image)
-            faults += [(split, fault) for fault in [*image.faults, *([doubled] if doubled else [])]]
-            if image.thumbnail is not None:
-                thumbnails.append((f"{split}: {Path(image.file).name}", image.thumbnail))
-    spaces = [split_numbers.labels for split_numbers in numbers.values()]
-    for split, labels in zip(numbers, spaces, strict=True):
-        if not labels.has_categories_of(spaces[0]):
-            said = f"expected the categories of {next(iter(numbers))}, {spaces[0].difference(labels)}"
-            faults.append((split, Fault("category", str(config.data.get("root") or split), said)))
-
-    counted = [(split, fault) for split, fault in faults if fault.kind not in config.ignore]
-    _write_faults(folder / "faults.csv", faults)
-    results = {split: split_numbers.result() for split, split_numbers in numbers.items()}
-    kinds = Counter(fault.kind for _, fault in faults)
-    about = {"fit": not counted, "faults": dict(kinds), "ignored": list(config.ignore), "notes": notes}
-    write_json(folder / "report.json", about | {"splits": results})
-    if numbers:
-        write_histograms(folder / "histograms.png", numbers)
-    if thumbnails:
-        Image.fromarray(contact_sheet(thumbnails)).save(folder / "contact_sheet.png")
-    _print(results, faults, notes)
+    inspection = inspect_data(data, splits, config.splits or ("train", "val"), config.sheet, config.workers, progress)
+    counted = [(split, fault) for split, fault in inspection.faults if fault.kind not in config.ignore]
+    results = _write(folder, inspection, fit=not counted, ignored=list(config.ignore))
+    _print(results, inspection.faults, inspection.notes)
     print(f"results: {folder}")
     if counted:
         raise InputError(
             f"{config.data.get('root') or 'the data set'}: expected a data set without faults, got {len(counted)} "
             f"({_counts(counted)}); {folder / 'faults.csv'} lists all"
         )
-    print("fit for training: no faults" if not faults else "fit for training, but for the faults that were ignored")
+    faultless = not inspection.faults
+    print("fit for training: no faults" if faultless else "fit for training, but for the faults that were ignored")
 
 
-def _not_found(data: DataModule, split: str) -> Fault:
-    """That a split is not there, and what was looked for."""
-    from panoptic.data.checks.faults import Fault
+def _check(config: DictConfig) -> None:
+    """Raise for options that the schema does not refuse."""
+    from panoptic.data.checks.faults import KINDS
+    from panoptic.data.sample import SPLITS
 
-    try:
-        data.source(split)
-    except InputError as error:
-        return Fault("missing", *str(error).split(": ", 1))
-    return Fault("missing", split, "the split cannot be found")
+    expect_at_least(0, sheet=config.sheet)
+    unknown = [kind for kind in config.ignore if kind not in KINDS]
+    if unknown:
+        raise InputError(f"ignore: expected kinds of faults ({', '.join(KINDS)}), got {unknown[0]!r}")
+    if config.data is None:
+        raise InputError("data: expected a data set (data=coco_panoptic, cityscapes or synthetic), got none")
+    unknown = [split for split in config.splits or [] if split not in SPLITS]
+    if unknown:
+        raise InputError(f"splits: expected some of {', '.join(SPLITS)}, got {unknown[0]!r}")
+
+
+def _splits(data: DataModule, wanted: Sequence[str] | None) -> dict[str, list[str]]:
+    """Return the splits to read, each with all that its files serve.
+
+    Raises:
+        InputError: If there is none.
+    """
+    from panoptic.data.sample import SPLITS
+
+    splits = data.splits()
+    if wanted is not None:
+        splits = {first: served for first, served in splits.items() if set(served) & set(wanted)}
+    if not splits:
+        data.source((wanted or SPLITS)[0])  # raises, and names the files that were looked for
+        raise InputError("data: expected a split, got none")
+    return splits
+
+
+def _write(folder: Path, inspection: Inspection, *, fit: bool, ignored: list[str]) -> dict[str, dict[str, Any]]:
+    """Write report, faults and pictures; return the numbers of each split."""
+    from PIL import Image
+
+    from panoptic.analysis.inspection import contact_sheet, write_histograms
+    from panoptic.utils.files import write_json
+
+    for name in ("contact_sheet.png", "histograms.png"):  # of an earlier inspection
+        (folder / name).unlink(missing_ok=True)
+    with (folder / "faults.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["split", "kind", "file", "fault"])
+        rows.writerows([split, fault.kind, fault.file, fault.what] for split, fault in inspection.faults)
+    results = {split: numbers.result() for split, numbers in inspection.numbers.items()}
+    kinds = Counter(fault.kind for _, fault in inspection.faults)
+    about = {"fit": fit, "faults": dict(kinds), "ignored": ignored, "notes": inspection.notes}
+    write_json(folder / "report.json", about | {"splits": results})
+    if inspection.numbers:
+        write_histograms(folder / "histograms.png", inspection.numbers)
+    if inspection.thumbnails:
+        Image.fromarray(contact_sheet(inspection.thumbnails)).save(folder / "contact_sheet.png")
+    return results
 
 
 def _name(data: DictConfig) -> str:
-    """What the results are called after."""
+    """Return the name of the folder of results."""
     root = data.get("root")
     return Path(root).expanduser().resolve().name if root else data._target_.rsplit(".", 1)[-1].lower()
-
-
-def _write_faults(path: Path, faults: Sequence[tuple[str, Fault]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["split", "kind", "file", "fault"])
-        rows.writerows([split, fault.kind, fault.file, fault.what] for split, fault in faults)
 
 
 def _print(
@@ -175,7 +145,7 @@ def _print(
 
 
 def _categories(results: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Columns, and a row for each category that occurs: its segments, images and pixels in each split."""
+    """Return columns, and a row for each category that occurs: segments, images and pixels in each split."""
     columns = ["category", ""]
     for split in results:
         columns += [f"{split}: segments", "crowd", "images", "pixels"]
