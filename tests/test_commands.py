@@ -287,6 +287,32 @@ def test_predict_takes_images_of_any_size_and_kind(trained: Path, tmp_path: Path
     assert len(json.loads((tmp_path / "out" / "panoptic.json").read_text())["annotations"]) == 5
 
 
+def test_predict_passes_over_images_that_cannot_be_read(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a", "c"):
+        Image.fromarray(np.zeros((32, 48, 3), np.uint8)).save(photos / f"{name}.png")
+    (photos / "b.png").write_text("no picture")
+    arguments = (f"checkpoint={trained}/checkpoints/best.ckpt", "input=photos", "output=out", "visualize=false")
+    with pytest.raises(SystemExit, match="1"):
+        run("predict", *arguments)
+    told = capsys.readouterr()
+    assert "left out: photos/b.png: expected " in told.out
+    assert told.err.splitlines()[-1] == (
+        "panoptic: input: expected 3 images that can be read, got 1 that cannot; they are listed above"
+    )
+    images = json.loads((tmp_path / "out" / "panoptic.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["a.png", "c.png"]
+    for name in ("a", "c"):  # and where none can be read, nothing is written
+        (photos / f"{name}.png").write_text("no picture")
+    with pytest.raises(SystemExit, match="1"):
+        run("predict", *arguments[:2], "output=none")
+    assert capsys.readouterr().out.count("left out: ") == 3
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.skipif(not FIXTURES.is_dir(), reason="the real photos are not here")
 def test_predict_on_real_photos(trained: Path, tmp_path: Path) -> None:
     run(

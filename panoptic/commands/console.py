@@ -53,19 +53,33 @@ def print_evaluation(evaluated: Evaluated) -> None:
     print(f"results: {evaluated.folder}")
 
 
-def print_counts(images: Mapping[str, Segments], labels: LabelSpace, most: int = 20) -> None:
-    """Prints a table of what was found in each image: its size, the number of things, and the categories."""
-    table = Table(title=f"{len(images)} images", title_justify="left")
+PRINTED_ROWS = 20
+"""Images that :func:`print_counts` shows."""
+
+
+def counts_row(name: str, segments: Segments, labels: LabelSpace) -> tuple[str, ...]:
+    """Return an image's row for :func:`print_counts`: name, size, number of things, and categories."""
+    classes = segments.classes.tolist()
+    things = sum(labels.is_thing[c] for c in classes)
+    categories = ", ".join(labels.names[c] for c in sorted(set(classes)))
+    return name, "{1} x {0}".format(*segments.size), str(things), categories
+
+
+def print_counts(rows: Sequence[tuple[str, ...]], images: int) -> None:
+    """Print a table of what was predicted in each of the first images.
+
+    Args:
+        rows: Rows of :func:`counts_row`.
+        images: Number of images in all.
+    """
+    table = Table(title=f"{images} images", title_justify="left")
     for column in ("image", "size", "things", "categories"):
         table.add_column(column, overflow="fold")
-    for name, segments in list(images.items())[:most]:
-        classes = segments.classes.tolist()
-        things = sum(labels.is_thing[c] for c in classes)
-        found = ", ".join(labels.names[c] for c in sorted(set(classes)))
-        table.add_row(name, "{1} x {0}".format(*segments.size), str(things), found)
+    for row in rows:
+        table.add_row(*map(escape, row))
     _console().print(table)
-    if len(images) > most:
-        print(f"and {len(images) - most} more")
+    if images > len(rows):
+        print(f"and {images - len(rows)} more")
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,23 +1,33 @@
-"""``python -m panoptic.predict``: segments images of any size, and writes overlays and COCO panoptic PNG + JSON."""
+"""``python -m panoptic.predict``: segment images of any size, and write overlays and COCO panoptic PNG + JSON."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 from omegaconf import DictConfig
 
+from panoptic.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
 
 def predict(config: DictConfig) -> None:
-    """Predicts as configured.
+    """Predict as configured.
 
-    Every image is read once before anything is written, so that a faulty one is told first.
+    Images that cannot be read are passed over, and listed at the end.
 
     Raises:
-        InputError: if something that was given cannot be used.
+        InputError: If an option or the checkpoint cannot be used, or an image cannot be read; if none can, nothing is
+            written.
     """
-    from panoptic.commands.console import print_counts, progress
+    from panoptic.commands.console import PRINTED_ROWS, counts_row, print_counts, progress
     from panoptic.data.coco.writer import CocoPanopticWriter
-    from panoptic.data.images import find_images, output_names, read_image
+    from panoptic.data.images import find_images, output_names
     from panoptic.inference.predictor import Predictor
     from panoptic.inference.tta import check_tta
     from panoptic.training.checkpoint import read_checkpoint
@@ -28,22 +38,53 @@ def predict(config: DictConfig) -> None:
     check_tta(config.tta)
     paths = find_images(config.input)
     checkpoint = read_checkpoint(config.checkpoint, config.overrides)
-    for path in paths:
-        read_image(path)
+    failures: list[InputError] = []
+    images = _readable(list(zip(paths, output_names(paths), strict=True)), failures)
+    first = next(images, None)
+    if first is None:
+        _raise(failures, len(paths))
     predictor = Predictor.load(checkpoint, tta=config.tta, compile=config.compile)
     folder = writable_folder(config.output or default_output(checkpoint.path, "predict"), "output")
     if config.visualize:
         writable_folder(folder / "overlays", "output")
-    unique = {name for name, count in Counter(path.name for path in paths).items() if count == 1}
-    rows = {}
+    names = Counter(path.name for path in paths)
+    rows: list[tuple[str, ...]] = []
+    count = 0
     with CocoPanopticWriter(folder, predictor.labels, name="panoptic") as writer:
-        for path, name in progress(list(zip(paths, output_names(paths), strict=True)), "predicting images", len(paths)):
-            image = read_image(path)
+        for path, name, image in progress(chain([first], images), "predicting images", len(paths)):
             segments = predictor(image)
-            shown = path.name if path.name in unique else str(path)
-            writer.add(name, segments, file_name=shown)
-            rows[shown] = segments
+            file_name = path.name if names[path.name] == 1 else str(path)
+            writer.add(name, segments, file_name=file_name)
+            count += 1
+            if len(rows) < PRINTED_ROWS:
+                rows.append(counts_row(file_name, segments, predictor.labels))
             if config.visualize:
                 save_overlay(folder / "overlays" / f"{name}.png", image, segments, predictor.labels)
-    print_counts(rows, predictor.labels)
+    print_counts(rows, count)
     print(f"results: {folder}")
+    if failures:
+        _raise(failures, len(paths))
+
+
+def _readable(paths: list[tuple[Path, str]], failures: list[InputError]) -> Iterator[tuple[Path, str, np.ndarray]]:
+    """Yield path, name and image of each file that can be read; gather the errors of the others."""
+    from panoptic.data.images import read_image
+
+    for path, name in paths:
+        try:
+            image = read_image(path)
+        except InputError as error:
+            failures.append(error)
+            continue
+        yield path, name, image
+
+
+def _raise(failures: list[InputError], images: int) -> NoReturn:
+    """Report the images that could not be read."""
+    if images == 1:
+        raise failures[0]
+    for failure in failures:
+        print(f"left out: {failure}")
+    raise InputError(
+        f"input: expected {images} images that can be read, got {len(failures)} that cannot; they are listed above"
+    )
