@@ -1,4 +1,5 @@
-# make quick: a trained network, its scores and a picture, from a bare clone. make test: the test suite.
+# make quick: a trained network, its scores and a picture, from a bare clone. make nuclei: the same on real images.
+# make test: the test suite.
 # make bench: the figures of speed. make gpu: what needs a GPU. make notebooks: the notebooks with their outputs.
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,12 +9,21 @@ PY := $(VENV)/bin/python
 RESULTS := benchmarks/results
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quick test lint bench gpu tables notebooks
+.PHONY: quick nuclei test lint bench gpu tables notebooks
 
 quick: $(INSTALLED)
 	$(PY) -m panoptic.train experiment=quick hydra.run.dir=$(RUN)
 	$(PY) -m panoptic.evaluate checkpoint=$(RUN)/checkpoints/best.ckpt
 	$(PY) -m panoptic.predict checkpoint=$(RUN)/checkpoints/best.ckpt input=$(PICTURE)
+
+# A small real data set, from its files to predictions.
+NUCLEI := runs/nuclei/$(shell date +%Y-%m-%d_%H-%M-%S)
+nuclei: $(INSTALLED)
+	$(PY) -m panoptic.inspect data=coco_panoptic data.root=examples/nuclei output=$(NUCLEI)/inspect
+	$(PY) -m panoptic.train experiment=quick name=nuclei data=coco_panoptic data.root=examples/nuclei data.any_orientation=true \
+	  hydra.run.dir=$(NUCLEI)
+	$(PY) -m panoptic.evaluate checkpoint=$(NUCLEI)/checkpoints/last.ckpt split=val visualize=true worst=5
+	$(PY) -m panoptic.predict checkpoint=$(NUCLEI)/checkpoints/last.ckpt input=examples/nuclei/val
 
 test: $(INSTALLED)
 	$(PY) -m pytest -n logical

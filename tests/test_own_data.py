@@ -19,6 +19,7 @@ from panoptic.commands.score import score
 from panoptic.commands.train import train
 from panoptic.data.cityscapes import CityscapesSource
 
+NUCLEI = Path(__file__).parents[1] / "examples" / "nuclei"
 FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
 TINY = (
     *("experiment=quick", "data.crop=[32,64]", "data.workers=0", "data.batch_size=2", "data.epoch_size=4"),
@@ -164,7 +165,7 @@ def test_colors_are_no_part_of_a_category(capsys: pytest.CaptureFixture) -> None
     tiny = [t for t in TINY if not t.startswith(("experiment", "hydra"))]
     start = ("experiment=finetune", "start_from=run/checkpoints/last.ckpt", "hydra.run.dir=second")
     run("train", *start, *tiny, "data=coco_panoptic", "data.root=other")
-    assert "made anew: nothing" in capsys.readouterr().out
+    assert "reinitialized: nothing" in capsys.readouterr().out
     write(Path("third"), label_space("things only"))
     with pytest.raises(SystemExit):
         run("evaluate", CHECKPOINT, "split=val", "output=out2", "data.root=third")
@@ -198,6 +199,16 @@ def test_an_older_checkpoint_is_read(capsys: pytest.CaptureFixture) -> None:
     run("evaluate", CHECKPOINT, "split=val", "output=out")
     run("train", f"resume={path}", "trainer.max_epochs=2", "hydra.run.dir=resumed")
     assert "epoch 2/2" in capsys.readouterr().out
+
+
+def test_the_example_goes_from_files_to_predictions() -> None:
+    run("train", *TINY, "data=coco_panoptic", f"data.root={NUCLEI}", "data.any_orientation=true")
+    run("evaluate", CHECKPOINT, "split=val", "boundaries=false", "output=scores")
+    scores = json.loads(Path("scores/scores.json").read_text())
+    assert scores["images"] == 16
+    assert [category["name"] for category in scores["categories"]] == ["nucleus", "background"]
+    run("predict", CHECKPOINT, f"input={NUCLEI}/val/*0.png", "output=predicted", "visualize=false")
+    assert {png.name for png in Path("predicted/panoptic").iterdir()} == {p.name for p in NUCLEI.glob("val/*0.png")}
 
 
 @pytest.mark.skipif(not FIXTURES.is_dir(), reason="needs the shared fixtures")

@@ -175,9 +175,8 @@ def test_predictions_for_other_images_are_left_out_and_told(capsys: pytest.Captu
     assert "1 predictions are for images that the ground truth lacks" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(not FIXTURES.is_dir(), reason="needs the shared fixtures")
 def test_real_maps_have_the_published_scores() -> None:
-    known = FIXTURES / "pq_known"
+    known = ROOT / "tests" / "data" / "pq_known"
     run_known = (f"ground_truth={known}/coco_gt.json", f"predictions={known}/coco_pred.json", "output=result.json")
     command("score", score, run_known)
     result = json.loads(Path("result.json").read_text())

@@ -24,7 +24,7 @@ from panoptic.metrics.functional import (
 )
 from panoptic.segments import Segments
 
-PQ_KNOWN = Path(__file__).parents[2].parent / "shared" / "fixtures" / "pq_known"
+PQ_KNOWN = Path(__file__).parents[1] / "data" / "pq_known"
 LABELS = LabelSpace((Category("car", 1, True, (0, 0, 0)), Category("road", 2, False, (0, 0, 0))))
 CAR, ROAD = 0, 1
 
@@ -162,7 +162,6 @@ def test_metrics_with_other_settings_keep_their_counts_apart_in_a_collection() -
     assert collection["narrow"].iou_sum[CAR] < collection["wide"].iou_sum[CAR]
 
 
-@pytest.mark.skipif(not PQ_KNOWN.is_dir(), reason="needs the shared fixtures")
 def test_the_published_value_of_real_maps() -> None:
     pairs = PredictionPairs(PQ_KNOWN / "coco_gt.json", PQ_KNOWN / "coco_pred.json")
     metric = BoundaryPanopticQuality(pairs.labels)

@@ -25,7 +25,7 @@ LABELS = LabelSpace(
         for i, (name, isthing) in enumerate((("car", True), ("person", True), ("road", False), ("sky", False)))
     )
 )
-PQ_KNOWN = Path(__file__).parents[2].parent / "shared" / "fixtures" / "pq_known"
+PQ_KNOWN = Path(__file__).parents[1] / "data" / "pq_known"
 
 
 def make(ids, classes=(), crowd=()) -> Segments:
@@ -228,7 +228,6 @@ def test_parity_with_the_official_algorithm(batch):
     torch.testing.assert_close(counts, expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.skipif(not PQ_KNOWN.is_dir(), reason="needs the shared fixtures")
 def test_parity_with_the_official_evaluators():
     truth, predicted = (json.loads((PQ_KNOWN / f"coco_{name}.json").read_text()) for name in ("gt", "pred"))
     categories = [c | {"name": c.get("name", str(c["id"]))} for c in truth["categories"]]

@@ -16,6 +16,7 @@ from panoptic.errors import InputError
 from panoptic.labels import Category, LabelSpace
 from panoptic.segments import Segments
 
+NUCLEI = Path(__file__).parents[3] / "examples" / "nuclei"
 FIXTURES = Path(__file__).parents[3].parent / "shared" / "fixtures"
 LABELS = LabelSpace((Category("sky", 7, False, (0, 100, 200)), Category("car", 3, True, (200, 40, 40))))
 
@@ -375,17 +376,18 @@ class TestFixtures:
         )
         assert ours == official
 
-    def test_nuclei(self):
-        nuclei, backgrounds = 0, 0
-        for split, count in (("train", 48), ("val", 16)):
-            source = CocoPanopticSource(split, root=FIXTURES / "nuclei")
-            assert len(source) == count
-            assert source.read(0).image.shape == (256, 256, 3)
-            for i in range(count):
-                classes = source.read_segments(i).classes
-                nuclei += int((classes == source.labels.names.index("nucleus")).sum())
-                backgrounds += int((classes == source.labels.names.index("background")).sum())
-        assert (nuclei, backgrounds) == (1816, 64)
+
+def test_nuclei():
+    nuclei, backgrounds = 0, 0
+    for split, count in (("train", 48), ("val", 16)):
+        source = CocoPanopticSource(split, root=NUCLEI)
+        assert len(source) == count
+        assert source.read(0).image.shape == (256, 256, 3)
+        for i in range(count):
+            classes = source.read_segments(i).classes
+            nuclei += int((classes == source.labels.names.index("nucleus")).sum())
+            backgrounds += int((classes == source.labels.names.index("background")).sum())
+    assert (nuclei, backgrounds) == (1816, 64)
 
 
 def test_a_root_may_be_relative(tmp_path, monkeypatch):
