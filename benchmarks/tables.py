@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import cpu_tables, study
 from benchmarks.gpu import tables as gpu
 from benchmarks.measuring import read
 from benchmarks.recording import run_table
@@ -31,6 +32,24 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "gpu_full": ("gpu.json", gpu.gpu_full),
     "gpu_alpha": ("gpu.json", gpu.gpu_alpha),
     "full_cpu": ("full_cpu.json", run_table),
+    "cpu_machine": ("inference.json", cpu_tables.machine),
+    "cpu_inference": ("inference.json", cpu_tables.inference),
+    "cpu_training": ("training.json", cpu_tables.training),
+    "cpu_painting": ("loading.json", cpu_tables.painting),
+    "cpu_augmenting": ("loading.json", cpu_tables.augmenting),
+    "cpu_loading": ("loading.json", cpu_tables.loading),
+    "cpu_startup": ("startup.json", cpu_tables.startup),
+    "cpu_scaling": ("scaling.json", cpu_tables.scaling),
+    "cpu_profiling": ("profiling.json", cpu_tables.profiling),
+    "cpu_allocation": ("allocation.json", cpu_tables.allocation),
+    "metrics": ("metrics.json", cpu_tables.metrics),
+    "fusion_summary": ("fusion_study.json", study.fusion_summary),
+    "fusion_about": ("fusion_study.json", study.about),
+    "fusion_scores": ("fusion_study.json", study.study_scores),
+    "fusion_differences": ("fusion_study.json", study.study_differences),
+    "fusion_alpha": ("fusion_study.json", study.study_alpha),
+    "component_about": ("component_study.json", study.about),
+    "component_differences": ("component_study.json", study.study_differences),
 }
 """By the name in the marker: the file of figures, and what makes a table of it; of an empty one where it is missing."""
 

@@ -1,0 +1,187 @@
+"""Tables of the speed on a CPU, and of the metrics, from the JSON files that the benchmarks write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.measuring import table
+
+UNKNOWN = "not measured yet"
+Report = dict[str, Any]
+
+
+def machine(report: Report) -> str:
+    """Return the machine and the versions that figures are from."""
+    if "machine" not in report:
+        return f"Machine: {UNKNOWN}."
+    about = report["machine"]
+    versions = about.get("versions", {})
+    names = ", ".join(f"{name} {versions[name]}" for name in ("torch", "timm", "transformers") if name in versions)
+    return f"{about['processor']}, {about['processors']} cores, Python {about['python']}, {names}."
+
+
+def inference(report: Report) -> str:
+    """Return the time of an image beside its backbone and beside other networks, and by stage."""
+    if not report.get("runs"):
+        return UNKNOWN
+    tables = []
+    for run in report["runs"]:
+        seconds = run["seconds"]
+        base, whole = next(iter(seconds.values())), _ours(seconds)
+        size = f"{run['size'][0]}x{run['size'][1]}"
+        rows = [(name, 1000 * s, f"{s / base:.2f}", f"{s / whole:.2f}") for name, s in seconds.items()]
+        title = f"Image to segments, {size}, batch {run['batch']}, {run['things']} things to decode"
+        tables.append(table(title, ("network", "ms", "x backbone", "x ours"), rows))
+        stages = {name: s for name, s in run["stages"].items() if name != "decode"}
+        stages |= {f"decode, {n} thing{'s' * (n != '1')}": s for n, s in run["decode by things"].items()}
+        rows = [(name, 1000 * s, f"{s / whole:.1%}") for name, s in stages.items()]
+        tables.append(table(f"Ours by stage, batch {run['batch']}", ("stage", "ms", "of the whole"), rows))
+    sizes = report["peak memory, GB"]
+    names = list(next(iter(sizes.values())))
+    rows = [(name, *(values.get(name) for values in sizes.values())) for name in names]
+    tables.append(table("Peak memory of a process that segments one image, GB", ("network", *sizes), rows))
+    return "\n".join(tables).strip()
+
+
+def _ours(seconds: dict[str, float]) -> float:
+    return next(s for name, s in seconds.items() if name.startswith("panoptic"))
+
+
+def training(report: Report) -> str:
+    """Return the time and memory of a training step."""
+    if "seconds" not in report:
+        return UNKNOWN
+    seconds, batch, memory = report["seconds"], report["batch"], report["peak memory, GB"]
+    base, step = next(iter(seconds.values())), seconds["training step"]
+    rows = [(name, s, f"{s / base:.2f}", batch / s, memory.get(name)) for name, s in seconds.items()]
+    columns = ("", "s", "x backbone", "images/s", "peak memory, GB")
+    text = table(f"A step on {batch} images of 512x1024, {report['precision']}", columns, rows)
+    text += "\n" + table("The step by stage", ("stage", "s"), report["stages"].items())
+    floor = report["arithmetic alone, seconds"]
+    return text.strip() + (
+        f"\n\nIts multiplications alone would take {floor:.2f} s at the {1000 * report['arithmetic, TFLOP/s']:.0f} "
+        f"GFLOP/s of a large product or convolution: a step takes {step / floor:.1f} times that."
+    )
+
+
+def painting(report: Report) -> str:
+    """Return the time of a synthetic scene."""
+    return _milliseconds(report, "painting, ms", "A synthetic scene, ms of one core", ("size",))
+
+
+def augmenting(report: Report) -> str:
+    """Return the time of an augmented sample, and of single transforms."""
+    title = "Augmentation at 512x1024, ms of one core"
+    return _milliseconds(report, "augmenting, ms", title, ("", "chance"))
+
+
+def _milliseconds(report: Report, key: str, title: str, columns: tuple[str, ...]) -> str:
+    shown = (*columns[1:], "mean", "median", "worst of 100")
+    rows = [(name, *(ms.get(column) for column in shown)) for name, ms in report.get(key, {}).items()]
+    return table(title, (columns[0], *shown), rows or [(UNKNOWN, *[None] * len(shown))]).strip()
+
+
+def loading(report: Report) -> str:
+    """Return whether training waits for data."""
+    rows = [
+        (
+            name,
+            *rates.values(),
+            report["training"][name]["images_per_second"],
+            f"{report['training'][name]['share_waiting_for_data']:.1%}",
+        )
+        for name, rates in report.get("loading, images/s", {}).items()
+    ]
+    columns = ("experiment", "0 processes", "1", "2", "4", "training", "its steps wait for data")
+    return table("Images per second", columns, rows or [(UNKNOWN, *[None] * 6)]).strip()
+
+
+def startup(report: Report) -> str:
+    """Return the time to the help of a command, and to the first training step."""
+    rows = [*report.get("help, s", {}).items()]
+    rows += [(f"train experiment={name}, first step", s) for name, s in report.get("first step, s", {}).items()]
+    return table("From the start of a command", ("to", "s"), rows or [(UNKNOWN, None)]).strip()
+
+
+def scaling(report: Report) -> str:
+    """Return how times grow with images, pixels and things."""
+    rows = [
+        (
+            quantity,
+            f"{first} to {last}",
+            what,
+            1000 * points[first],
+            1000 * points[last],
+            f"{report['exponents'][quantity][what]:.2f}",
+        )
+        for quantity, lines in report.get("seconds", {}).items()
+        for what, points in lines.items()
+        for first, last in [(min(points, key=float), max(points, key=float))]
+    ]
+    columns = ("quantity", "range", "what", "ms at the first", "ms at the last", "exponent")
+    return table("Growth of the small model", columns, rows or [(UNKNOWN, *[None] * 5)]).strip()
+
+
+def profiling(report: Report) -> str:
+    """Return the operations that take the most time."""
+    tables = []
+    for name in ("one inference", "one training step"):
+        operations = report.get(name, {})
+        total = sum(row["ms"] for row in operations.values())
+        rows = [
+            (key.removeprefix("aten::"), f"{row['ms']:.0f}", f"{row['ms'] / total:.1%}", row["calls"])
+            for key, row in operations.items()
+        ]
+        title = f"{name[0].upper()}{name[1:]} of full: {total:.0f} ms"
+        tables.append(table(title, ("operation", "ms", "share", "calls"), rows or [(UNKNOWN, *[None] * 3)]))
+    return "\n".join(tables).strip()
+
+
+def allocation(report: Report) -> str:
+    """Return the cost of giving freed memory back to the system."""
+    rows = [
+        (what, keep, values["seconds"], f"{values['pages made anew']:.0f}", values["peak memory, GB"])
+        for what, runs in report.items()
+        if what != "machine"
+        for keep, values in runs.items()
+    ]
+    columns = ("", "freed memory", "s", "page faults", "peak memory, GB")
+    return table("Freed memory, given back or kept", columns, rows or [(UNKNOWN, *[None] * 4)]).strip()
+
+
+def metrics(report: Report) -> str:
+    """Return how the metrics compare with the reference evaluators: equality, time, memory."""
+    if "equality" not in report:
+        return UNKNOWN
+    equality, pair, f1, score = (report[key] for key in ("equality", "one pair", "boundary F1", "score"))
+    names = ("cityscapesscripts", "hotcoco", "panopticapi")
+    rows = [(f"PQ beside {name}", f"{equality[name]:.2g}") for name in names]
+    rows.append(("Boundary PQ beside an erosion for each segment", f"{equality['Boundary PQ, a segment at a time']:g}"))
+    rows.append(("boundary F1 beside dilation with scikit-image's disk", f"{f1[_DISK]:g}"))
+    title = f"Largest difference of any count of a class in an image, {equality['pairs']} random pairs"
+    text = table(title, ("", "difference"), rows)
+    rows = [
+        ("PQ of torchmetrics", pair["torchmetrics PanopticQuality, ms"] / 1000, None),
+        ("PQ", pair["PanopticQuality, ms"] / 1000, f"{pair['torchmetrics / PanopticQuality']:.0f} x faster"),
+        ("Boundary PQ", pair["BoundaryPanopticQuality, ms"] / 1000, None),
+        ("boundary F1", pair["BoundaryF1, ms"] / 1000, None),
+        ("boundary F1 by OpenCV's distance transform", f1["OpenCV distance transform by class, ms"] / 1000, None),
+    ]
+    text += "\n" + table("One pair of 1024x2048 with 60 segments", ("metric", "s", ""), rows)
+    rows = [
+        ("panopticapi", score["panopticapi, s"], f"{score['panopticapi / ours']:.1f} x ours"),
+        ("hotcoco (compiled)", score["hotcoco, s"], f"ours takes {score['ours / hotcoco']:.1f} x as long"),
+        ("ours", score["ours, s"], None),
+        ("ours with Boundary PQ and boundary F1", score["ours with boundary scores, s"], None),
+        ("hotcoco, from masks in memory", score["hotcoco from masks in memory, s"], None),
+        ("ours, from memory, one process", score["ours from memory, one process, s"], None),
+    ]
+    title = f"Files of {score['pairs']} pairs of 1024x2048, {score['processes']} processes"
+    text += "\n" + table(title, ("evaluator", "s", ""), rows)
+    peaks = [report["memory"][f"peak after {n} images, MB"] for n in (50, 500)]
+    return (
+        text.strip() + f"\n\nPeak memory of a process after 50 and after 500 images: {peaks[0]:.0f}, {peaks[1]:.0f} MB."
+    )
+
+
+_DISK = "largest difference to skimage's disk"

@@ -1,0 +1,117 @@
+"""``python -m benchmarks.study FOLDER --output FILE``: keep the tables of a comparison as JSON.
+
+``FOLDER`` is what ``python -m panoptic.compare`` wrote. The documentation's tables are made from the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measuring import table, write
+
+UNKNOWN = "not measured yet"
+
+
+def tables_of_report(text: str) -> dict[str, Any]:
+    """Read the list at the top of a report, and its tables by the heading above them.
+
+    Args:
+        text: Content of ``report.md``.
+    """
+    sections = re.split(r"(?m)^## ", text)
+    about = dict(re.findall(r"(?m)^- (\w+): (.*)$", sections[0]))
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for section in sections[1:]:
+        title, _, body = section.partition("\n")
+        for block in re.findall(r"(?m)(?:^\|.*\n?)+", body):
+            columns, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines())
+            tables.setdefault(title, []).append({"columns": columns, "rows": rows})
+    return {"about": about, "tables": tables}
+
+
+def _rows(report: dict[str, Any], title: str, number: int = 0) -> list[dict[str, str]]:
+    """Rows of a table by column; a title may be a beginning."""
+    name = next((name for name in report.get("tables", {}) if name.startswith(title)), None)
+    if name is None:
+        return []
+    found = report["tables"][name][number]
+    return [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
+
+
+def _differences(report: dict[str, Any], score: str) -> dict[str, dict[str, str]]:
+    return {row["variant"]: row for row in _rows(report, "Differences to") if row["score"] == score}
+
+
+def about(report: dict[str, Any]) -> str:
+    """Return what the runs of a study were."""
+    if "about" not in report:
+        return f"Runs: {UNKNOWN}."
+    facts = report["about"]
+    return (
+        f"{facts['runs']}, seeds {facts['seeds']}; scores of the split {facts['scores']}; scenes of "
+        f"{facts['scenes']}. {facts['command']}"
+    )
+
+
+def fusion_summary(report: dict[str, Any]) -> str:
+    """Return PQ of each fusion, and its difference to the baseline."""
+    differences = _differences(report, "PQ")
+    rows = []
+    for row in _rows(report, "Scores"):
+        change = differences.get(row["variant"])
+        cells = ("", "", "") if change is None else (change["mean"], change["95% t"], change["95% bootstrap"])
+        rows.append((row["variant"], row["PQ"], *cells))
+    baseline = report.get("about", {}).get("baseline", "the baseline")
+    columns = ("fusion", "PQ, points", f"less {baseline}", "95% interval, paired t", "95% interval, bootstrap")
+    order = ("uniform", "static", "adaptive", "local")
+    rows.sort(key=lambda row: order.index(row[0]) if row[0] in order else len(order))
+    return table("Four ways to fuse", columns, rows or [(UNKNOWN, *[""] * 4)]).strip()
+
+
+def study_scores(report: dict[str, Any]) -> str:
+    """Return mean scores of each variant."""
+    rows = [tuple(row.values()) for row in _rows(report, "Scores")]
+    columns = tuple(next(iter(_rows(report, "Scores")), {"variant": ""}))
+    return table("Points, mean ± standard deviation over runs", columns, rows or [(UNKNOWN,)]).strip()
+
+
+def study_differences(report: dict[str, Any]) -> str:
+    """Return the differences in PQ and boundary F1 to the baseline, paired by seed."""
+    rows = [
+        (row["variant"], row["score"], row["mean"], row["95% t"], row["95% bootstrap"], row["says"])
+        for row in _rows(report, "Differences to")
+        if row["score"] in ("PQ", "boundary F1")
+    ]
+    columns = ("variant", "score", "difference, points", "95% t", "95% bootstrap", "shown")
+    title = f"Less {report.get('about', {}).get('baseline', 'the baseline')}, runs paired by seed"
+    return table(title, columns, rows or [(UNKNOWN, *[""] * 5)]).strip()
+
+
+def study_alpha(report: dict[str, Any]) -> str:
+    """Return fusion weights against complexity, and what PQ loses with the complexity of another image."""
+    text = ""
+    for number, title in ((0, "Fusion weights, and Spearman's ρ with true complexity"), (1, "Predicted complexity")):
+        rows = _rows(report, "α", number)
+        kept = [row for row in rows if row["variant"] not in ("static", "uniform")]
+        columns = tuple(next(iter(rows), {"variant": ""}))
+        text += table(title, columns, [tuple(row.values()) for row in kept] or [(UNKNOWN,)]) + "\n"
+    return text.strip()
+
+
+def main() -> None:
+    """Write the file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder of a comparison, with report.md")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    arguments = parser.parse_args()
+    file = arguments.folder / "report.md"
+    if not file.is_file():
+        parser.error(f"{arguments.folder}: expected the folder of a comparison, with report.md, got none")
+    write(arguments.output, tables_of_report(file.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    main()
