@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from panoptic.__main__ import COMMANDS
 from panoptic.commands.app import command
 from panoptic.commands.inspect import inspect
 from panoptic.config.groups import CocoPanopticConfig
@@ -45,8 +46,35 @@ def test_keys_that_are_explained_exist() -> None:
     assert {"crop", "scale", "appearance", "any_orientation", "epoch_size", "batch_size", "workers"} <= keys
 
 
-@pytest.mark.parametrize("page", ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "examples/nuclei/README.md",
+        *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+    ],
+)
 def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text()):
         if not target.startswith("http"):
             assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+def test_the_readme_is_read_in_two_minutes() -> None:
+    assert len((ROOT / "README.md").read_bytes()) <= 7 * 1024
+
+
+def test_architecture_names_every_package() -> None:
+    plan = (ROOT / "docs" / "architecture.md").read_text().split("```")[1]
+    packages = {path.parent.name for path in (ROOT / "panoptic").rglob("__init__.py")} - {"functional", "callbacks"}
+    assert packages <= set(re.findall(r"(?m)^ *(\w+)/", plan))
+    for name in re.findall(r"`(panoptic/[\w/.]+)`", (ROOT / "docs" / "architecture.md").read_text()):
+        assert (ROOT / name).exists(), name
+
+
+def test_commands_are_all_explained() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text()
+    assert set(re.findall(r"(?m)^## (\w+)$", text)) - {"Checkpoints", "Make"} == set(COMMANDS)
+    targets = set(re.findall(r"(?m)^\.PHONY: (.*)$", (ROOT / "Makefile").read_text())[0].split())
+    assert targets == set(re.findall(r"`make (\w+)`", text))
