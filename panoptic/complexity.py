@@ -1,7 +1,7 @@
-"""How complex a scene is: two numbers, defined from segments.
+"""Scene complexity: object density and scale variance, computed from segments.
 
 *Object density* is ``log(1 + n)`` for ``n`` things; *scale variance* is the variance of the natural logarithm of their
-areas (population variance, 0 below two things). Crowd regions and stuff are left out. Both do not change with the
+areas (population variance, 0 for fewer than two things). Crowd regions and stuff are ignored. Neither depends on the
 resolution of the image, as long as no thing vanishes.
 """
 
@@ -21,16 +21,16 @@ from panoptic.segments import Segments
 from panoptic.utils.counting import sum_by_key
 
 COMPLEXITY_NAMES = ("object_density", "scale_variance")
-"""What the two channels of a complexity tensor are, in order."""
+"""Names of the two channels of a complexity tensor, in order."""
 
 
 class Measures(NamedTuple):
-    """What there is to measure of the segments of a batch.
+    """Areas and centers of mass of the segments of a batch.
 
     Attributes:
-        areas: number of pixels of each segment.
-        centers: center of mass (y, x) of each in pixels, the center of the first pixel being (0, 0); 0 where there is
-            no pixel.
+        areas: Area of each segment in pixels.
+        centers: Center of mass (y, x) of each segment in pixels, relative to the center of the top left pixel. 0 for
+            segments without pixels.
     """
 
     areas: Int64[Tensor, "B N"]
@@ -38,7 +38,10 @@ class Measures(NamedTuple):
 
 
 def measure(segments: Segments) -> Measures:
-    """Areas and centers of a batch. Sums are integers, so that both are exact to the last division on any device."""
+    """Compute areas and centers of mass of the segments of a batch.
+
+    Sums are integers, so both are exact up to the final division, on any device.
+    """
     height, width = segments.size
     ids = segments.ids.flatten(1).long()
     device = ids.device
@@ -51,9 +54,13 @@ def measure(segments: Segments) -> Measures:
 
 @lru_cache(maxsize=64)
 def thing_table(is_thing: tuple[bool, ...], device: torch.device) -> Bool[Tensor, " C1"]:
-    """Whether a class is a thing, by class, on a device; the last entry is for class -1, which pads tables.
+    """Return whether each class is a thing; the last entry is for class -1, which marks padding rows.
 
-    It is kept: sending it anew for every batch would have the host wait for the device.
+    Cached, because copying it to the device for every batch would make the host wait for the device.
+
+    Args:
+        is_thing: Whether each class is a thing.
+        device: Device of the result.
     """
     with torch.inference_mode(False):
         return torch.tensor([*is_thing, False], device=device)
@@ -62,23 +69,23 @@ def thing_table(is_thing: tuple[bool, ...], device: torch.device) -> Bool[Tensor
 def things_of(
     segments: Segments, is_thing: Sequence[bool], areas: Int64[Tensor, "*batch N"] | None = None
 ) -> Bool[Tensor, "*batch N"]:
-    """Which segments are things that can be counted: of a thing class, not crowd, with at least one pixel.
+    """Return which segments are countable things: of a thing class, not crowd, with at least one pixel.
 
     Args:
-        segments: of one image or a batch.
-        is_thing: whether each class is a thing.
-        areas: of the segments, where they are known.
+        segments: Segments of one image or a batch.
+        is_thing: Whether each class is a thing.
+        areas: Areas of the segments. By default they are computed.
     """
     areas = segments.areas() if areas is None else areas
     return thing_table(tuple(is_thing), segments.classes.device)[segments.classes] & ~segments.crowd & (areas > 0)
 
 
 def image_complexity(segments: Segments, is_thing: Sequence[bool]) -> Float[Tensor, "B 2"]:
-    """Object density and scale variance of each image of a batch.
+    """Compute object density and scale variance of each image of a batch.
 
     Args:
-        segments: a batch.
-        is_thing: whether each class is a thing.
+        segments: Segments, batched.
+        is_thing: Whether each class is a thing.
     """
     return complexity_of_areas(segments, segments.areas(), is_thing)
 
@@ -86,7 +93,13 @@ def image_complexity(segments: Segments, is_thing: Sequence[bool]) -> Float[Tens
 def complexity_of_areas(
     segments: Segments, areas: Int64[Tensor, "B N"], is_thing: Sequence[bool]
 ) -> Float[Tensor, "B 2"]:
-    """:func:`image_complexity` of segments whose areas are known."""
+    """Compute :func:`image_complexity` from known areas.
+
+    Args:
+        segments: Segments, batched.
+        areas: Areas of the segments.
+        is_thing: Whether each class is a thing.
+    """
     things = things_of(segments, is_thing, areas)
     count = things.sum(1).float()
     log_area = torch.where(things, areas.clamp(min=1).double().log(), 0.0)
@@ -98,16 +111,19 @@ def complexity_of_areas(
 def thing_cells(
     segments: Segments, is_thing: Sequence[bool], *, cell: int, measures: Measures | None = None
 ) -> Float[Tensor, "B 3 h w"]:
-    """Number of the things of each cell of a grid, and mean and variance (population variance) of their log areas.
+    """Compute number, mean log area and variance of the log areas of the things in each cell of a grid.
 
-    A thing belongs to the cell that its center of mass lies in. The logarithm of its area is relative to that of a
-    cell: 0 for a thing that is as large. Mean and variance are 0 where there is no thing.
+    A thing belongs to the cell that contains its center of mass. Log areas are relative to the area of a cell: 0 for a
+    thing of the same area. The variance is the population variance. Mean and variance are 0 in cells without things.
 
     Args:
-        segments: a batch.
-        is_thing: whether each class is a thing.
-        cell: side of a cell in pixels; the grid has ``ceil(H / cell)`` by ``ceil(W / cell)`` cells.
-        measures: of the segments, where they are known.
+        segments: Segments, batched.
+        is_thing: Whether each class is a thing.
+        cell: Side of a cell in pixels. The grid has ``ceil(H / cell)`` by ``ceil(W / cell)`` cells.
+        measures: Areas and centers of the segments. By default they are computed.
+
+    Returns:
+        Number, mean and variance, stacked along the channels.
     """
     height, width = (-(-side // cell) for side in segments.size)
     areas, centers = measure(segments) if measures is None else measures
@@ -116,25 +132,25 @@ def thing_cells(
     index = position[..., 0] * width + position[..., 1]
     log_area = areas.clamp(min=1).float().log() - 2 * math.log(cell)
 
-    def summed(values: Float[Tensor, "B N"]) -> Float[Tensor, "B cells"]:
+    def sum_per_cell(values: Float[Tensor, "B N"]) -> Float[Tensor, "B cells"]:
         return values.new_zeros(len(values), height * width).scatter_add_(1, index, values * things)
 
-    count = summed(torch.ones_like(log_area))
-    mean = summed(log_area) / count.clamp(min=1)
-    # Around the mean of its cell, so that the squares keep their digits.
-    variance = summed((log_area - mean.gather(1, index)) ** 2) / count.clamp(min=1)
+    count = sum_per_cell(torch.ones_like(log_area))
+    mean = sum_per_cell(log_area) / count.clamp(min=1)
+    # Squared deviations from the mean of the cell, for precision.
+    variance = sum_per_cell((log_area - mean.gather(1, index)) ** 2) / count.clamp(min=1)
     return torch.stack([count, mean, variance], dim=1).unflatten(2, (height, width))
 
 
 def complexity_of_cells(cells: Float[Tensor, "B 3 h w"], *, window: int) -> Float[Tensor, "B 2 h w"]:
-    """Object density and scale variance over a window around each cell.
+    """Compute object density and scale variance over a window around each cell.
 
     Args:
-        cells: as :func:`thing_cells` has them.
-        window: side of the window in cells, odd. Cells outside the image hold nothing.
+        cells: Result of :func:`thing_cells`.
+        window: Side of the window in cells, odd. Cells outside the image count as empty.
     """
     count, mean, variance = cells.unbind(1)
-    # Around the image's own mean, so that the difference of squares below keeps its digits.
+    # Centered on the mean of the image, so that the difference of squares below is precise.
     mean = mean - ((count * mean).sum((1, 2)) / count.sum((1, 2)).clamp(min=1))[:, None, None]
     sums = torch.stack([count, count * mean, count * (variance + mean**2)], dim=1)
     sums = F.avg_pool2d(sums, window, 1, window // 2, divisor_override=1)
@@ -146,5 +162,13 @@ def complexity_of_cells(cells: Float[Tensor, "B 3 h w"], *, window: int) -> Floa
 def local_complexity(
     segments: Segments, is_thing: Sequence[bool], *, cell: int, window: int, measures: Measures | None = None
 ) -> Float[Tensor, "B 2 h w"]:
-    """:func:`complexity_of_cells` of segments; for the arguments see :func:`thing_cells`."""
+    """Compute object density and scale variance over a window around each cell of a grid.
+
+    Args:
+        segments: Segments, batched.
+        is_thing: Whether each class is a thing.
+        cell: Side of a cell in pixels; see :func:`thing_cells`.
+        window: Side of the window in cells, odd; see :func:`complexity_of_cells`.
+        measures: Areas and centers of the segments. By default they are computed.
+    """
     return complexity_of_cells(thing_cells(segments, is_thing, cell=cell, measures=measures), window=window)

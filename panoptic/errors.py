@@ -1,21 +1,25 @@
-"""Errors meant for a person rather than for a programmer."""
+"""Errors caused by user input."""
 
 from __future__ import annotations
 
 
 class InputError(ValueError):
-    """What was given cannot be used, and a person can mend it.
+    """Invalid user input; the message needs no traceback.
 
-    Its message is complete without a traceback: it names the file or the key, what was expected there and what came.
-    Commands show the message alone.
+    The message names the file or the configuration key, the expected value and the actual one. Commands print only the
+    message.
     """
 
 
 def expect_at_least(least: float, **values: float) -> None:
-    """Checks numbers against their least value; names are those of the configuration, with ``__`` for a dot.
+    """Raise if a number is below the minimum.
+
+    Args:
+        least: Smallest valid value.
+        **values: Numbers by configuration key, with ``__`` in place of dots.
 
     Raises:
-        InputError: naming the first that is too small.
+        InputError: If a number is too small. The message names the first one.
     """
     for name, value in values.items():
         if not value >= least:

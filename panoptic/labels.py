@@ -1,7 +1,7 @@
-"""Label spaces: which categories a data set knows, and in which order the network sees them.
+"""Label spaces: the categories of a data set, and their order as classes of a network.
 
-A *category* is a named class of a data set, thing or stuff, with its color and its id there. A *class* is the
-position of a category in its label space, ``0..C-1``; networks, losses and metrics speak of classes only.
+A *category* is a named class of a data set, thing or stuff, with a color and the data set's id. A *class* is the
+position of a category in its label space, ``0..C-1``; networks, losses and metrics use classes only.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Category:
-    """One category of a data set.
+    """Category of a data set.
 
     Attributes:
-        name: what people call it.
-        id: the data set's own number for it, at least 0.
-        isthing: whether it is countable (a thing) or amorphous (stuff).
-        color: red, green, blue, each in 0..255.
+        name: Name for display.
+        id: Id in the data set, at least 0.
+        isthing: Whether the category is countable (a thing) or amorphous (stuff).
+        color: Red, green and blue, each in 0..255.
     """
 
     name: str
@@ -37,10 +37,13 @@ class Category:
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """An ordered, frozen tuple of categories; the class of a category is its position.
+    """Immutable, ordered categories; the class of a category is its position.
+
+    Attributes:
+        categories: Categories in the order of their classes.
 
     Raises:
-        ValueError: if there is no category, there are more than 254, or two share an id or a name.
+        ValueError: If there are no categories or more than 254, or two share an id or a name.
     """
 
     categories: tuple[Category, ...]
@@ -48,23 +51,25 @@ class LabelSpace:
     def __post_init__(self) -> None:
         if not 1 <= len(self.categories) <= 254:
             raise ValueError(f"expected 1 to 254 categories, got {len(self.categories)}")
-        for what in ("id", "name"):
-            values = [getattr(category, what) for category in self.categories]
-            doubled = sorted({str(v) for v in values if values.count(v) > 1})
-            if doubled:
-                raise ValueError(f"expected categories with distinct {what}s, got these twice: {', '.join(doubled)}")
+        for field in ("id", "name"):
+            values = [getattr(category, field) for category in self.categories]
+            duplicates = sorted({str(v) for v in values if values.count(v) > 1})
+            if duplicates:
+                raise ValueError(
+                    f"expected categories with distinct {field}s, got these twice: {', '.join(duplicates)}"
+                )
 
     def __len__(self) -> int:
         return len(self.categories)
 
     @property
     def num_classes(self) -> int:
-        """Number of classes C."""
+        """Number of classes."""
         return len(self.categories)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Category names by class."""
+        """Category names in the order of the classes."""
         return tuple(category.name for category in self.categories)
 
     @cached_property
@@ -74,21 +79,21 @@ class LabelSpace:
 
     @cached_property
     def things(self) -> tuple[int, ...]:
-        """The thing classes, ascending."""
+        """Thing classes in ascending order."""
         return tuple(c for c, isthing in enumerate(self.is_thing) if isthing)
 
     @cached_property
     def stuff(self) -> tuple[int, ...]:
-        """The stuff classes, ascending."""
+        """Stuff classes in ascending order."""
         return tuple(c for c, isthing in enumerate(self.is_thing) if not isthing)
 
     @cached_property
     def class_of_id(self) -> Mapping[int, int]:
-        """Class by the data set's category id."""
+        """Class of each category id."""
         return {category.id: c for c, category in enumerate(self.categories)}
 
     def has_categories_of(self, other: LabelSpace) -> bool:
-        """Whether both have the same names, ids and kinds in the same order, whatever their colors."""
+        """Return whether both have the same names, ids and kinds in the same order; colors may differ."""
 
         def rows(space: LabelSpace) -> list[tuple[str, int, bool]]:
             return [(category.name, category.id, category.isthing) for category in space.categories]
@@ -96,38 +101,42 @@ class LabelSpace:
         return rows(self) == rows(other)
 
     def difference(self, other: LabelSpace) -> str:
-        """In words, where another label space begins to differ from this one."""
+        """Describe the first difference from another label space, for an error message."""
         for position in range(max(len(self), len(other))):
-            one, two = (
+            expected, actual = (
                 f"{c.name!r} (id {c.id}, {'thing' if c.isthing else 'stuff'})" if c else "none"
                 for c in (space.categories[position] if position < len(space) else None for space in (self, other))
             )
-            if one != two:
-                return f"category {position + 1} to be {one}, got {two}"
+            if expected != actual:
+                return f"category {position + 1} to be {expected}, got {actual}"
         return "other colors"
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """The categories as plain containers, in the form of COCO panoptic's ``categories``."""
+        """Return the categories as plain containers, in the format of COCO panoptic's ``categories``."""
         return [
             {"id": c.id, "name": c.name, "isthing": int(c.isthing), "color": list(c.color)} for c in self.categories
         ]
 
     @classmethod
     def from_dicts(cls, categories: Iterable[Any]) -> LabelSpace:
-        """The inverse of :meth:`to_dicts`; a category without a color gets one derived from its position.
+        """Create a label space from the result of :meth:`to_dicts`.
+
+        Args:
+            categories: Mappings with ``id``, ``name``, ``isthing`` and, optionally, ``color``. The default color is
+                derived from the position.
 
         Raises:
-            ValueError: if a category lacks ``id``, ``name`` or ``isthing``, or the label space would be invalid.
+            ValueError: If a key is missing or a value is invalid, or the label space would be invalid.
         """
-        built = []
+        parsed = []
         for position, category in enumerate(categories):
             if not isinstance(category, Mapping):
                 raise ValueError(
                     f"category {position + 1}: expected an object with id, name and isthing, got {category!r}"
                 )
-            lacking = [key for key in ("id", "name", "isthing") if key not in category]
-            if lacking:
-                raise ValueError(f"category {dict(category)}: expected the key {lacking[0]!r}, which it lacks")
+            missing = [key for key in ("id", "name", "isthing") if key not in category]
+            if missing:
+                raise ValueError(f"category {dict(category)}: expected the key {missing[0]!r}, which it lacks")
             color = category.get("color", default_color(position))
             for key, valid, expected in (
                 ("id", type(category["id"]) is int, "a whole number"),
@@ -139,17 +148,17 @@ class LabelSpace:
                     raise ValueError(
                         f"category {position + 1}: expected {key!r} to be {expected}, got {category[key]!r}"
                     )
-            built.append(Category(category["name"], category["id"], bool(category["isthing"]), tuple(color)))
-        return cls(tuple(built))
+            parsed.append(Category(category["name"], category["id"], bool(category["isthing"]), tuple(color)))
+        return cls(tuple(parsed))
 
 
 def _is_color(color: Any) -> bool:
-    """Whether it is red, green and blue as they come in a JSON file."""
+    """Return whether a value from a JSON file is an RGB color."""
     return isinstance(color, (list, tuple)) and len(color) == 3 and all(type(c) is int and 0 <= c <= 255 for c in color)
 
 
 def default_color(position: int) -> tuple[int, int, int]:
-    """A color for the category at this position: golden-ratio steps around the hue circle, two brightnesses."""
+    """Return a color for the category at a position: golden-ratio steps of the hue, alternating brightness."""
     import colorsys
 
     red, green, blue = colorsys.hsv_to_rgb((position * 0.618034) % 1.0, 0.75, 0.95 if position % 2 == 0 else 0.65)
@@ -157,7 +166,7 @@ def default_color(position: int) -> tuple[int, int, int]:
 
 
 def _cityscapes() -> LabelSpace:
-    rows = (  # name, labelId, thing, color: the 19 classes that Cityscapes evaluates, in the order of its trainIds
+    rows = (  # name, labelId, isthing, color, in the order of the trainIds
         ("road", 7, False, (128, 64, 128)),
         ("sidewalk", 8, False, (244, 35, 232)),
         ("building", 11, False, (70, 70, 70)),
@@ -182,9 +191,9 @@ def _cityscapes() -> LabelSpace:
 
 
 CITYSCAPES = _cityscapes()
-"""The 19 evaluated classes of Cityscapes (Cordts et al. 2016); category ids are its labelIds."""
+"""The 19 evaluated classes of Cityscapes (Cordts et al. 2016), with labelIds as category ids, in order of trainIds."""
 
 
 def is_cityscapes(labels: LabelSpace) -> bool:
-    """Whether these are the evaluated classes of Cityscapes under its own ids, whatever their colors."""
+    """Return whether these are the evaluated classes of Cityscapes with its labelIds; colors may differ."""
     return labels.has_categories_of(CITYSCAPES)

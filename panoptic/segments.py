@@ -1,12 +1,13 @@
-"""Segments: the one panoptic value of this project, for ground truth and predictions alike.
+"""Panoptic segments, the common format of ground truth and predictions.
 
-Every reader makes it, every augmentation moves it, every metric and writer takes it.
+Readers return them, augmentations transform them, and metrics and writers take them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int, Int32, Int64
@@ -15,18 +16,18 @@ from torch import Tensor
 from panoptic.utils.counting import count_by_key
 
 VOID = 255
-"""The class of pixels without a segment, in semantic maps."""
+"""Class of pixels without a segment, in semantic maps."""
 
 
 @dataclass(frozen=True)
 class Segments:
-    """A map of segment ids with a table beside it, for one image or for a batch.
+    """Map of segment ids and table of segments, for one image or a batch.
 
     Attributes:
-        ids: segment of each pixel, ``0`` = void, ``i`` = row ``i - 1`` of the table.
-        classes: class of each segment, ``0..C-1``; ``-1`` marks padding rows, which no pixel has.
-        crowd: whether a segment is a group of things not told apart. Never true for stuff.
-        scores: confidence of each segment in 0..1, for predictions.
+        ids: Segment id of each pixel. ``0`` is void, ``i`` is row ``i - 1`` of the table.
+        classes: Class of each segment in ``0..C-1``. ``-1`` marks padding rows, which have no pixels.
+        crowd: Whether each segment is a group of things that are not separated. Never true for stuff.
+        scores: Confidence of each segment in 0..1, for predictions.
     """
 
     ids: Int32[Tensor, "*batch H W"]
@@ -45,25 +46,33 @@ class Segments:
         return self.ids.shape[-2], self.ids.shape[-1]
 
     def areas(self) -> Int64[Tensor, "*batch N"]:
-        """Number of pixels of each segment."""
+        """Compute the area of each segment in pixels."""
         flat = self.ids.flatten(-2)
         counts = count_by_key(flat if self.is_batch else flat[None], self.classes.shape[-1] + 1)[:, 1:]
         return counts if self.is_batch else counts[0]
 
     def semantic(self) -> Int64[Tensor, "*batch H W"]:
-        """Class of each pixel; :data:`VOID` where there is no segment."""
+        """Return the class of each pixel, :data:`VOID` where there is no segment."""
         return self.per_pixel(self.classes, VOID)
 
     def per_pixel(self, values: Tensor, void: int | float) -> Tensor:
-        """Spreads a value per segment ``[*batch N]`` over the pixels ``[*batch H W]``, ``void`` where there is none."""
+        """Map a value per segment to the pixels.
+
+        Args:
+            values: Value of each segment ``[*batch N]``.
+            void: Value of pixels without a segment.
+
+        Returns:
+            Value of each pixel ``[*batch H W]``.
+        """
         padded = torch.cat([values.new_full((*values.shape[:-1], 1), void), values], dim=-1)
         return padded.gather(-1, self.ids.flatten(-2).long()).unflatten(-1, self.size)
 
     def compact(self) -> Segments:
-        """The same image without table rows that have no pixel; ids become ``1..N`` in the old order.
+        """Remove table rows without pixels; ids become ``1..N`` in the same order.
 
         Raises:
-            ValueError: if called on a batch.
+            ValueError: If called on a batch.
         """
         if self.is_batch:
             raise ValueError("compact: expected the segments of one image, got a batch; call unstack first")
@@ -76,15 +85,15 @@ class Segments:
             None if self.scores is None else self.scores[kept],
         )
 
-    def to(self, *args, **kwargs) -> Segments:
-        """Moves all tensors to a device, with the arguments of :meth:`torch.Tensor.to`."""
+    def to(self, *args: Any, **kwargs: Any) -> Segments:
+        """Move all tensors to a device, with the arguments of :meth:`torch.Tensor.to`."""
         return self._map(lambda tensor: tensor.to(*args, **kwargs))
 
     def pin_memory(self, device: torch.device | str | None = None) -> Segments:
-        """Copies all tensors to page-locked memory."""
+        """Copy all tensors to page-locked memory."""
         return self._map(lambda tensor: tensor.pin_memory())
 
-    def _map(self, function) -> Segments:
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Segments:
         scores = None if self.scores is None else function(self.scores)
         return replace(
             self, ids=function(self.ids), classes=function(self.classes), crowd=function(self.crowd), scores=scores
@@ -97,18 +106,17 @@ class Segments:
         instances: Tensor,
         crowd: Tensor | None = None,
     ) -> Segments:
-        """The segments of one image from what networks and other libraries hold: classes and instance numbers.
+        """Create the segments of one image from maps of classes and instance numbers.
 
-        Pixels of one class and one instance number are a segment; the numbers themselves mean nothing.
+        Pixels with the same class and instance number form a segment; the numbers themselves have no meaning.
 
         Args:
-            semantic: class of each pixel ``[H W]``; :data:`VOID` where there is none.
-            instances: number of each pixel's instance within its class; one number, such as 0, throughout stuff.
-            crowd: whether a pixel ``[H W]`` belongs to a crowd; by default none does.
+            semantic: Class of each pixel ``[H W]``, :data:`VOID` where there is none.
+            instances: Instance number of each pixel within its class ``[H W]``; a single number, such as 0, for stuff.
+            crowd: Whether each pixel belongs to a crowd ``[H W]``. By default none does.
 
         Raises:
-            ValueError: if the maps differ in size, are not two-dimensional or hold other than whole numbers, or a
-                class is negative.
+            ValueError: If the maps differ in size, are not two-dimensional or are not integers, or a class is negative.
         """
         crowd = torch.zeros_like(semantic, dtype=torch.bool) if crowd is None else crowd
         if not semantic.shape == instances.shape == crowd.shape:
@@ -130,10 +138,13 @@ class Segments:
 
     @classmethod
     def stack(cls, items: Sequence[Segments]) -> Segments:
-        """A batch of images: smaller maps are padded with void at the right and bottom, tables with class ``-1``.
+        """Stack images to a batch, padding maps with void at the right and bottom, and tables with class ``-1``.
+
+        Args:
+            items: Segments of one image each.
 
         Raises:
-            ValueError: if there is no item, or only some have scores.
+            ValueError: If there are no items, or only some have scores.
         """
         if not items:
             raise ValueError("stack: expected at least one item, got none")
@@ -155,7 +166,11 @@ class Segments:
         return cls(torch.stack(maps), table("classes", -1), table("crowd", False), scores)
 
     def unstack(self, sizes: Int[Tensor, "B 2"] | Sequence[tuple[int, int]] | None = None) -> list[Segments]:
-        """The images of a batch, each cropped to its own size (height, width) if given, without padding rows."""
+        """Split a batch into images without padding rows.
+
+        Args:
+            sizes: Height and width of each image, to which it is cropped. By default images are not cropped.
+        """
         images = []
         for i in range(self.ids.shape[0]):
             height, width = self.size if sizes is None else (int(v) for v in sizes[i])

@@ -1,10 +1,10 @@
-"""The codec: segments to what the heads are trained on, and what the heads say back to segments.
+"""Codec: encodes segments as training targets of the heads, and decodes network outputs to segments.
 
-The scheme is that of Panoptic-DeepLab (Cheng et al. 2020): a class for each pixel, a heatmap with a peak at the center
-of mass of each thing, and for each pixel of a thing the offset to that center. Everything is batched, runs on the
-device the batch is on, in fp32 with autocast off, and has no loop over pixels or instances.
+The representation is that of Panoptic-DeepLab (Cheng et al. 2020): a class for each pixel, a heatmap with a peak at the
+center of mass of each thing, and for each pixel of a thing the offset to that center. All operations are batched, run
+on the device of the batch in fp32 with autocast disabled, and do not loop over pixels or instances.
 
-Map coordinates: with stride ``s`` the center of map cell ``i`` lies at pixel ``s * i + (s - 1) / 2``.
+Map coordinates: with stride ``s``, the center of map cell ``i`` lies at pixel ``s * i + (s - 1) / 2``.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from panoptic.utils.counting import count_by_key, sum_by_key
 
 
 class Outputs(NamedTuple):
-    """What a network says of a batch. Maps are at the heads' stride.
+    """Network outputs for a batch. Maps are at the stride of the heads.
 
     Attributes:
-        semantic: logits per class.
-        center: logit of the center heatmap.
-        offset: (dy, dx) from a cell to the center of its thing, in cells.
-        complexity: object density and scale variance of the image.
-        complexity_map: the same two numbers per place, at the estimator's stride.
-        complexity_cells: of each cell of that map the number of its things, and mean and variance of their log areas,
-            from which both numbers follow.
-        alpha: fusion weights of the levels, fine to coarse, summing to 1: ``[B L]``, or ``[B L h w]`` if local.
+        semantic: Class logits.
+        center: Logits of the center heatmap.
+        offset: Offset (dy, dx) from each cell to the center of its thing, in cells.
+        complexity: Object density and scale variance of the image.
+        complexity_map: Object density and scale variance per place, at the stride of the estimator.
+        complexity_cells: Number of things in each cell of that map, and mean and variance of their log areas, from
+            which object density and scale variance are computed.
+        alpha: Fusion weights of the levels, fine to coarse, with sum 1: ``[B L]``, or ``[B L h w]`` if local.
     """
 
     semantic: Float[Tensor, "B C h w"]
@@ -57,24 +57,24 @@ class Outputs(NamedTuple):
 
     @property
     def alpha_of_image(self) -> Float[Tensor, "B L"]:
-        """One α for each image: the mean over places where it is local."""
+        """Fusion weights of each image, averaged over places if they are local."""
         return self.alpha.flatten(2).mean(2) if self.alpha.ndim > 2 else self.alpha
 
 
 class Targets(NamedTuple):
-    """What the outputs should be, and how much each place counts.
+    """Training targets of the outputs, and weights of the losses.
 
     Attributes:
-        semantic: class, or :data:`~panoptic.segments.VOID`.
-        semantic_weight: 1, or the codec's ``small_weight`` on small things.
-        center: heatmap in 0..1.
-        center_weight: 1, or 0 on void and crowd.
-        offset: (dy, dx) to the center, in cells; 0 off things.
-        offset_weight: on things (not crowd) one over the square root of the thing's area in pixels, else 0: what
-            matters of an offset is whether it leads to the right center, and small things stand closer together.
-        complexity: object density and scale variance of the image.
-        complexity_map: the same per place.
-        complexity_cells: the same per cell; see :func:`~panoptic.complexity.thing_cells`.
+        semantic: Class of each cell, or :data:`~panoptic.segments.VOID`.
+        semantic_weight: Weight of the semantic loss: ``small_weight`` of the codec on small things, 1 elsewhere.
+        center: Center heatmap in 0..1.
+        center_weight: Weight of the center loss: 0 on void and crowd, 1 elsewhere.
+        offset: Offset (dy, dx) to the center of the thing, in cells; 0 off things.
+        offset_weight: Weight of the offset loss: one over the square root of the area in pixels on things (not crowd),
+            0 elsewhere. An offset has to lead to the right center, and small things are closer to each other.
+        complexity: Object density and scale variance of the image.
+        complexity_map: Object density and scale variance per place.
+        complexity_cells: Statistics of the things in each cell; see :func:`~panoptic.complexity.thing_cells`.
     """
 
     semantic: Int64[Tensor, "B h w"]
@@ -88,9 +88,12 @@ class Targets(NamedTuple):
     complexity_cells: Float[Tensor, "B 3 gh gw"]
 
     def as_outputs(self, num_classes: int) -> Outputs:
-        """The outputs of a network that is always right; decoding them gives the ceiling of any run.
+        """Return the outputs of a perfect network, whose decoded segments are an upper bound for any network.
 
-        A pixel without a class gets equal logits for all. ``alpha``, which has no truth, is one level's.
+        Cells without a class have equal logits for all classes. ``alpha``, which has no target, has a single level.
+
+        Args:
+            num_classes: Number of classes.
         """
         one_hot = F.one_hot(self.semantic.clamp(max=num_classes), num_classes + 1)[..., :num_classes]
         return Outputs(
@@ -106,23 +109,23 @@ class Targets(NamedTuple):
 
 @dataclass(frozen=True)
 class Codec:
-    """Both directions, with their settings.
+    """Encoder of segments and decoder of network outputs.
 
     Attributes:
-        labels: the label space.
-        stride: pixels per cell of the heads' maps.
-        complexity_stride: pixels per cell of the complexity map.
-        sigma: standard deviation of a peak of the center heatmap, in cells.
-        small_area: things of fewer pixels than this are small; 0 means none is.
-        small_weight: weight of the pixels of small things in the semantic loss (3 in Panoptic-DeepLab).
-        window: side of the window of the complexity map, in its cells, odd.
-        peak_window: a peak is the largest value of the window of this side around it, in cells, odd.
-        peak_threshold: the least value of a peak, in 0..1.
-        max_things: the most things that are looked for in an image.
-        stuff_area: stuff of fewer pixels than this in the decoded image becomes void; 0 keeps all.
+        labels: Label space.
+        stride: Pixels per cell of the heads' maps.
+        complexity_stride: Pixels per cell of the complexity map.
+        sigma: Standard deviation of the peaks of the center heatmap, in cells.
+        small_area: Area in pixels below which things are small. 0 for no small things.
+        small_weight: Weight of the pixels of small things in the semantic loss (3 in Panoptic-DeepLab).
+        window: Side of the window of the complexity map in its cells, odd.
+        peak_window: Side of the window in which a peak is the maximum, in cells, odd.
+        peak_threshold: Minimum value of a peak, in 0..1.
+        max_things: Maximum number of things in an image.
+        stuff_area: Area in pixels below which decoded stuff becomes void. 0 keeps all.
 
     Raises:
-        InputError: naming the setting that is out of range.
+        InputError: If a setting is out of range.
     """
 
     labels: LabelSpace
@@ -149,15 +152,19 @@ class Codec:
 
     @torch.no_grad()
     def encode(self, segments: Segments) -> Targets:
-        """Targets of a batch; its height and width are rounded up to whole cells, which are void."""
+        """Encode a batch as targets, padded with void to whole cells.
+
+        Args:
+            segments: Segments, batched.
+        """
         with torch.autocast(segments.ids.device.type, enabled=False):
-            small = self._subsample(segments)
+            subsampled = self._subsample(segments)
             areas, centers_in_pixels = measures = measure(segments)
             things = things_of(segments, self.labels.is_thing, areas)
             centers = (centers_in_pixels + 0.5) / self.stride - 0.5
             is_small = things & (areas < self.small_area)
-            on_thing, center_y, center_x, small_weight, crowd, offset_weight = _spread(
-                small,
+            on_thing, center_y, center_x, small_weight, crowd, offset_weight = _gather_per_pixel(
+                subsampled,
                 things,
                 *centers.unbind(-1),
                 1.0 + (self.small_weight - 1.0) * is_small,
@@ -165,12 +172,12 @@ class Codec:
                 things / areas.clamp(min=1).float().sqrt(),
                 void=(0.0, 0.0, 0.0, 1.0, 1.0, 0.0),
             )
-            offset = torch.stack([center_y, center_x], dim=1) - _grid(small.size, centers.device)
+            offset = torch.stack([center_y, center_x], dim=1) - _coordinates(subsampled.size, centers.device)
             cells = thing_cells(segments, self.labels.is_thing, cell=self.complexity_stride, measures=measures)
             return Targets(
-                semantic=small.semantic(),
+                semantic=subsampled.semantic(),
                 semantic_weight=small_weight,
-                center=_heatmap(centers, things, small.size, self.sigma),
+                center=_heatmap(centers, things, subsampled.size, self.sigma),
                 center_weight=1.0 - crowd,
                 offset=offset * on_thing[:, None],
                 offset_weight=offset_weight,
@@ -180,7 +187,7 @@ class Codec:
             )
 
     def _subsample(self, segments: Segments) -> Segments:
-        """The map at the heads' stride: of each cell the pixel at its middle."""
+        """Subsample the map to the stride of the heads, taking the middle pixel of each cell."""
         height, width = segments.size
         padded = F.pad(segments.ids, (0, -width % self.stride, 0, -height % self.stride))
         first = self.stride // 2
@@ -190,59 +197,79 @@ class Codec:
 
     @torch.no_grad()
     def decode(self, outputs: Outputs, size: tuple[int, int] | None = None) -> Segments:
-        """Segments of a batch, with scores: things first, by falling height of their peak, then stuff by class.
+        """Decode network outputs to segments with scores.
 
-        A thing's class is the majority vote of its pixels over the thing classes, its score the height of its peak
-        times the mean probability of its pixels' classes; the score of stuff is that mean alone. Pixels of a thing
-        class in an image without a peak become void.
+        As in Panoptic-DeepLab, centers are the peaks of the heatmap, pixels of thing classes are grouped by the nearest
+        center, and the instances are merged with the semantic map. The class of a thing is the majority vote of its
+        pixels over the thing classes. Its score is the height of its peak times the mean probability of the classes of
+        its pixels; the score of stuff is that mean alone. Pixels of a thing class in an image without peaks become
+        void.
 
         Args:
-            outputs: of a network, or :meth:`Targets.as_outputs`.
-            size: height and width of the result in pixels, at most the size of the maps times the stride, which it
-                is by default; what lies beyond is cut off.
+            outputs: Outputs of a network, or of :meth:`Targets.as_outputs`.
+            size: Height and width of the result in pixels, to which it is cropped. At most, and by default, the size of
+                the maps times the stride.
+
+        Returns:
+            Segments, batched: things by descending height of their peak, then stuff by class.
         """
         with torch.autocast(outputs.semantic.device.type, enabled=False):
             height, width = (side * self.stride for side in outputs.semantic.shape[-2:])
             rows, columns = size or (height, width)
-            logits = _enlarge(outputs.semantic.float(), self.stride)[..., :rows, :columns]
+            logits = _upsample(outputs.semantic.float(), self.stride)[..., :rows, :columns]
             classes, confidence = most_likely(logits)
-            peaks, heights = find_peaks(
-                outputs.center.float().sigmoid(),
-                window=self.peak_window,
-                threshold=self.peak_threshold,
-                most=self.max_things,
-            )
-            centers = (peaks + 0.5) * self.stride - 0.5
-            offset = _enlarge(outputs.offset.float(), self.stride)[..., :rows, :columns] * self.stride
-            counts = (heights > 0).sum(1)
-            of_thing = thing_table(self.labels.is_thing, logits.device)[classes]
-            on_thing = of_thing & (counts > 0)[:, None, None]
-            things = torch.where(on_thing, nearest_center(offset, on_thing, centers, counts) + 1, 0)
-            return self._merge(classes, confidence, of_thing, things, heights)
+            centers, heights = self._find_centers(outputs.center)
+            offset = _upsample(outputs.offset.float(), self.stride)[..., :rows, :columns] * self.stride
+            is_thing = thing_table(self.labels.is_thing, logits.device)[classes]
+            instances = self._group_pixels(offset, is_thing, centers, heights)
+            return self._merge_semantic_and_instance(classes, confidence, is_thing, instances, heights)
 
-    def _merge(
+    def _find_centers(self, center: Float[Tensor, "B h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
+        """Return centers (row, column) in pixels and heights of the peaks of the heatmap; height 0 marks padding."""
+        peaks, heights = find_peaks(
+            center.float().sigmoid(),
+            window=self.peak_window,
+            threshold=self.peak_threshold,
+            most=self.max_things,
+        )
+        return (peaks + 0.5) * self.stride - 0.5, heights
+
+    def _group_pixels(
+        self,
+        offset: Float[Tensor, "B 2 H W"],
+        is_thing: Bool[Tensor, "B H W"],
+        centers: Float[Tensor, "B K 2"],
+        heights: Float[Tensor, "B K"],
+    ) -> Int64[Tensor, "B H W"]:
+        """Assign each pixel of a thing class to the nearest center, 1..K; 0 for other pixels and without centers."""
+        counts = (heights > 0).sum(1)
+        assigned = is_thing & (counts > 0)[:, None, None]
+        return torch.where(assigned, nearest_center(offset, assigned, centers, counts) + 1, 0)
+
+    def _merge_semantic_and_instance(
         self,
         classes: Int64[Tensor, "B H W"],
         confidence: Float[Tensor, "B H W"],
-        of_thing: Bool[Tensor, "B H W"],
-        things: Int64[Tensor, "B H W"],
+        is_thing: Bool[Tensor, "B H W"],
+        instances: Int64[Tensor, "B H W"],
         heights: Float[Tensor, "B K"],
     ) -> Segments:
-        """One table of K things and C stuff classes, then without the rows that have no (or too few) pixels."""
+        """Merge K instances and C stuff classes to segments, and remove those with too few pixels."""
         batch, count = heights.shape
         num_classes = self.labels.num_classes
-        votes = count_by_key((things * num_classes + classes).flatten(1), (count + 1) * num_classes)
-        thing_classes = votes.unflatten(1, (count + 1, num_classes))[:, 1:].argmax(2)  # only thing pixels voted
+        # Majority vote. Pixels outside of instances count for instance 0, which is dropped.
+        votes = count_by_key((instances * num_classes + classes).flatten(1), (count + 1) * num_classes)
+        thing_classes = votes.unflatten(1, (count + 1, num_classes))[:, 1:].argmax(2)
 
         stuff = torch.arange(num_classes, device=classes.device).expand(batch, -1)
-        ids = torch.where(of_thing, things, count + 1 + classes)
+        ids = torch.where(is_thing, instances, count + 1 + classes)
         table_classes = torch.cat([thing_classes, stuff], dim=1)
         areas, sums = sum_by_key(ids.flatten(1), count + num_classes + 1, None, confidence.flatten(1))
         scores = (sums / areas.clamp(min=1))[:, 1:] * torch.cat([heights, torch.ones_like(stuff).float()], dim=1)
 
-        least = torch.ones_like(areas[0, 1:])
-        least[count:] = max(self.stuff_area, 1)
-        kept = areas[:, 1:] >= least
+        min_areas = torch.ones_like(areas[0, 1:])
+        min_areas[count:] = max(self.stuff_area, 1)
+        kept = areas[:, 1:] >= min_areas
         renumbered = F.pad(kept.cumsum(1) * kept, (1, 0))
         order = torch.argsort((~kept).int(), dim=1, stable=True)[:, : max(int(kept.sum(1).max()), 1)]
         present = kept.gather(1, order)
@@ -254,22 +281,22 @@ class Codec:
         )
 
 
-def _grid(size: tuple[int, int], device: torch.device) -> Float[Tensor, "2 h w"]:
-    """Row and column of each cell."""
+def _coordinates(size: tuple[int, int], device: torch.device) -> Float[Tensor, "2 h w"]:
+    """Return row and column of each cell."""
     rows = torch.arange(size[0], device=device, dtype=torch.float32)
     columns = torch.arange(size[1], device=device, dtype=torch.float32)
     return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
 
 
-def _enlarge(maps: Float[Tensor, "B C h w"], stride: int) -> Float[Tensor, "B C H W"]:
-    """Maps at the stride of the image."""
+def _upsample(maps: Float[Tensor, "B C h w"], stride: int) -> Float[Tensor, "B C H W"]:
+    """Upsample maps to the resolution of the image."""
     return maps if stride == 1 else F.interpolate(maps, scale_factor=stride, mode="bilinear", align_corners=False)
 
 
 def _heatmap(
     centers: Float[Tensor, "B N 2"], things: Bool[Tensor, "B N"], size: tuple[int, int], sigma: float
 ) -> Float[Tensor, "B h w"]:
-    """The largest of one Gaussian peak per thing, at the cell nearest to its center, cut off at three sigma."""
+    """Draw the maximum of Gaussian peaks at the cells nearest to the centers of things, truncated at three sigma."""
     height, width = size
     radius = math.ceil(3 * sigma)
     shift = torch.arange(-radius, radius + 1, device=centers.device)
@@ -278,17 +305,17 @@ def _heatmap(
     rows = center[..., 0].clamp(0, height - 1)[..., None, None] + shift[:, None]
     columns = center[..., 1].clamp(0, width - 1)[..., None, None] + shift
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width) & things[..., None, None]
-    index = torch.where(inside, rows * width + columns, height * width)  # the place behind the map takes the rest
+    index = torch.where(inside, rows * width + columns, height * width)  # others go to an extra cell
     peak = (weight[:, None] * weight).expand(index.shape)
     heat = centers.new_zeros(len(centers), height * width + 1)
     heat.scatter_reduce_(1, index.flatten(1), peak.flatten(1), "amax")
     return heat[:, :-1].unflatten(1, size)
 
 
-def _spread(
+def _gather_per_pixel(
     segments: Segments, *columns: Float[Tensor, "B N"] | Bool[Tensor, "B N"], void: tuple[float, ...]
 ) -> tuple[Float[Tensor, "B H W"], ...]:
-    """:meth:`Segments.per_pixel` of several columns at once, as floats."""
+    """Apply :meth:`Segments.per_pixel` to several columns together, as floats."""
     table = torch.stack([F.pad(column.float(), (1, 0), value=v) for column, v in zip(columns, void, strict=True)], 1)
     index = segments.ids.flatten(1).long()[:, None].expand(-1, len(columns), -1)
     return table.gather(2, index).unflatten(2, segments.size).unbind(1)

@@ -1,4 +1,4 @@
-"""Losses: the mathematics in :mod:`panoptic.losses.functional`, thin modules that hold their settings here."""
+"""Losses: modules with the settings, around the functions in :mod:`panoptic.losses.functional`."""
 
 from panoptic.losses.panoptic_loss import CenterLoss, ComplexityLoss, OffsetLoss, PanopticLoss, SemanticLoss
 

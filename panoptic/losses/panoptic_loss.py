@@ -1,4 +1,4 @@
-"""One thin module per loss, and the sum of them all."""
+"""Modules of the individual losses, and their weighted sum."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from panoptic.losses import functional
 class SemanticLoss(nn.Module):
     """Boundary-aware cross-entropy; see :func:`~panoptic.losses.functional.semantic_loss`.
 
+    Args:
+        boundary_weight: Weight of pixels on semantic boundaries, relative to other pixels.
+        hard_pixels: Fraction of the pixels, in (0, 1], that contribute: those with the highest loss.
+        class_balance: Exponent in [0, 1] of the reweighting of rare classes.
+
     Raises:
-        InputError: if ``boundary_weight`` is negative, ``hard_pixels`` not in (0, 1] or ``class_balance`` not in
+        InputError: If ``boundary_weight`` is negative, ``hard_pixels`` not in (0, 1] or ``class_balance`` not in
             [0, 1].
     """
 
@@ -30,6 +35,7 @@ class SemanticLoss(nn.Module):
         self.class_balance = class_balance
 
     def forward(self, outputs: Outputs, targets: Targets) -> Float[Tensor, ""]:
+        """Compute the loss."""
         return functional.semantic_loss(
             outputs.semantic,
             targets.semantic,
@@ -41,9 +47,10 @@ class SemanticLoss(nn.Module):
 
 
 class CenterLoss(nn.Module):
-    """Focal loss of the center heatmap; see :func:`~panoptic.losses.functional.center_loss`."""
+    """Penalty-reduced focal loss of the center heatmap; see :func:`~panoptic.losses.functional.center_loss`."""
 
     def forward(self, outputs: Outputs, targets: Targets) -> Float[Tensor, ""]:
+        """Compute the loss."""
         return functional.center_loss(outputs.center, targets.center, targets.center_weight)
 
 
@@ -51,6 +58,7 @@ class OffsetLoss(nn.Module):
     """Absolute error of the offsets; see :func:`~panoptic.losses.functional.offset_loss`."""
 
     def forward(self, outputs: Outputs, targets: Targets) -> Float[Tensor, ""]:
+        """Compute the loss."""
         return functional.offset_loss(outputs.offset, targets.offset, targets.offset_weight)
 
 
@@ -58,6 +66,7 @@ class ComplexityLoss(nn.Module):
     """Error of the predicted complexity; see :func:`~panoptic.losses.functional.complexity_loss`."""
 
     def forward(self, outputs: Outputs, targets: Targets) -> Float[Tensor, ""]:
+        """Compute the loss."""
         return functional.complexity_loss(
             outputs.complexity,
             targets.complexity,
@@ -69,16 +78,19 @@ class ComplexityLoss(nn.Module):
 
 
 class PanopticLoss(nn.Module):
-    """The weighted sum of the four losses.
+    """Weighted sum of the four losses.
 
     Args:
-        boundary_weight: of the pixels on semantic boundaries; 1 treats all pixels alike.
-        hard_pixels: share of the pixels, the hardest, that the semantic loss takes.
-        class_balance: how much rare classes gain in the semantic loss, 0..1.
-        semantic: weight of the semantic loss.
-        center: weight of the center loss.
-        offset: weight of the offset loss.
-        complexity: weight of the complexity loss.
+        boundary_weight: Weight of pixels on semantic boundaries in the semantic loss. 1 weights all pixels equally.
+        hard_pixels: Fraction of the pixels, in (0, 1], that contribute to the semantic loss: the hardest ones.
+        class_balance: Exponent in [0, 1] of the reweighting of rare classes in the semantic loss.
+        semantic: Weight of the semantic loss.
+        center: Weight of the center loss.
+        offset: Weight of the offset loss.
+        complexity: Weight of the complexity loss.
+
+    Raises:
+        InputError: If a weight is negative or a setting of the semantic loss is out of range.
     """
 
     def __init__(
@@ -106,6 +118,6 @@ class PanopticLoss(nn.Module):
         self.weights = {"semantic": semantic, "center": center, "offset": offset, "complexity": complexity}
 
     def forward(self, outputs: Outputs, targets: Targets) -> dict[str, Float[Tensor, ""]]:
-        """Each loss before its weight by name, and ``total``, their weighted sum."""
+        """Return each unweighted loss by name, and their weighted sum as ``total``."""
         terms = {name: loss(outputs, targets) for name, loss in self.losses.items()}
         return {**terms, "total": sum(self.weights[name] * value for name, value in terms.items())}

@@ -1,4 +1,4 @@
-"""The network and its parts, plain torch: no Lightning, no Hydra."""
+"""The network and its parts, in plain PyTorch, independent of Lightning and Hydra."""
 
 from panoptic.models.backbone import Backbone
 from panoptic.models.complexity import ComplexityEstimate, ComplexityEstimator

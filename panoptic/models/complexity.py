@@ -1,9 +1,9 @@
-"""The complexity estimator: object density and scale variance, from the levels of the pyramid.
+"""Complexity estimator: object density and scale variance from the levels of the feature pyramid.
 
-The two numbers are defined in :mod:`panoptic.complexity`, from segments; the estimator is supervised with them, and
-with what they are made of, which is what it predicts: for each cell, how many things have their center there, and mean
-and variance of the logarithm of their areas. Both numbers follow by their definition, of a window around a place and of
-the whole image, so that what is learned of one serves the other.
+Both are defined in :mod:`panoptic.complexity`, from segments. The estimator predicts, for each cell, the number of
+things with their center in it, and mean and variance of their log areas. Density and scale variance are computed from
+these by definition, over a window around each cell and over the whole image, so that both share what is learned. The
+estimator is supervised with both and with the predictions per cell.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class ComplexityEstimate(NamedTuple):
     """Object density and scale variance, both at least 0.
 
     Attributes:
-        image: of the whole image.
-        map: per place, over the codec's window.
-        cells: of each place alone the expected number of things, and mean and variance of their log areas, as
-            :func:`panoptic.complexity.thing_cells` has them of the truth.
+        image: Object density and scale variance of the whole image.
+        map: Object density and scale variance per place, over the window of the codec.
+        cells: Expected number of things in each cell, and mean and variance of their log areas; see
+            :func:`panoptic.complexity.thing_cells` for the true values.
     """
 
     image: Float[Tensor, "B 2"]
@@ -37,19 +37,19 @@ class ComplexityEstimate(NamedTuple):
 
 
 class ComplexityEstimator(nn.Module):
-    """A bottom-up path over the levels (Liu et al. 2018), from the fine ones, which show small things, to the coarsest.
+    """Bottom-up path (Liu et al. 2018) from the fine levels, which show small things, to the coarsest level.
 
     Args:
-        in_channels: of each level.
-        num_levels: how many there are.
-        channels: of its own layers.
-        window: side of the window of the map in its cells, odd: the codec's.
+        in_channels: Number of channels of each level.
+        num_levels: Number of levels.
+        channels: Number of channels of the layers.
+        window: Side of the window of the complexity map in cells, odd, as in the codec.
 
     Attributes:
-        stride: cells of the finest level per cell of the map, which is as fine as the coarsest level.
+        stride: Cells of the finest level per cell of the complexity map, which has the size of the coarsest level.
 
     Raises:
-        InputError: if an argument is out of range.
+        InputError: If an argument is out of range.
     """
 
     def __init__(self, in_channels: int, num_levels: int, channels: int = 64, window: int = 5) -> None:
@@ -64,25 +64,26 @@ class ComplexityEstimator(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(in_channels, channels, 1) for _ in self.halve)
         self.output = conv_norm_act(channels, channels)
         self.moments = nn.Conv2d(channels, 3, 1)
+        assert self.moments.bias is not None
         with torch.no_grad():
             self.moments.bias.copy_(torch.tensor([-2.0, 0.0, 0.0]))  # most cells have no thing: softplus(-2) is 0.13
 
     def forward(
         self, levels: Sequence[Float[Tensor, "B C _ _"]], inside: tuple[int, int] | None = None
     ) -> ComplexityEstimate:
-        """The estimate for a batch.
+        """Estimate the complexity of a batch.
 
         Args:
-            levels: of the pyramid, fine to coarse.
-            inside: rows and columns of the map that belong to the image, where the others are padding: those hold
-                nothing.
+            levels: Levels of the feature pyramid, fine to coarse.
+            inside: Rows and columns of the map that belong to the image. The others are padding and count as empty. By
+                default all belong to the image.
         """
         features, *coarser = levels
         for halve, lateral, level in zip(self.halve, self.lateral, coarser, strict=True):
             features = F.relu(halve(features) + lateral(level))
-        said = self.moments(self.output(features))
-        with torch.autocast(said.device.type, enabled=False):  # sums over many cells
-            count, mean, variance = said.float().unbind(1)
+        moments = self.moments(self.output(features))
+        with torch.autocast(moments.device.type, enabled=False):  # sums over many cells need full precision
+            count, mean, variance = moments.float().unbind(1)
             count = F.softplus(count)
             if inside is not None:
                 (rows, columns), (height, width) = inside, count.shape[-2:]
@@ -93,23 +94,23 @@ class ComplexityEstimator(nn.Module):
 def complexity_estimate(
     count: Float[Tensor, "B gh gw"], mean: Float[Tensor, "B gh gw"], variance: Float[Tensor, "B gh gw"], window: int
 ) -> ComplexityEstimate:
-    """Both numbers, of the image and of a window around each cell, by their definition.
+    """Compute object density and scale variance of the image and of a window around each cell, by definition.
 
     Args:
-        count: number of things of each cell, which need not be whole.
-        mean: of their log areas.
-        variance: of their log areas.
-        window: side of the window in cells, odd.
+        count: Number of things in each cell, not necessarily an integer.
+        mean: Mean of their log areas.
+        variance: Variance of their log areas.
+        window: Side of the window in cells, odd.
     """
     sums = torch.stack([count, count * mean, count * (variance + mean**2)], dim=1)
     windows = F.avg_pool2d(sums, window, 1, window // 2, divisor_override=1)
     cells = torch.stack([count, mean, variance], dim=1)
-    return ComplexityEstimate(_numbers(sums.sum((2, 3))), _numbers(windows), cells)
+    return ComplexityEstimate(_density_and_variance(sums.sum((2, 3))), _density_and_variance(windows), cells)
 
 
-def _numbers(sums: Float[Tensor, "B 3 *place"]) -> Float[Tensor, "B 2 *place"]:
-    """Object density and scale variance from number, sum and sum of squares of log areas."""
+def _density_and_variance(sums: Float[Tensor, "B 3 *place"]) -> Float[Tensor, "B 2 *place"]:
+    """Compute object density and scale variance from number, sum and sum of squares of log areas."""
     count, total, squares = sums.unbind(1)
-    count_or_more = count.clamp(min=1e-3)
-    variance = squares / count_or_more - (total / count_or_more) ** 2
+    divisor = count.clamp(min=1e-3)
+    variance = squares / divisor - (total / divisor) ** 2
     return torch.stack([count.log1p(), variance.clamp(min=0)], dim=1)

@@ -1,4 +1,4 @@
-"""The feature pyramid (Lin et al. 2017): coarse levels, rich in meaning, flow down into fine ones."""
+"""Feature pyramid network (Lin et al. 2017): a top-down path from coarse, semantic levels to fine ones."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from panoptic.errors import expect_at_least
 from panoptic.models.layers import conv_norm_act
 
 NUM_LEVELS = 3
-"""Levels that come out: P2, P3 and P4. The coarsest input, C5, enters through the top-down path."""
+"""Number of output levels: P2, P3 and P4. The coarsest input, C5, enters through the top-down path."""
 
 
 class FPN(nn.Module):
-    """From the backbone's four levels to three of equal width, fine to coarse.
+    """Feature pyramid from the four levels of the backbone to three of equal width, fine to coarse.
 
-    Each level is smoothed before it flows on to the next finer one, not after, as in the paper. Without the top-down
-    path levels are kept apart, but for the coarsest two, which become one: each then has what the others lack, and it
-    is left to fusion to bring them together.
+    Unlike in the paper, each level is smoothed before it is passed on to the next finer one, not after. Without the
+    top-down path, levels stay separate, except that the coarsest two are merged. Each level then has information that
+    the others lack, and combining them is left to the fusion.
 
     Args:
-        in_channels: of each of the backbone's levels, fine to coarse.
-        channels: of every level that comes out.
-        top_down: whether each level flows on to the next finer one.
+        in_channels: Number of channels of each level of the backbone, fine to coarse.
+        channels: Number of channels of each output level.
+        top_down: Whether to pass each level on to the next finer one.
+
+    Raises:
+        InputError: If an argument is out of range.
     """
 
     def __init__(self, in_channels: Sequence[int], channels: int = 128, top_down: bool = True) -> None:
@@ -37,6 +40,7 @@ class FPN(nn.Module):
         self.output = nn.ModuleList(conv_norm_act(channels, channels) for _ in range(NUM_LEVELS))
 
     def forward(self, features: Sequence[Float[Tensor, "B _ _ _"]]) -> list[Float[Tensor, "B C _ _"]]:
+        """Compute the levels of the pyramid, fine to coarse."""
         *fine, coarsest = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
         levels: list[Tensor] = []
         coarser: Tensor | None = coarsest

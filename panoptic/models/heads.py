@@ -1,7 +1,7 @@
-"""The heads: a class for each pixel, and a center with offsets for each thing (Panoptic-DeepLab, Cheng et al. 2020).
+"""Heads of Panoptic-DeepLab (Cheng et al. 2020): class logits, and a center heatmap with offsets.
 
 Both work at the stride of the fused map and predict at a finer one by sub-pixel convolution, which costs one 1x1
-convolution and keeps small things apart.
+convolution and keeps small things separate.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from panoptic.errors import expect_at_least
 from panoptic.models.layers import SubpixelConv, conv_norm_act
 
 OFFSET_UNIT = 16.0
-"""Cells per unit of what the layer for offsets gives: offsets are tens of cells, layers learn numbers near 1 sooner."""
+"""Scale of raw offsets, in cells: offsets are tens of cells, and layers learn values near 1 faster."""
 
 
 def _tower(in_channels: int, channels: int, depth: int) -> nn.Sequential:
@@ -21,14 +21,17 @@ def _tower(in_channels: int, channels: int, depth: int) -> nn.Sequential:
 
 
 class SemanticHead(nn.Module):
-    """Class logits.
+    """Head for class logits.
 
     Args:
-        in_channels: of the fused map.
-        num_classes: C.
-        channels: of the convolutions.
-        depth: number of 3x3 convolutions.
-        upsample: how many times finer than the fused map the prediction is.
+        in_channels: Number of channels of the fused map.
+        num_classes: Number of classes.
+        channels: Number of channels of the convolutions.
+        depth: Number of 3x3 convolutions.
+        upsample: Factor from the size of the fused map to that of the prediction.
+
+    Raises:
+        InputError: If an argument is out of range.
     """
 
     def __init__(
@@ -46,17 +49,21 @@ class SemanticHead(nn.Module):
         self.logits = SubpixelConv(channels, num_classes, upsample)
 
     def forward(self, fused: Float[Tensor, "B D h w"]) -> Float[Tensor, "B C H W"]:
+        """Compute class logits."""
         return self.logits(self.tower(fused))
 
 
 class InstanceHead(nn.Module):
-    """The logit of the center heatmap, and offsets (dy, dx) in cells of the prediction.
+    """Head for the center heatmap and the offsets.
 
     Args:
-        in_channels: of the fused map.
-        channels: of the convolutions.
-        depth: number of 3x3 convolutions.
-        upsample: how many times finer than the fused map the prediction is.
+        in_channels: Number of channels of the fused map.
+        channels: Number of channels of the convolutions.
+        depth: Number of 3x3 convolutions.
+        upsample: Factor from the size of the fused map to that of the prediction.
+
+    Raises:
+        InputError: If an argument is out of range.
     """
 
     def __init__(self, in_channels: int, channels: int = 128, depth: int = 2, upsample: int = 2) -> None:
@@ -69,10 +76,11 @@ class InstanceHead(nn.Module):
         )
         self.upsample = upsample
         self.tower = _tower(in_channels, channels, depth)
-        # sigmoid(-4) is 0.02: most places are no center, and training should not begin with unlearning that.
+        # sigmoid(-4) is 0.02: most cells are no center, and training should not start with learning that.
         self.center = SubpixelConv(channels, 1, upsample, bias=-4.0)
         self.offset = SubpixelConv(channels, 2, upsample)
 
     def forward(self, fused: Float[Tensor, "B D h w"]) -> tuple[Float[Tensor, "B H W"], Float[Tensor, "B 2 H W"]]:
+        """Compute logits of the center heatmap, and offsets (dy, dx) in cells of the prediction."""
         features = self.tower(fused)
         return self.center(features).squeeze(1), OFFSET_UNIT * self.offset(features)

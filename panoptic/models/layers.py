@@ -1,8 +1,8 @@
-"""Layers that several parts share.
+"""Layers shared by several parts of the network.
 
-Normalization is BatchNorm throughout, also at a batch of 4: every map that is normalized here has at least 32 cells an
-image at 128x256 (smaller crops have fewer) and far more at 512x1024, so that its statistics are well founded, and at
-inference it folds into the convolution before it, which GroupNorm cannot.
+Normalization is BatchNorm throughout, even at a batch size of 4. Every normalized map has at least 32 cells per image
+at 128x256 (fewer for smaller crops) and far more at 512x1024, enough for reliable statistics, and at inference
+BatchNorm can be folded into the preceding convolution, unlike GroupNorm.
 """
 
 from __future__ import annotations
@@ -13,22 +13,28 @@ from torch import Tensor, nn
 
 
 def conv_norm(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """Convolution, BatchNorm; the size is kept but for the stride."""
+    """Create a convolution, padded to keep the size up to the stride, and BatchNorm."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(out_channels)
     )
 
 
 def conv_norm_act(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """Convolution, BatchNorm, ReLU; the size is kept but for the stride."""
+    """Create a convolution, padded to keep the size up to the stride, BatchNorm and ReLU."""
     return nn.Sequential(*conv_norm(in_channels, out_channels, kernel, stride), nn.ReLU(inplace=True))
 
 
 class SubpixelConv(nn.Module):
-    """A 1x1 convolution to ``factor**2`` predictions per cell, laid out as ``factor x factor`` finer cells.
+    """1x1 convolution to ``factor**2`` predictions per cell, arranged as ``factor x factor`` finer cells.
 
-    The finer cells of one cell start out equal, so that an untrained head shows no checkerboard. Source: Shi et al.
-    2016 (sub-pixel convolution), Aitken et al. 2017 (the initialization).
+    The predictions of one cell are initialized equally, to avoid checkerboard artifacts. See Shi et al. 2016 (sub-pixel
+    convolution) and Aitken et al. 2017 (initialization).
+
+    Args:
+        in_channels: Number of input channels.
+        out_channels: Number of output channels.
+        factor: Upsampling factor.
+        bias: Initial bias.
     """
 
     def __init__(self, in_channels: int, out_channels: int, factor: int, *, bias: float = 0.0) -> None:
@@ -39,7 +45,9 @@ class SubpixelConv(nn.Module):
         nn.init.normal_(weight, std=0.01)
         with torch.no_grad():
             self.conv.weight.copy_(weight.repeat_interleave(factor**2, dim=0))
+        assert self.conv.bias is not None
         nn.init.constant_(self.conv.bias, bias)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B D H W"]:
+        """Upsample a map."""
         return self.shuffle(self.conv(x))

@@ -1,4 +1,4 @@
-"""The network: ``backbone → FPN → complexity → fusion → heads``, from plain RGB to what the codec decodes."""
+"""Network from plain RGB to the inputs of the codec: ``backbone → FPN → complexity → fusion → heads``."""
 
 from __future__ import annotations
 
@@ -13,32 +13,38 @@ from torch import Tensor, nn
 
 from panoptic.codec import Outputs
 from panoptic.errors import InputError
-from panoptic.models.complexity import ComplexityEstimate
-from panoptic.models.fpn import NUM_LEVELS
+from panoptic.models.backbone import Backbone
+from panoptic.models.complexity import ComplexityEstimate, ComplexityEstimator
+from panoptic.models.fpn import FPN, NUM_LEVELS
+from panoptic.models.heads import InstanceHead, SemanticHead
 
 
 class PanopticNetwork(nn.Module):
     """Adaptive panoptic segmentation network.
 
-    Parts are given as factories, since each takes its widths from the one before it, and since each is initialized from
-    (seed, its name): networks that differ in one part start from the same weights in all others.
+    Parts are passed as factories, because the width of each depends on the previous one, and because each is
+    initialized with a random state derived from the seed and its name: networks that differ in one part start from the
+    same weights in all others.
 
     Args:
-        backbone: makes the backbone, with ``channels``, ``strides``, ``mean`` and ``std``.
-        fpn: makes the pyramid from ``in_channels``.
-        complexity: makes the estimator from ``in_channels`` and ``num_levels``.
-        fusion: makes the fusion from ``channels`` and ``num_levels``.
-        semantic_head: makes the head from ``in_channels`` and ``num_classes``.
-        instance_head: makes the head from ``in_channels``.
-        num_classes: C.
-        seed: of the initial weights.
+        backbone: Factory of the backbone, which has ``channels``, ``strides``, ``mean`` and ``std``.
+        fpn: Factory of the feature pyramid, called with ``in_channels``.
+        complexity: Factory of the complexity estimator, called with ``in_channels`` and ``num_levels``.
+        fusion: Factory of the fusion, called with ``channels`` and ``num_levels``.
+        semantic_head: Factory of the semantic head, called with ``in_channels`` and ``num_classes``.
+        instance_head: Factory of the instance head, called with ``in_channels``.
+        num_classes: Number of classes.
+        seed: Seed of the initial weights.
 
     Attributes:
-        stride: pixels per cell of the heads' maps.
-        complexity_stride: pixels per cell of the complexity map.
+        mean: Mean of the normalization, for channels in 0..255.
+        std: Standard deviation of the normalization, for channels in 0..255.
+        stride: Pixels per cell of the heads' maps.
+        complexity_stride: Pixels per cell of the complexity map.
 
     Raises:
-        InputError: if the two heads predict at different strides, or at one that does not divide the finest level's.
+        InputError: If the two heads predict at different strides, or at a stride that does not divide that of the
+            finest level.
     """
 
     mean: Tensor
@@ -46,12 +52,12 @@ class PanopticNetwork(nn.Module):
 
     def __init__(
         self,
-        backbone: Callable[..., nn.Module],
-        fpn: Callable[..., nn.Module],
-        complexity: Callable[..., nn.Module],
+        backbone: Callable[..., Backbone],
+        fpn: Callable[..., FPN],
+        complexity: Callable[..., ComplexityEstimator],
         fusion: Callable[..., nn.Module],
-        semantic_head: Callable[..., nn.Module],
-        instance_head: Callable[..., nn.Module],
+        semantic_head: Callable[..., SemanticHead],
+        instance_head: Callable[..., InstanceHead],
         num_classes: int,
         seed: int = 0,
     ) -> None:
@@ -83,7 +89,7 @@ class PanopticNetwork(nn.Module):
             )
         self.stride: int = finest // self.semantic_head.upsample
         self.complexity_stride: int = finest * self.complexity.stride
-        # In 0..255, and part of the weights, so that whoever holds a checkpoint feeds plain RGB.
+        # Stored with the weights, so that a network from a checkpoint takes plain RGB in 0..255.
         for name, values in (("mean", self.backbone.mean), ("std", self.backbone.std)):
             self.register_buffer(name, (255 * torch.tensor(values, dtype=torch.float64)).float().view(1, 3, 1, 1))
 
@@ -92,31 +98,31 @@ class PanopticNetwork(nn.Module):
         images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"],
         complexity: ComplexityEstimate | None = None,
     ) -> Outputs:
-        """Outputs for plain RGB in 0..255 of any size; maps cover the image, rounded up to whole cells.
+        """Compute outputs for plain RGB of any size; maps cover the image, rounded up to whole cells.
 
         Args:
-            images: a batch.
-            complexity: what to weigh the levels by instead of the estimate: an intervention, which shows what the
-                estimate is used for.
+            images: RGB images in 0..255, batched.
+            complexity: Replacement for the estimated complexity, an intervention to study the effect of the estimate
+                on the fusion. By default the estimate.
         """
         features = self.backbone(self.normalize(images))  # C2..C5
         levels = self.fpn(features)  # P2, P3, P4: [B D _ _]
-        places = tuple(-(-side // self.complexity_stride) for side in images.shape[-2:])
+        grid_rows, grid_columns = (-(-side // self.complexity_stride) for side in images.shape[-2:])
         if complexity is None:
-            complexity = self.complexity(levels, places)  # [B 2], [B 2 gh gw], [B 3 gh gw]
+            complexity = self.complexity(levels, (grid_rows, grid_columns))  # [B 2], [B 2 gh gw], [B 3 gh gw]
         fused, alpha = self.fusion(levels, complexity)  # [B D h w], [B L] or [B L h w]
         semantic = self.semantic_head(fused)  # [B C H/s W/s]
         center, offset = self.instance_head(fused)  # [B H/s W/s], [B 2 H/s W/s]
         rows, columns = (-(-side // self.stride) for side in images.shape[-2:])
         crop = (..., slice(rows), slice(columns))
-        inside = (..., *(slice(side) for side in places))
+        grid_crop = (..., slice(grid_rows), slice(grid_columns))
         return Outputs(
             semantic[crop],
             center[crop],
             offset[crop],
             complexity.image,
-            complexity.map[inside],
-            complexity.cells[inside],
+            complexity.map[grid_crop],
+            complexity.cells[grid_crop],
             alpha,
         )
 
@@ -132,7 +138,7 @@ class PanopticNetwork(nn.Module):
 
 @contextmanager
 def _seeded(seed: int, name: str) -> Iterator[None]:
-    """The random state of (seed, name), on the CPU, where parts are made; the caller's own is kept as it was."""
+    """Seed the random state of the CPU, where parts are created, from (seed, name); restore it afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed((seed * 1_000_003 + zlib.crc32(name.encode())) % 2**63)
         yield

@@ -1,1 +1,1 @@
-"""Helpers that belong to no other package: files, memory, processes, precision, counting, statistics."""
+"""Utilities for files, memory, processes, precision, counting, statistics and lazy imports."""

@@ -1,4 +1,4 @@
-"""Files and folders that commands write: whole or not at all, with one clear sentence where they cannot be written."""
+"""Output files and folders: atomic writes, and clear errors for what cannot be written."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from panoptic.errors import InputError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file whole or not at all.
-
-    Yields a path beside ``path`` to write to. It takes the place of ``path`` when the block ends without an error, and
-    is removed otherwise.
+    """Replace a file atomically.
 
     Args:
-        path: file to write or replace.
+        path: File to write or replace.
+
+    Yields:
+        Path of a temporary file in the same folder. It replaces ``path`` if the block ends without an error, and is
+        removed otherwise.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -31,20 +32,20 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write a JSON file whole or not at all."""
+    """Write a JSON file atomically."""
     with replacing(path) as part:
         part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def writable_folder(path: str | Path, key: str | None = None) -> Path:
-    """Make a folder to write to, with its parents.
+    """Create a folder for writing, including its parents.
 
     Args:
-        path: folder; ``~`` is expanded.
-        key: configuration key that it comes from, for the message.
+        path: Folder, in which ``~`` is expanded.
+        key: Configuration key with this value, for the error message.
 
     Raises:
-        InputError: If it cannot be made or written to.
+        InputError: If the folder cannot be created or written to.
     """
     folder = Path(path).expanduser()
     name = folder if key is None else f"{key}={path}"
@@ -60,21 +61,21 @@ def writable_folder(path: str | Path, key: str | None = None) -> Path:
 
 @contextmanager
 def output_folder(path: Path | None) -> Iterator[None]:
-    """Make an output folder for a block, and remove what of it is still empty if the block fails.
+    """Create an output folder for a block, and remove created folders that are empty if the block fails.
 
     Args:
-        path: folder that will be written to; ``None`` makes none.
+        path: Output folder. ``None`` creates none.
 
     Raises:
-        InputError: If it cannot be made or written to.
+        InputError: If the folder cannot be created or written to.
     """
-    made = [] if path is None else [folder for folder in (path, *path.parents) if not folder.exists()]
+    created = [] if path is None else [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         if path is not None:
             writable_folder(path, "output")
         yield
     except BaseException:
-        for folder in made:
-            with suppress(OSError):  # it was not made, or it is not empty
+        for folder in created:
+            with suppress(OSError):  # the folder does not exist or is not empty
                 folder.rmdir()
         raise

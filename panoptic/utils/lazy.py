@@ -1,4 +1,4 @@
-"""Names that a package exports and imports only when they are asked for (PEP 562)."""
+"""Lazy exports of packages: imported on first access (PEP 562)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 
 def lazy_exports(package: str, exports: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` for a package whose exports are imported at their first use.
+    """Return ``__getattr__`` and ``__dir__`` for a package whose exports are imported on first access.
 
     Args:
         package: Name of the package.
-        exports: Module that defines each exported name.
+        exports: Defining module of each exported name.
     """
 
     def __getattr__(name: str) -> Any:

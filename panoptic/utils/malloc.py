@@ -1,4 +1,4 @@
-"""Memory on a CPU: kept by the process once it has it."""
+"""Configuration of malloc, to reuse freed memory instead of returning it to the operating system."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import ctypes
 import os
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-"""Of glibc's ``mallopt(3)``."""
+"""Parameters of glibc's ``mallopt(3)``."""
+
 MALLOC_VARIABLES = (
     "MALLOC_TRIM_THRESHOLD_",
     "MALLOC_MMAP_MAX_",
@@ -18,14 +19,15 @@ MALLOC_VARIABLES = (
 
 
 def keep_freed_memory() -> bool:
-    """Has the C library reuse large blocks that were freed, rather than give each back to the system.
+    """Configure glibc to reuse large freed blocks instead of returning them to the operating system.
 
-    By default glibc maps every block of more than 32 MB anew and unmaps it when it is freed; the system then clears it
-    page by page, at each use. Training on a CPU can lose nearly half its time so (``python -m benchmarks.allocation``).
-    Instead, the process's memory stays at its peak. What was allocated before is not concerned: call this first.
+    By default, glibc maps a new region for every block of more than 32 MB and unmaps it when it is freed, so the system
+    clears its pages at each use. This can take nearly half the time of training on a CPU (``python -m
+    benchmarks.allocation``). With this setting, the memory of the process stays at its peak instead. Blocks allocated
+    earlier are not affected, so call this first.
 
     Returns:
-        Whether it was done: not where the C library is another one, or the environment says how to allocate.
+        Whether the setting was applied. It is not if the C library is not glibc or the environment configures malloc.
     """
     if any(os.environ.get(name) for name in MALLOC_VARIABLES):
         return False

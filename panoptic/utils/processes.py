@@ -1,4 +1,4 @@
-"""Work on many files in several processes: results in order, errors as they are, memory that is used again."""
+"""Parallel processing of many files, with ordered results, unchanged exceptions and reuse of memory."""
 
 from __future__ import annotations
 
@@ -19,16 +19,22 @@ T = TypeVar("T")
 
 
 def in_processes(work: Callable[[Any, int], T], context: Any, count: int, workers: int | None = None) -> Iterator[T]:
-    """``work(context, index)`` for each index, in order.
+    """Yield ``work(context, index)`` for each index, in order.
+
+    Exceptions of ``work`` are raised unchanged.
 
     Args:
-        work: a function of a module.
-        context: what it needs; processes get it once.
-        count: number of indices.
-        workers: processes; by default one for each processor that this one may use. 0 and 1 work in this process.
+        work: Function at the top level of a module.
+        context: First argument of ``work``, sent to each process once.
+        count: Number of indices.
+        workers: Number of processes. By default one per processor available to this process. With 0 or 1, all work is
+            done in this process.
+
+    Yields:
+        Results of ``work``.
 
     Raises:
-        InputError: if ``workers`` is negative, or a process was killed; whatever else ``work`` raises.
+        InputError: If ``workers`` is negative, or a process was killed.
     """
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -40,11 +46,11 @@ def in_processes(work: Callable[[Any, int], T], context: Any, count: int, worker
         return
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context(method), initializer=_start, initargs=(work, context)
+        workers, multiprocessing.get_context(method), initializer=_initialize_worker, initargs=(work, context)
     )
-    chunk = max(1, min(8, count // (16 * workers)))  # small, so that all end at about the same time
+    chunk = max(1, min(8, count // (16 * workers)))  # small, so that all processes finish at about the same time
     try:
-        yield from pool.map(_work_on, range(count), chunksize=chunk)
+        yield from pool.map(_run, range(count), chunksize=chunk)
     except BrokenProcessPool:
         raise InputError(
             f"workers={workers}: expected processes that live, one was killed; memory may not suffice for as many"
@@ -53,17 +59,18 @@ def in_processes(work: Callable[[Any, int], T], context: Any, count: int, worker
         pool.shutdown(cancel_futures=True)
 
 
-_work: tuple[Callable[[Any, int], Any], Any]  # of a worker process
+_worker_task: tuple[Callable[[Any, int], Any], Any]
+"""Function and context of a worker process."""
 
 
-def _start(work: Callable[[Any, int], Any], context: Any) -> None:
-    global _work
-    _work = work, context
+def _initialize_worker(work: Callable[[Any, int], Any], context: Any) -> None:
+    global _worker_task
+    _worker_task = work, context
     torch.set_num_threads(1)
-    gc.freeze()  # what is there already stays, so that no collection touches, and thereby copies, the parent's memory
+    gc.freeze()  # excludes existing objects from collections, which would touch and thereby copy the parent's memory
     keep_freed_memory()
 
 
-def _work_on(index: int) -> Any:
-    work, context = _work
+def _run(index: int) -> Any:
+    work, context = _worker_task
     return work(context, index)

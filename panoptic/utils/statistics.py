@@ -1,4 +1,4 @@
-"""The statistics that studies report: correlations and paired differences, each with its interval."""
+"""Statistics of studies: correlations and paired differences, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from jaxtyping import Float
 from scipy import stats
 
 CONFIDENCE = 0.95
-"""Of every interval."""
+"""Confidence level of all intervals."""
 
 
 class Estimate(NamedTuple):
-    """A value with its interval; NaN where there is too little to say.
+    """Value with a confidence interval; NaN where there are too few data.
 
     Attributes:
-        value: the estimate.
-        low: lower end of the interval.
-        high: upper end of the interval.
+        value: Point estimate.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
     """
 
     value: float
@@ -29,12 +29,20 @@ class Estimate(NamedTuple):
 
 
 NOTHING = Estimate(math.nan, math.nan, math.nan)
+"""Estimate without a value."""
 
 
 def spearman(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Estimate:
-    """Spearman's rank correlation, with the interval of Fisher's z and the variance of Bonett and Wright (2000).
+    """Compute Spearman's rank correlation.
 
-    NaN below two pairs or where one of the two does not vary; without an interval below four pairs.
+    The interval is that of Fisher's z with the variance of Bonett and Wright (2000).
+
+    Args:
+        x: First variable.
+        y: Second variable.
+
+    Returns:
+        Correlation. NaN for fewer than two pairs or a constant variable, without an interval for fewer than four pairs.
     """
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return NOTHING
@@ -43,43 +51,48 @@ def spearman(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> Estimate
         return Estimate(rho, math.nan, math.nan)
     if abs(rho) >= 1 - 1e-12:
         return Estimate(rho, rho, rho)
-    reach = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * math.sqrt((1 + rho**2 / 2) / (len(x) - 3))
-    return Estimate(rho, math.tanh(math.atanh(rho) - reach), math.tanh(math.atanh(rho) + reach))
+    margin = float(stats.norm.ppf(0.5 + CONFIDENCE / 2)) * math.sqrt((1 + rho**2 / 2) / (len(x) - 3))
+    return Estimate(rho, math.tanh(math.atanh(rho) - margin), math.tanh(math.atanh(rho) + margin))
 
 
 def bootstrap_spearman(
     xs: Sequence[Float[np.ndarray, " n"]], y: Float[np.ndarray, " n"], replicates: int
 ) -> Float[np.ndarray, " r"]:
-    """Replicates of the mean rank correlation of several samples with one, as of several runs over the same images.
+    """Bootstrap the mean rank correlation of several samples with one variable, such as runs on the same images.
 
-    Places (the same for all) and samples are drawn anew. Ranks are those of what was drawn, ties at their mean.
+    Observations (the same ones for all samples) and samples are resampled with replacement. Ranks are those within a
+    replicate, with the average rank for ties.
 
     Args:
-        xs: the samples.
-        y: what they are correlated with, place by place.
-        replicates: how many.
+        xs: Samples.
+        y: Variable to correlate the samples with, one value per observation.
+        replicates: Number of replicates.
 
     Returns:
-        NaN for a replicate in which something does not vary.
+        Mean correlation of each replicate; NaN if a variable is constant in it.
     """
     rng = np.random.default_rng(0)
-    places = rng.integers(0, len(y), (replicates, len(y)))
+    observations = rng.integers(0, len(y), (replicates, len(y)))
 
-    def standardized(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, "r n"]:
-        ranks = stats.rankdata(values[places], axis=1)
+    def standardize_ranks(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, "r n"]:
+        ranks = stats.rankdata(values[observations], axis=1)
         ranks -= ranks.mean(1, keepdims=True)
         with np.errstate(invalid="ignore"):
             return ranks / np.sqrt((ranks**2).sum(1, keepdims=True))
 
-    common = standardized(y)
-    rhos = np.stack([(standardized(x) * common).sum(1) for x in xs])
+    y_ranks = standardize_ranks(y)
+    rhos = np.stack([(standardize_ranks(x) * y_ranks).sum(1) for x in xs])
     return rhos[rng.integers(0, len(xs), rhos.shape), np.arange(replicates)].mean(0)
 
 
 def mean_with_interval(values: Float[np.ndarray, " n"]) -> Estimate:
-    """The mean with Student's t interval; of paired differences, that of the paired t test.
+    """Compute the mean with Student's t interval, for paired differences that of the paired t test.
 
-    NaN for no value; without an interval for one.
+    Args:
+        values: Observations or paired differences.
+
+    Returns:
+        Mean. NaN without values, without an interval for one value.
     """
     if len(values) == 0:
         return NOTHING
@@ -87,12 +100,12 @@ def mean_with_interval(values: Float[np.ndarray, " n"]) -> Estimate:
     if len(values) == 1:
         return Estimate(mean, math.nan, math.nan)
     error = float(stats.sem(values))
-    reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1)) * error
-    return Estimate(mean, mean - reach, mean + reach)
+    margin = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1)) * error
+    return Estimate(mean, mean - margin, mean + margin)
 
 
 def percentiles(value: float, replicates: Float[np.ndarray, " r"]) -> Estimate:
-    """A value with the percentile interval of its bootstrap replicates (Efron 1979)."""
+    """Return a value with the percentile interval of its bootstrap replicates (Efron 1979)."""
     if len(replicates) == 0 or np.isnan(replicates).all():
         return Estimate(value, math.nan, math.nan)
     low, high = np.nanquantile(replicates, [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
@@ -100,9 +113,14 @@ def percentiles(value: float, replicates: Float[np.ndarray, " r"]) -> Estimate:
 
 
 def r_squared(predicted: Float[np.ndarray, " n"], true: Float[np.ndarray, " n"]) -> float:
-    """The share of the variance of the truth that a prediction explains: 1 at best, 0 for the mean of the truth.
+    """Compute the coefficient of determination R²: at most 1, and 0 for predicting the mean of the true values.
 
-    NaN where the truth does not vary.
+    Args:
+        predicted: Predicted values.
+        true: True values.
+
+    Returns:
+        Fraction of the variance of the true values that is explained; NaN if they are constant.
     """
-    spread = float(((true - true.mean()) ** 2).sum()) if len(true) else 0.0
-    return 1.0 - float(((predicted - true) ** 2).sum()) / spread if spread > 0 else math.nan
+    total = float(((true - true.mean()) ** 2).sum()) if len(true) else 0.0
+    return 1.0 - float(((predicted - true) ** 2).sum()) / total if total > 0 else math.nan

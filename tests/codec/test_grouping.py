@@ -15,7 +15,7 @@ from panoptic.codec.grouping import find_peaks, most_likely, nearest_center, win
 @pytest.fixture(params=[1, 7, 1 << 19])
 def piece(request, monkeypatch) -> int:
     """The size of a piece: of one number, of an odd few, and the usual."""
-    monkeypatch.setitem(grouping.PIECE, "cpu", request.param)
+    monkeypatch.setitem(grouping.CHUNK, "cpu", request.param)
     return request.param
 
 
