@@ -1,1 +1,1 @@
-"""Evaluation of checkpoints and data sets: scores, oracle variants, shuffled complexity, fusion weights, inspection."""
+"""Analysis of checkpoints and data sets: scores, oracles, shuffled complexity, fusion weights and inspection."""

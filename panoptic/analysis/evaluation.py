@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -22,7 +22,7 @@ from panoptic.analysis.shuffling import ShuffledComplexity
 from panoptic.codec import Outputs
 from panoptic.config.composing import build
 from panoptic.config.schema import EvaluateConfig
-from panoptic.data.batch import Batch
+from panoptic.data.batch import Batch, EvaluationDataset
 from panoptic.data.coco.writer import CityscapesPanopticWriter, CocoPanopticWriter
 from panoptic.data.sample import SPLITS
 from panoptic.errors import InputError, expect_at_least
@@ -337,7 +337,7 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
     _check(options)
     checkpoint = read_checkpoint(options.checkpoint, options.overrides)
     loader = _loader(checkpoint, options.split)
-    source = loader.dataset.source
+    source = cast(EvaluationDataset, loader.dataset).source
     predictor = Predictor.load(checkpoint, tta=options.tta, compile=options.compile)
     folder = options.output or default_output(checkpoint.path, f"evaluate_{options.split}")
     folder = writable_folder(folder, "output")
@@ -356,7 +356,7 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
     found = scores.evaluation.scores() if images else {}
     rounds = None
     if images:
-        about = {"checkpoint": str(checkpoint.path), "split": options.split, "tta": options.tta}
+        about: dict[str, Any] = {"checkpoint": str(checkpoint.path), "split": options.split, "tta": options.tta}
         about |= {"categories": source.labels.to_dicts()}
         fusion = scores.fusion.result()
         if shuffled is not None:

@@ -1,4 +1,4 @@
-"""What a network's fusion does over a set of images: α and complexity of each, what goes with what, and pictures."""
+"""Analysis of adaptive fusion over a set of images: fusion weights α, complexity, their correlation, and figures."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from panoptic.visualization.overlay import alpha_picture, overlay, side_by_side
 from panoptic.visualization.plots import alpha_figure, save_figure
 
 PICTURES = 6
-"""The most images on the sheet of local α."""
+"""Maximum number of images in the figure of local α."""
 
 
 class FusionRecord:
-    """Remembers α and complexity, image by image.
+    """Collects α and complexity of each image.
 
     Args:
-        labels: the label space, for the pictures.
+        labels: Label space, used in the figures.
     """
 
     def __init__(self, labels: LabelSpace) -> None:
@@ -39,16 +39,16 @@ class FusionRecord:
     def add(
         self, outputs: Outputs, complexity: Float[Tensor, " 2"], image: UInt8[Tensor, "3 H W"], truth: Segments
     ) -> dict[str, float]:
-        """Adds an image.
+        """Add an image.
 
         Args:
-            outputs: of the network, a batch of one.
-            complexity: of the truth.
-            image: plain RGB.
-            truth: its segments.
+            outputs: Network outputs for the image, a batch of one.
+            complexity: True object density and scale variance.
+            image: RGB image in 0..255.
+            truth: True segments.
 
         Returns:
-            Predicted complexity and α of each level by the column that a table of images has for it.
+            Predicted complexity and α of each level, by column of the per-image table.
         """
         alpha, predicted = outputs.alpha_of_image[0].float().cpu().numpy(), outputs.complexity[0].float().cpu().numpy()
         self.alpha.append(alpha)
@@ -62,10 +62,12 @@ class FusionRecord:
         return {name: float(value) for name, value in (named | level_names(alpha)).items()}
 
     def result(self) -> dict[str, Any]:
-        """Plain containers, ``None`` where there is nothing to say.
+        """Summarize all images as plain containers for a JSON file, with ``None`` for undefined values.
 
-        ``complexity``: of each number R² and mean absolute error of the prediction. ``alpha``: of each level mean and
-        standard deviation over images, and Spearman's ρ with either number of the truth, with its 95% interval.
+        Returns:
+            ``complexity``: R² and mean absolute error of the prediction, by measure. ``alpha``: mean and standard
+            deviation over images, and Spearman's ρ with each measure of the true complexity including its 95%
+            interval, by level.
         """
         alpha, predicted, true = (np.stack(values) for values in (self.alpha, self.predicted, self.true))
         complexity = {
@@ -86,7 +88,7 @@ class FusionRecord:
         return {"complexity": complexity, "alpha": levels}
 
     def write(self, folder: Path) -> None:
-        """Draws α against complexity as ``alpha.png``, and of local α a sheet of images as ``alpha_maps.png``."""
+        """Plot α against complexity to ``alpha.png``, and maps of local α, if any, to ``alpha_maps.png``."""
         save_figure(alpha_figure(np.stack(self.alpha), np.stack(self.true)), folder / "alpha.png")
         if self.pictures:
             width = max(picture.shape[1] for picture in self.pictures)
@@ -95,7 +97,7 @@ class FusionRecord:
 
 
 def level_names(levels: np.ndarray) -> dict[str, Any]:
-    """Values of levels, fine to coarse, by the column of a table of images: ``alpha_P2`` and so on."""
+    """Name values of levels, fine to coarse, by column of the per-image table: ``alpha_P2``, ``alpha_P3``, ..."""
     return {f"alpha_P{i + 2}": value for i, value in enumerate(levels)}
 
 

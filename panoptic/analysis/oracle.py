@@ -1,8 +1,8 @@
-"""Where the error is: what a network would score if one of the things it says were true.
+"""Oracle experiments: panoptic quality with parts of the network outputs replaced by the ground truth.
 
-The truth of each part (classes, centers, offsets) is put in the place of the prediction, one at a time and together,
-and decoded as ever. The difference to what was predicted says what that part costs; what is lacking with all of them
-true is what the codec costs.
+The parts (semantics, centers, offsets) are replaced one at a time and in combination, and decoded as usual. The
+difference to the score of the prediction is the loss caused by that part; the difference to a perfect score with all
+parts replaced is the loss caused by the codec.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "true semantics and offsets": ("semantic", "offset"),
     "all true": ("semantic", "center", "offset"),
 }
-"""Which parts of the outputs are the truth's, by what a row of the table is called."""
+"""Parts of the outputs that are replaced by the ground truth, by name of the variant in tables."""
 
 SCORES = {"pq": "PQ", "sq": "SQ", "rq": "RQ", "pq_things": "PQ things", "pq_stuff": "PQ stuff"}
-"""What is told of a variant, with its name in a table."""
+"""Reported scores, with their names in tables."""
 
 
 class Oracle:
-    """Panoptic quality of every variant, batch by batch.
+    """Panoptic quality of every variant, accumulated over batches.
 
     Args:
-        codec: of the network.
+        codec: Codec of the network.
     """
 
     def __init__(self, codec: Codec) -> None:
@@ -43,18 +43,18 @@ class Oracle:
         self.quality = {name: PanopticQuality(codec.labels) for name in VARIANTS}
 
     def to(self, device: torch.device) -> Oracle:
-        """Moves the counts to a device."""
+        """Move the accumulated counts to a device."""
         for metric in self.quality.values():
             metric.to(device)
         return self
 
     def add(self, outputs: Outputs, target: Segments, sizes: Sequence[tuple[int, int]] | None = None) -> None:
-        """Decodes and scores a batch in all variants.
+        """Decode and score a batch in all variants.
 
         Args:
-            outputs: of the network.
-            target: the truth, on the same device.
-            sizes: height and width of each image before padding.
+            outputs: Network outputs for the batch.
+            target: True segments, batched, on the same device.
+            sizes: Height and width of each image before padding.
         """
         truth = self.codec.encode(target).as_outputs(self.codec.labels.num_classes)
         for name, parts in VARIANTS.items():
@@ -62,12 +62,12 @@ class Oracle:
             self.quality[name].update(self.codec.decode(mixed, target.size), target, sizes=sizes)
 
     def result(self) -> dict[str, dict[str, float]]:
-        """PQ, SQ, RQ, and PQ of things and of stuff by variant; 0 where there is nothing to score."""
+        """Compute PQ, SQ, RQ, PQ of things and PQ of stuff by variant; 0 where there is nothing to score."""
         scores = {name: metric.compute() for name, metric in self.quality.items()}
         return {name: {score: float(values[score]) for score in SCORES} for name, values in scores.items()}
 
     def rows(self) -> dict[str, dict[str, float]]:
-        """The same under the names that tables have."""
+        """Return the scores of :meth:`result` under their names in tables."""
         return {
             name: {SCORES[score]: value for score, value in values.items()} for name, values in self.result().items()
         }

@@ -1,4 +1,4 @@
-"""What the commands that score share: scores of saved predictions in parallel, a row per image, the worst images."""
+"""Shared parts of the scoring commands: parallel scoring, per-image CSV rows, and the worst images."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from panoptic.utils.files import replacing
 from panoptic.utils.processes import in_processes
 
 Scored = tuple[int | str, str, ImageScores]
-"""An image's id, the name of its file, and its scores."""
+"""Image id, file name and scores of one image."""
 
 
 def scoring_settings(options: EvaluateConfig | ScoreConfig) -> Settings:
-    """Return what the options of a command say about scoring.
+    """Return the scoring settings in the options of a command.
 
     Raises:
-        InputError: if one is out of range.
+        InputError: If an option is out of range.
     """
     expect_at_least(0, worst=options.worst)
     try:
@@ -39,15 +39,18 @@ def scoring_settings(options: EvaluateConfig | ScoreConfig) -> Settings:
 
 
 def score_pairs(pairs: PredictionPairs, settings: Settings, workers: int | None = None) -> Iterator[Scored]:
-    """The scores of each image, in order.
+    """Score saved predictions image by image, in several processes.
 
     Args:
-        pairs: what to score.
-        settings: how.
-        workers: see :func:`panoptic.utils.processes.in_processes`.
+        pairs: Predictions and ground truth.
+        settings: Scoring settings.
+        workers: Number of processes; see :func:`panoptic.utils.processes.in_processes`.
+
+    Yields:
+        Id, file name and scores of each image, in order.
 
     Raises:
-        InputError: if an image cannot be scored, or a process was killed.
+        InputError: If an image cannot be scored, or a process was killed.
     """
     for image_id, file_name, arrays in in_processes(_score, (pairs, settings), len(pairs), workers):
         yield image_id, file_name, _scores_of(arrays)
@@ -61,14 +64,14 @@ def _score(context: tuple[PredictionPairs, Settings], index: int) -> tuple[int |
 
 
 def _arrays(part: Any) -> Any:
-    """Nested tuples with arrays for tensors: each tensor would travel through a shared memory file of its own."""
+    """Convert tensors in nested tuples to arrays; each tensor would be sent through its own shared memory file."""
     if isinstance(part, torch.Tensor):
         return part.numpy()
     return tuple(map(_arrays, part)) if isinstance(part, tuple) else part
 
 
 def _scores_of(arrays: tuple) -> ImageScores:
-    """The inverse of :func:`_arrays`."""
+    """Invert :func:`_arrays`."""
     quality, confusion, complexity, boundary_quality, boundary_f1 = arrays
     return ImageScores(
         PanopticCounts(*map(torch.from_numpy, quality)),
@@ -80,14 +83,13 @@ def _scores_of(arrays: tuple) -> ImageScores:
 
 
 class RowWriter:
-    """Writes a CSV file with one row per image, whole or not at all; see
-    :func:`panoptic.metrics.per_image.image_row` for its columns.
+    """Writes a CSV file with one row per image; see :func:`panoptic.metrics.per_image.image_row` for its columns.
 
-    Use it as a context manager. Rows are not kept in memory.
+    Use it as a context manager. The file is written atomically, and rows are not kept in memory.
 
     Args:
-        path: of the file; ``None`` writes nothing.
-        labels: the label space of all images.
+        path: Path of the file; ``None`` writes nothing.
+        labels: Label space of all images.
     """
 
     def __init__(self, path: Path | None, labels: LabelSpace) -> None:
@@ -103,11 +105,26 @@ class RowWriter:
 
     def add(
         self, image_id: int | str, file_name: str, scores: ImageScores, more: Mapping[str, float] | None = None
-    ) -> dict[str, object]:
-        """Writes the row of an image, with more columns of its own after the others, and returns it."""
-        row = {"image_id": image_id, "file_name": file_name, **image_row(scores, self.labels), **(more or {})}
+    ) -> dict[str, Any]:
+        """Write the row of an image.
+
+        Args:
+            image_id: Image id.
+            file_name: File name of the image.
+            scores: Scores of the image.
+            more: Values of further columns, appended to the others.
+
+        Returns:
+            Values of the row by column.
+        """
+        row: dict[str, Any] = {
+            "image_id": image_id,
+            "file_name": file_name,
+            **image_row(scores, self.labels),
+            **(more or {}),
+        }
         if self.path is not None:
-            if self._csv is None:  # without a row, there is no file
+            if self._csv is None:  # no file is written without rows
                 part = self._stack.enter_context(replacing(self.path))
                 file = self._stack.enter_context(part.open("w", newline="", encoding="utf-8"))
                 self._csv = csv.DictWriter(file, list(row))
@@ -120,32 +137,36 @@ class RowWriter:
 
 
 class Worst:
-    """Remembers the images with the lowest PQ.
+    """Collects the images with the lowest PQ.
 
     Args:
-        count: how many.
+        count: Maximum number of images.
     """
 
     COLUMNS = ("pq", "boundary_pq", "boundary_f1", "mean_iou", "object_density", "scale_variance")
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._heap: list[tuple[float, int, Mapping[str, object]]] = []
+        self._heap: list[tuple[float, int, dict[str, Any]]] = []
         self._seen = 0
 
-    def add(self, row: Mapping[str, object]) -> None:
-        """Takes the row of an image into account; one without any class to score is passed over."""
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add an image, unless it has no class to score.
+
+        Args:
+            row: Values of the image by column; see :meth:`RowWriter.add`.
+        """
         self._seen += 1
         if self.count == 0 or row["pq"] is None:
             return
-        kept = {"image": f"{row['file_name']} (id {row['image_id']})"}
+        kept: dict[str, Any] = {"image": f"{row['file_name']} (id {row['image_id']})"}
         kept |= {name: row[name] for name in self.COLUMNS if row.get(name) is not None}
-        # A heap gives its smallest first, so the best of the worst has the smallest key. Earlier images win ties.
+        # The smallest key is popped first, so the image with the highest PQ must have it. Earlier images win ties.
         heapq.heappush(self._heap, (-row["pq"], -self._seen, kept))
         if len(self._heap) > self.count:
             heapq.heappop(self._heap)
 
     def rows(self) -> dict[str, dict[str, float]]:
-        """Their scores by file name and id, the worst first."""
+        """Return the scores of the images by file name and id, the worst first."""
         ordered = [kept for _, _, kept in sorted(self._heap, key=lambda entry: (-entry[0], -entry[1]))]
         return {str(kept["image"]): {name: kept[name] for name in kept if name != "image"} for kept in ordered}

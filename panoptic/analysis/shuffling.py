@@ -1,7 +1,7 @@
-"""Does a network use the complexity of an image? Each image is given another image's, and scored again.
+"""Permutation test of estimated complexity: each image is scored again with the estimate of another image.
 
-An estimate that fusion does not use, or uses to no effect, can be exchanged without loss: what PQ loses is what the
-right estimate is worth to this network, whatever α correlates with.
+If fusion does not use the estimate, or uses it without effect, shuffling does not change PQ. The drop in PQ is the
+value of the correct estimate to this network, regardless of what α correlates with.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from panoptic.models.complexity import ComplexityEstimate
 
 
 class ShuffledComplexity:
-    """PQ with the complexity of images shuffled among them, and as predicted.
+    """PQ with complexity estimates shuffled among images.
 
-    First :meth:`add` every batch's outputs, then :meth:`result` goes over the batches again.
+    Call :meth:`add` with the outputs for every batch first; :meth:`result` then iterates over the batches again.
 
     Args:
-        network: from plain RGB and a complexity to outputs.
-        codec: at its strides.
-        rounds: how many shuffles to score, each with an order of its own.
-        device: that the network is on.
+        network: Function from RGB images and a complexity estimate to outputs.
+        codec: Codec with the strides of the network.
+        rounds: Number of shuffles to score, each in a different order.
+        device: Device of the network; defaults to the CPU.
     """
 
     def __init__(
@@ -42,50 +42,59 @@ class ShuffledComplexity:
         self.rounds = rounds
         self.device = device or torch.device("cpu")
         self.images: list[Float[Tensor, " 2"]] = []
-        self.maps: list[Float[Tensor, "5 gh gw"]] = []  # both numbers per place, then what cells hold
+        self.maps: list[
+            Float[Tensor, "5 gh gw"]
+        ] = []  # density and variance per location, then the three values of each cell
 
     def add(self, outputs: Outputs) -> None:
-        """Remembers what was estimated of a batch."""
+        """Store the complexity estimates of a batch."""
         self.images.extend(outputs.complexity)
         self.maps.extend(torch.cat([outputs.complexity_map, outputs.complexity_cells], dim=1))
 
     def result(self, batches: Iterable[Batch], as_predicted: float) -> dict[str, object]:
-        """Scores every round.
+        """Score every round.
 
         Args:
-            batches: the same as before, in the same order.
-            as_predicted: PQ with each image's own complexity.
+            batches: Batches whose outputs were added, in the same order.
+            as_predicted: PQ of each image with its own complexity estimate.
 
         Returns:
-            ``rounds``, ``pq`` of each, and ``as_predicted``.
+            ``rounds``, ``pq`` of each round, and ``as_predicted``.
         """
-        orders = [others(len(self.images), seed) for seed in range(self.rounds)]
-        # One process has them all, and others may wait for none of it.
+        orders = [derangement(len(self.images), seed) for seed in range(self.rounds)]
+        # This process has all images, so metrics must not wait for other processes.
         metrics = [PanopticQuality(self.codec.labels, sync_on_compute=False).to(self.device) for _ in orders]
         first = 0
         for batch in batches:
-            here = batch.to(self.device)
-            images, truth = here.images, here.segments
+            on_device = batch.to(self.device)
+            images, truth = on_device.images, on_device.segments
+            assert truth is not None  # only batches with a ground truth are added
             for order, metric in zip(orders, metrics, strict=True):
-                chosen = order[first : first + len(images)]
+                shuffled = order[first : first + len(images)]
                 with torch.inference_mode():
-                    predicted = self.codec.decode(self.network(images, self._of(chosen)), truth.size)
+                    predicted = self.codec.decode(self.network(images, self._of(shuffled)), truth.size)
                 metric.update(predicted, truth, sizes=batch.sizes)
             first += len(images)
         pq = [float(metric.compute()["pq"]) for metric in metrics]
         return {"rounds": self.rounds, "pq": pq, "as_predicted": as_predicted}
 
-    def _of(self, chosen: list[int]) -> ComplexityEstimate:
-        """The estimates of some images as a batch; of maps that differ in size, each takes the size of the first."""
-        size = self.maps[chosen[0]].shape[-2:]
-        maps = [self.maps[i][None] for i in chosen]
-        same = [m if m.shape[-2:] == size else torch.nn.functional.interpolate(m, size=size) for m in maps]
-        return ComplexityEstimate(torch.stack([self.images[i] for i in chosen]), *torch.cat(same).split([2, 3], dim=1))
+    def _of(self, rows: list[int]) -> ComplexityEstimate:
+        """Return the estimates of some images as a batch; maps are resized to the size of the first."""
+        size = self.maps[rows[0]].shape[-2:]
+        maps = [self.maps[i][None] for i in rows]
+        resized = [m if m.shape[-2:] == size else torch.nn.functional.interpolate(m, size=size) for m in maps]
+        image = torch.stack([self.images[i] for i in rows])
+        return ComplexityEstimate(image, *torch.cat(resized).split([2, 3], dim=1))
 
 
-def others(count: int, seed: int) -> list[int]:
-    """For each of several images another one, in an order that the seed decides; itself if there is but one."""
+def derangement(count: int, seed: int) -> list[int]:
+    """Return a random permutation without fixed points; the identity for a single item.
+
+    Args:
+        count: Number of items.
+        seed: Seed of the permutation.
+    """
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    another = torch.empty_like(order)
-    another[order] = order.roll(1)
-    return another.tolist()
+    permutation = torch.empty_like(order)
+    permutation[order] = order.roll(1)
+    return permutation.tolist()

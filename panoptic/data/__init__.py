@@ -1,4 +1,4 @@
-"""Data sets, and everything between a file and a batch; exports are imported at their first use."""
+"""Data sets: readers, caches, augmentation, batching and loaders. Exports are imported on first use."""
 
 from __future__ import annotations
 

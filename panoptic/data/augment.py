@@ -1,7 +1,7 @@
-"""Augmentation: albumentations, re-seeded for every sample, its strength set by the curriculum.
+"""Augmentation with albumentations, re-seeded for every sample and scaled by the strength of the curriculum.
 
-A sample is a pure function of (seed, epoch, index, strength): albumentations 2 by itself would have every worker repeat
-the others' random numbers.
+Each sample is a pure function of (seed, epoch, index, strength). Without re-seeding, albumentations 2 would repeat the
+same random numbers in every worker.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask over the network at import
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # avoids a network request at import
 
 import albumentations as A
 import cv2
@@ -31,25 +31,30 @@ def augment(
     strength: float,
     seed: int,
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Segments]:
-    """A random view of a sample.
+    """Augment an image and its segments randomly.
 
-    At strength 0 that is a flip and a crop at the original scale; with rising strength the range of scales opens up to
-    ``scale``, and color, blur, noise and weather become likelier and stronger, up to ``appearance``. What lies outside
-    the image is black and void.
+    At strength 0 the sample is only flipped and cropped at its original scale. With increasing strength the range of
+    scales widens up to ``scale``, and changes of color, blur, noise and weather become more likely and stronger, up to
+    ``appearance``. Pixels outside the image are black and void.
 
     Args:
-        image: plain RGB.
-        segments: of the image.
-        crop: height and width of the result.
-        scale: least and greatest factor of size at strength 1.
-        appearance: how likely and strong color, blur, noise and weather are at strength 1, 0..1.
-        any_orientation: whether images have no up and down, as under a microscope or from above: they then are turned
-            by quarters too, and not mirrored left to right only.
-        strength: position in the curriculum, 0..1.
-        seed: of this sample.
+        image: RGB image in 0..255.
+        segments: Segments of the image.
+        crop: Height and width of the result.
+        scale: Smallest and largest scale factor at strength 1.
+        appearance: Probability and magnitude of changes of color, blur, noise and weather at strength 1, in 0..1.
+        any_orientation: Whether images have no canonical orientation, such as microscopy or aerial images. If so, they
+            are also rotated by multiples of 90 degrees, not only flipped horizontally.
+        strength: Position in the curriculum, in 0..1.
+        seed: Seed of this sample.
+
+    Returns:
+        Augmented image and segments; segments without a pixel are removed.
     """
-    looks = round(float(strength * appearance), 6)
-    pipeline = training_pipeline(tuple(crop), tuple(scale), looks, any_orientation, round(float(strength), 6))
+    photometric_strength = round(float(strength * appearance), 6)
+    pipeline = training_pipeline(
+        tuple(crop), tuple(scale), photometric_strength, any_orientation, round(float(strength), 6)
+    )
     pipeline.set_random_seed(seed)
     ids: Int32[np.ndarray, "H W"] = segments.ids.numpy()
     view = pipeline(image=image, mask=ids)
@@ -59,9 +64,21 @@ def augment(
 
 @lru_cache(maxsize=16)
 def training_pipeline(
-    crop: tuple[int, int], scale: tuple[float, float], looks: float, any_orientation: bool, strength: float
+    crop: tuple[int, int],
+    scale: tuple[float, float],
+    photometric_strength: float,
+    any_orientation: bool,
+    strength: float,
 ) -> A.Compose:
-    """What :func:`augment` does at a strength, as albumentations has it; ``looks`` is strength times appearance."""
+    """Build the albumentations pipeline of :func:`augment`.
+
+    Args:
+        crop: Height and width of the result.
+        scale: Smallest and largest scale factor at strength 1.
+        photometric_strength: Strength times appearance, in 0..1.
+        any_orientation: Whether to rotate by multiples of 90 degrees.
+        strength: Position in the curriculum, in 0..1.
+    """
     height, width = crop
     low, high = (strength * (factor - 1.0) for factor in scale)
     geometry = [
@@ -74,19 +91,22 @@ def training_pipeline(
         geometry.insert(1, A.D4(p=1.0))  # before the crop, whose sides may differ
     if strength == 0:
         return A.Compose(geometry[1:])
-    if looks == 0:
+    if photometric_strength == 0:
         return A.Compose(geometry)
-    changes = [
+    factors = (1 - 0.4 * photometric_strength, 1 + 0.4 * photometric_strength)
+    photometric = [
         A.ColorJitter(
-            brightness=(1 - 0.4 * looks, 1 + 0.4 * looks),
-            contrast=(1 - 0.4 * looks, 1 + 0.4 * looks),
-            saturation=(1 - 0.4 * looks, 1 + 0.4 * looks),
-            hue=(-0.05 * looks, 0.05 * looks),
-            p=0.8 * looks,
+            brightness=factors,
+            contrast=factors,
+            saturation=factors,
+            hue=(-0.05 * photometric_strength, 0.05 * photometric_strength),
+            p=0.8 * photometric_strength,
         ),
-        A.GaussianBlur(sigma_limit=(0.1, 0.1 + 1.4 * looks), p=0.15 * looks),
-        A.GaussNoise(std_range=(0.005, 0.005 + 0.045 * looks), per_channel=False, p=0.15 * looks),
-        # Rain, snow and shadow cost milliseconds; albumentations' fog costs a tenth of a second.
-        A.OneOf([A.RandomRain(p=1.0), A.RandomSnow(p=1.0), A.RandomShadow(p=1.0)], p=0.1 * looks),
+        A.GaussianBlur(sigma_limit=(0.1, 0.1 + 1.4 * photometric_strength), p=0.15 * photometric_strength),
+        A.GaussNoise(
+            std_range=(0.005, 0.005 + 0.045 * photometric_strength), per_channel=False, p=0.15 * photometric_strength
+        ),
+        # Rain, snow and shadow take milliseconds; albumentations' fog takes a tenth of a second.
+        A.OneOf([A.RandomRain(p=1.0), A.RandomSnow(p=1.0), A.RandomShadow(p=1.0)], p=0.1 * photometric_strength),
     ]
-    return A.Compose([*geometry, *changes])
+    return A.Compose([*geometry, *photometric])

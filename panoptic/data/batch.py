@@ -1,4 +1,4 @@
-"""From samples to a batch, and the two data sets that a loader reads from."""
+"""Batches, and the two map-style data sets that loaders read from."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from panoptic.segments import Segments
 
 @dataclass(frozen=True)
 class Batch:
-    """Images with their segments, padded at the right and bottom to the size of the largest.
+    """Images with their segments, padded at the right and bottom to the largest height and width.
 
     Attributes:
-        images: plain RGB, black where padded; channels-last in memory.
-        segments: the truth, void where padded; ``None`` where it is withheld.
-        sizes: height and width of each image before padding.
-        names: of the images.
+        images: RGB images in 0..255, black where padded; channels-last in memory.
+        segments: Ground truth, void where padded; ``None`` where it is withheld.
+        sizes: Height and width of each image before padding.
+        names: Names of the images.
     """
 
     images: UInt8[Tensor, "B 3 H W"]
@@ -35,38 +35,45 @@ class Batch:
     names: tuple[str, ...]
 
     def to(self, device: torch.device | str, **kwargs) -> Batch:
-        """Moves the tensors to a device; to an accelerator while the host goes on, where they are in pinned memory."""
+        """Move the tensors to a device.
+
+        Copies to an accelerator are asynchronous if the tensors are in pinned memory.
+
+        Args:
+            device: Target device.
+            kwargs: Further arguments of :meth:`torch.Tensor.to`.
+        """
         kwargs = {"non_blocking": torch.device(device).type != "cpu"} | kwargs
         segments = None if self.segments is None else self.segments.to(device, **kwargs)
         return replace(self, images=self.images.to(device, **kwargs), segments=segments)
 
     def pin_memory(self, device: torch.device | str | None = None) -> Batch:
-        """Copies the tensors to page-locked memory."""
+        """Copy the tensors to pinned (page-locked) memory."""
         segments = None if self.segments is None else self.segments.pin_memory()
         return replace(self, images=self.images.pin_memory(), segments=segments)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stacks samples; the truth is there only if all of them have one."""
+    """Stack samples into a batch, which has a ground truth only if all samples have one."""
     sizes = tuple(sample.image.shape[:2] for sample in samples)
     height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
     images = np.zeros((len(samples), height, width, 3), dtype=np.uint8)
     for image, sample in zip(images, samples, strict=True):
         image[: sample.image.shape[0], : sample.image.shape[1]] = sample.image
-    truths = [sample.segments for sample in samples]
-    segments = None if any(truth is None for truth in truths) else Segments.stack(truths)
+    truths = [sample.segments for sample in samples if sample.segments is not None]
+    segments = Segments.stack(truths) if len(truths) == len(samples) else None
     return Batch(torch.from_numpy(images).permute(0, 3, 1, 2), segments, sizes, tuple(s.name for s in samples))
 
 
 class TrainingDataset(Dataset[Sample]):
-    """Augmented samples by their keys.
+    """Augmented training samples, indexed by :class:`~panoptic.data.sampler.SampleKey`.
 
     Args:
-        source: the training split.
-        crop: height and width of every sample.
-        scale: range of scales at full strength.
-        appearance: how much color, blur, noise and weather change at full strength, 0..1.
-        any_orientation: whether images have no up and down.
+        source: Training split.
+        crop: Height and width of every sample.
+        scale: Smallest and largest scale factor at full strength.
+        appearance: Probability and magnitude of changes of color, blur, noise and weather at full strength, in 0..1.
+        any_orientation: Whether images have no canonical orientation.
     """
 
     def __init__(
@@ -105,10 +112,10 @@ class TrainingDataset(Dataset[Sample]):
 
 
 class EvaluationDataset(Dataset[Sample]):
-    """Samples as they are, by their index.
+    """Unaugmented samples, indexed by position.
 
     Args:
-        source: any split.
+        source: Split to read.
     """
 
     def __init__(self, source: Source) -> None:

@@ -1,12 +1,13 @@
-"""Cityscapes, as its archives unzip (Cordts et al. 2016, https://www.cityscapes-dataset.com).
+"""Reader for Cityscapes in the layout of its archives (Cordts et al. 2016, https://www.cityscapes-dataset.com).
 
-``leftImg8bit/<split>/<city>/*_leftImg8bit.png`` holds the images and ``gtFine/<split>/<city>/*_gtFine_instanceIds.png``
-the truth: a pixel is ``labelId * 1000 + number`` on things told apart and ``labelId`` elsewhere, on things too, where
-that means a group that was not told apart. The labels that the benchmark does not evaluate become void.
+Images are ``leftImg8bit/<split>/<city>/*_leftImg8bit.png``, ground truth is
+``gtFine/<split>/<city>/*_gtFine_instanceIds.png``. The value of a pixel is ``labelId * 1000 + number`` on individual
+things and ``labelId`` elsewhere; on a thing class, a plain ``labelId`` marks a group of things that are not
+distinguished. Labels that the benchmark does not evaluate become void.
 
-Where only the panoptic version of the truth is there, that is read: ``cityscapes_panoptic_<split>.json`` and the folder
-of that name with PNG files, in ``gtFine``, ``gtFine_panoptic`` or the root, as ``csCreatePanopticImgs`` writes them,
-with either kind of ids.
+If only the panoptic version of the ground truth exists, it is read instead: ``cityscapes_panoptic_<split>.json`` and
+the folder of the same name with PNG files, in ``gtFine``, ``gtFine_panoptic`` or the root, as written by
+``csCreatePanopticImgs`` with label ids or train ids.
 """
 
 from __future__ import annotations
@@ -36,38 +37,39 @@ _PANOPTIC = tuple(
 
 
 class CityscapesSource:
-    """One split of Cityscapes, with the 19 classes that are evaluated.
+    """One split of Cityscapes, with the 19 evaluated classes.
 
-    The truth of ``test`` is withheld: its archive holds placeholders in which nothing is labeled. In that split, a
-    truth that is missing or all void reads as ``None``; elsewhere a missing file is an error, and an all-void one an
-    image without segments.
+    The ground truth of ``test`` is withheld: its archive contains placeholders without any label. In that split,
+    missing or entirely void annotations are read as ``None``. In other splits a missing file is an error, and an
+    entirely void annotation gives an image without segments.
 
     Args:
         split: ``train``, ``val`` or ``test``.
-        root: the folder that holds ``leftImg8bit`` and ``gtFine``.
+        root: Folder that contains ``leftImg8bit`` and ``gtFine``.
 
     Raises:
-        InputError: if the root, the split or an annotation is missing.
+        InputError: If the root, the split or an annotation is missing.
     """
 
-    def __init__(self, split: str, *, root: str | os.PathLike | None):
+    def __init__(self, split: str, *, root: str | os.PathLike | None) -> None:
         self.labels = CITYSCAPES
         self.withheld = split == "test"
         self.images = find_street_images(split, root)
+        assert root is not None  # find_street_images raises if it is None
         truth_of = dict(find_truths(split, root))
         self.truths = [truth_of.get(stem_of(path)) for path in self.images]
-        self._there = [truth is not None for truth in self.truths]
-        self._panoptic = None
-        panoptic_json = None if any(self._there) else find_panoptic(split, root)
+        self._annotated = [truth is not None for truth in self.truths]
+        self._panoptic: CocoPanopticSource | None = None
+        panoptic_json = None if any(self._annotated) else find_panoptic(split, root)
         if panoptic_json is not None:
             self._panoptic = CocoPanopticSource(split, panoptic_json=panoptic_json)
             self._class_of = torch.tensor(matching_classes(self._panoptic.labels, panoptic_json), dtype=torch.int64)
             rows = {str(image_id): row for row, image_id in enumerate(self._panoptic.image_ids)}
             self._rows = [rows.get(stem_of(path)) for path in self.images]
-            self._there = [row is not None for row in self._rows]
-        missing = self._there.count(False)
+            self._annotated = [row is not None for row in self._rows]
+        missing = self._annotated.count(False)
         if missing and not self.withheld:
-            first = self.images[self._there.index(False)]
+            first = self.images[self._annotated.index(False)]
             truth = Path(root).expanduser() / "gtFine" / split / first.parent.name / f"{stem_of(first)}{_TRUTH}"
             raise InputError(
                 f"{panoptic_json or truth}: expected the annotation of {first.name}, got none "
@@ -75,61 +77,90 @@ class CityscapesSource:
             )
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.images)
 
     @property
     def image_ids(self) -> range:
-        """The positions of the images; Cityscapes' own evaluator goes by their names."""
+        """Indices of the images; the evaluator of Cityscapes identifies images by name."""
         return range(len(self.images))
 
     def read(self, index: int, strength: float = 1.0) -> Sample:
-        """The image at ``index``; ``strength`` is of no effect.
+        """Read an image and its segments.
+
+        Args:
+            index: Index of the image.
+            strength: Ignored.
 
         Raises:
-            InputError: if a file cannot be read, or the sizes of image and annotation differ.
+            InputError: If a file cannot be read, or the sizes of image and annotation differ.
         """
         image = read_image(self.images[index])
         segments = self.read_segments(index)
         if segments is not None and tuple(segments.size) != image.shape[:2]:
-            truth = self.truths[index] if self._panoptic is None else self._panoptic.png(self._rows[index])
+            truth = self._truth(index) if self._panoptic is None else self._panoptic.png(self._row(index))
             raise InputError(
                 f"{truth}: expected the height and width of its image, {image.shape[:2]}, got {tuple(segments.size)}"
             )
         return Sample(image, segments, stem_of(self.images[index]))
 
     def origin(self, index: int) -> Origin:
-        """What a sample is made of."""
+        """Return everything that the content of a sample depends on."""
         image = self.images[index]
-        if not self._there[index]:
+        if not self._annotated[index]:
             return Origin(stem_of(image), [image])
         if self._panoptic is None:
-            return Origin(stem_of(image), [image, self.truths[index]])
-        truth = self._panoptic.origin(self._rows[index])
+            return Origin(stem_of(image), [image, self._truth(index)])
+        truth = self._panoptic.origin(self._row(index))
         return Origin(stem_of(image), [image, *truth.files[-1:]], truth.table)
 
     def read_segments(self, index: int) -> Segments | None:
-        """The truth of the image at ``index`` alone.
+        """Read the segments of an image without the image itself.
+
+        Args:
+            index: Index of the image.
+
+        Returns:
+            Segments, or ``None`` if they are withheld.
 
         Raises:
-            InputError: if the annotation cannot be read.
+            InputError: If the annotation cannot be read.
         """
-        if not self._there[index]:
+        if not self._annotated[index]:
             return None
         if self._panoptic is not None:
-            segments = self._panoptic.read_segments(self._rows[index])
+            segments = self._panoptic.read_segments(self._row(index))
             return segments and replace(segments, classes=self._class_of[segments.classes], scores=None)
-        segments = segments_from_instance_ids(read_instance_ids(self.truths[index]))
+        segments = segments_from_instance_ids(read_instance_ids(self._truth(index)))
         return None if self.withheld and not len(segments.classes) else segments
+
+    def _truth(self, index: int) -> Path:
+        """Return the ``instanceIds`` file of an annotated image."""
+        truth = self.truths[index]
+        assert truth is not None
+        return truth
+
+    def _row(self, index: int) -> int:
+        """Return the index of an annotated image in the panoptic version."""
+        row = self._rows[index]
+        assert row is not None
+        return row
 
 
 def segments_from_instance_ids(stored: np.ndarray) -> Segments:
-    """Segments from the numbers of an ``instanceIds`` file ``[H W]``, in ascending order of those numbers.
+    """Convert the values of an ``instanceIds`` file to segments.
 
-    Each thing told apart is a segment; what a thing class has without a number is one crowd; each stuff class is one
-    segment. Labels that are not evaluated are void, among them the license plate: its -1 is stored as 65535.
+    Each individual thing is a segment, the pixels of a thing class without a number are one crowd segment, and each
+    stuff class is one segment. Labels that are not evaluated are void, among them the license plate, whose -1 is stored
+    as 65535.
+
+    Args:
+        stored: Values of the pixels ``[H W]``.
+
+    Returns:
+        Segments in ascending order of their values.
     """
-    # 16 bits hold any number there is, so a table over all of them beats sorting the pixels by far.
+    # All values fit in 16 bits, so a table over all of them is much faster than sorting the pixels.
     stored = stored.astype(np.uint16)
     present = np.flatnonzero(np.bincount(stored.ravel(), minlength=1 << 16))
     label = np.where(present < 1000, present, present // 1000)
@@ -147,63 +178,79 @@ def segments_from_instance_ids(stored: np.ndarray) -> Segments:
 
 
 def find_street_images(split: str, root: str | os.PathLike | None) -> list[Path]:
-    """The images of a split, in sorted order.
+    """Find the images of a split, in sorted order.
+
+    Args:
+        split: ``train``, ``val`` or ``test``.
+        root: Folder that contains ``leftImg8bit``.
 
     Raises:
-        InputError: if there is no root, no such split or no image.
+        InputError: If the root is ``None``, or the split is missing or has no images.
     """
     if root is None:
         raise InputError(f"data.root: expected a folder, got none. {_LAYOUT}")
     folder = Path(root).expanduser() / "leftImg8bit" / split
     if not folder.is_dir():
         raise InputError(f"{folder}: expected a folder, got a path that is not there. {_LAYOUT}")
-    found = sorted(p for p in folder.glob(f"*/*{_IMAGE}") if not p.name.startswith("."))
-    if not found:
+    images = sorted(p for p in folder.glob(f"*/*{_IMAGE}") if not p.name.startswith("."))
+    if not images:
         raise InputError(f"{folder}: expected images named <city>/*{_IMAGE}, got none. {_LAYOUT}")
-    return found
+    return images
 
 
 def find_truths(split: str, root: str | os.PathLike) -> list[tuple[str, Path]]:
-    """The ``instanceIds`` files of a split, each with the name that it shares with its image."""
-    found = (Path(root).expanduser() / "gtFine" / split).glob(f"*/*{_TRUTH}")
-    return sorted((p.name.removesuffix(_TRUTH), p) for p in found if not p.name.startswith("."))
+    """Find the ``instanceIds`` files of a split, each with the stem that it shares with its image."""
+    truths = (Path(root).expanduser() / "gtFine" / split).glob(f"*/*{_TRUTH}")
+    return sorted((p.name.removesuffix(_TRUTH), p) for p in truths if not p.name.startswith("."))
 
 
 def find_panoptic(split: str, root: str | os.PathLike) -> Path | None:
-    """The JSON file of the panoptic version of a split's truth, where it is there."""
+    """Find the JSON file of the panoptic version of a split; ``None`` if it does not exist."""
     candidates = (Path(root).expanduser() / pattern.format(split=split) for pattern in _PANOPTIC)
     return next((path for path in candidates if path.is_file()), None)
 
 
 def read_instance_ids(path: Path) -> Shaped[np.ndarray, "H W"]:
-    """The numbers of an ``instanceIds`` file.
+    """Read the values of an ``instanceIds`` file.
+
+    Args:
+        path: Path of the PNG.
 
     Raises:
-        InputError: if it cannot be read, or is no PNG with one channel.
+        InputError: If the file cannot be read, or is not a PNG with one channel.
     """
-    # "I" holds 16 bits in 32, as older releases of Pillow read them.
+    # Older releases of Pillow read 16-bit images as "I", with 32 bits.
     return read_stored(path, ("I;16", "I;16B", "I", "L"), "a PNG with one channel of 16 bits")
 
 
 def matching_classes(labels: LabelSpace, panoptic_json: Path) -> list[int]:
-    """The class here of each class of a panoptic version: the two kinds of ids have the names in common.
+    """Map the classes of a panoptic version to :data:`~panoptic.labels.CITYSCAPES`, matching categories by name.
+
+    Names are the same for both kinds of category ids, label ids and train ids.
+
+    Args:
+        labels: Label space of the panoptic version.
+        panoptic_json: JSON file of the panoptic version, for the error message.
+
+    Returns:
+        Class in :data:`~panoptic.labels.CITYSCAPES` of each class in ``labels``.
 
     Raises:
-        InputError: if they are not the evaluated classes.
+        InputError: If the categories are not the evaluated ones.
     """
-    here = {(c.name, c.isthing): i for i, c in enumerate(CITYSCAPES.categories)}
-    there = [(c.name, c.isthing) for c in labels.categories]
-    if set(there) != set(here):
-        strange = sorted({name for name, _ in set(here) ^ set(there)})
+    class_of = {(c.name, c.isthing): i for i, c in enumerate(CITYSCAPES.categories)}
+    categories = [(c.name, c.isthing) for c in labels.categories]
+    if set(categories) != set(class_of):
+        differing = sorted({name for name, _ in set(class_of) ^ set(categories)})
         raise InputError(
-            f"{panoptic_json}: expected the {len(here)} categories that Cityscapes evaluates, got others, or "
-            f"other things: {', '.join(strange)}; data=coco_panoptic reads any categories"
+            f"{panoptic_json}: expected the {len(class_of)} categories that Cityscapes evaluates, got others, or "
+            f"other things: {', '.join(differing)}; data=coco_panoptic reads any categories"
         )
-    return [here[category] for category in there]
+    return [class_of[category] for category in categories]
 
 
 def stem_of(image: Path) -> str:
-    """What an image's name shares with that of its truth."""
+    """Return the part of an image's name that it shares with its annotation."""
     return image.name.removesuffix(_IMAGE)
 
 

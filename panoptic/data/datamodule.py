@@ -1,4 +1,4 @@
-"""Loaders for the three splits of any data set."""
+"""Lightning data modules of all data sets."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from panoptic.data.batch import Batch, EvaluationDataset, TrainingDataset, collate
 from panoptic.data.checks.cityscapes import CityscapesExaminer
@@ -28,29 +29,29 @@ from panoptic.scenes.source import SyntheticSource
 
 
 class DataModule(LightningDataModule, ABC):
-    """What all data sets share: sampling, augmentation, batching.
+    """Base class of all data modules: sampling, augmentation and batching.
 
-    Evaluation takes one image at a time at its full size, so that no padding and no crop enters a score, unless all
-    images of the data set have one size.
+    Evaluation uses full-size images one at a time, so that neither padding nor crops affect scores. Data sets whose
+    images all have the same size may use larger batches.
 
     Args:
-        batch_size: images per batch and process.
-        crop: height and width of training samples.
-        scale: least and greatest factor by which training images are resized, at full strength.
-        appearance: how likely and strong changes of color, blur, noise and weather are at full strength, 0..1.
-        workers: processes that read ahead; 0 reads in the training process, ``None`` takes what :func:`default_workers`
-            says.
-        any_orientation: whether images have no up and down, as under a microscope or from above; training images are
-            turned by quarters then, and not mirrored left to right only.
-        epoch_size: training samples in an epoch, whatever the number of images; ``None`` takes each image once.
-        seed: of the order and the augmentation.
+        batch_size: Number of images per batch and process.
+        crop: Height and width of training samples, at least 32.
+        scale: Smallest and largest scale factor of training images at full strength.
+        appearance: Probability and magnitude of changes of color, blur, noise and weather at full strength, in 0..1.
+        workers: Number of data-loading processes. 0 loads in the training process, ``None`` means
+            :func:`default_workers`.
+        any_orientation: Whether images have no canonical orientation, such as microscopy or aerial images. If so,
+            training images are also rotated by multiples of 90 degrees, not only flipped horizontally.
+        epoch_size: Number of training samples per epoch; ``None`` takes each image once.
+        seed: Seed of the order and the augmentation.
 
     Attributes:
-        strength: of the curriculum at an epoch; the curriculum callback sets it.
-        first_epoch: that training begins with; above 0 where a run is resumed.
+        strength: Function from the epoch to the strength of the curriculum; set by the curriculum callback.
+        first_epoch: First epoch of training; above 0 in a resumed run.
 
     Raises:
-        InputError: naming the argument that is out of range.
+        InputError: If an argument is out of range.
     """
 
     evaluation_batch_size = 1
@@ -91,64 +92,70 @@ class DataModule(LightningDataModule, ABC):
 
     @abstractmethod
     def source(self, split: str) -> Source:
-        """Opens a split: ``train``, ``val`` or ``test``."""
+        """Open a split: ``train``, ``val`` or ``test``."""
 
     @abstractmethod
     def examiner(self, split: str) -> Examiner:
-        """Opens a split to look for faults."""
+        """Open a split to check it for faults."""
 
     def splits(self) -> dict[str, tuple[str, ...]]:
-        """The splits that are there, each with all that its files serve."""
+        """Return the existing splits, each with all splits that share its files, itself included."""
         return {split: (split,) for split in SPLITS}
 
     @cached_property
     def labels(self) -> LabelSpace:
-        """The label space of the data set."""
+        """Label space of the data set."""
         return self.train_source.labels
 
     @cached_property
     def train_source(self) -> Source:
-        """The training split, opened once."""
+        """Training split, opened once."""
         return self.source("train")
 
     @cached_property
     def val_source(self) -> Source:
-        """The validation split, opened once."""
+        """Validation split, opened once."""
         return self.source("val")
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Shuffled, augmented batches of this process's share, all of one size."""
-        rank, world = self._share()
+        """Return a loader of this process's share of the training split: shuffled, augmented batches of equal size."""
+        rank, world = self._rank_and_world()
         epoch = 0 if self.trainer is None else self.trainer.current_epoch
-        share = {"epoch_size": self.epoch_size, "rank": rank, "world": world}
-        sampler = KeySampler(len(self.train_source), seed=self.seed, strength=self.strength, **share)
-        # Lightning sets the epoch too, but after workers have begun to read, and it asks for this loader before it has
-        # restored how far a resumed run has come.
+        sampler = KeySampler(
+            len(self.train_source),
+            seed=self.seed,
+            strength=self.strength,
+            epoch_size=self.epoch_size,
+            rank=rank,
+            world=world,
+        )
+        # Lightning also sets the epoch, but only after workers have started to read, and it requests this loader before
+        # it restores the progress of a resumed run.
         sampler.set_epoch(max(epoch, self.first_epoch))
         dataset = TrainingDataset(self.train_source, self.crop, self.scale, self.appearance, self.any_orientation)
         return self._loader(dataset, min(self.batch_size, max(len(sampler), 1)), sampler=sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """The validation split in order; of several processes, each takes its share."""
-        rank, world = self._share()
+        """Return a loader of this process's share of the validation split, in order."""
+        rank, world = self._rank_and_world()
         count = len(self.val_source)
-        if count < world:  # a process with nothing to log would keep the others waiting
+        if count < world:  # the other processes would wait forever for one that has nothing to log
             rank, world = 0, 1
-        share = range(rank, count, world)
-        return self._loader(EvaluationDataset(self.val_source), self.evaluation_batch_size, sampler=share)
+        indices = range(rank, count, world)
+        return self._loader(EvaluationDataset(self.val_source), self.evaluation_batch_size, sampler=indices)
 
-    def _share(self) -> tuple[int, int]:
-        """This process's rank, and how many there are."""
+    def _rank_and_world(self) -> tuple[int, int]:
+        """Return the rank of this process and the number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def split_dataloader(self, split: str) -> DataLoader[Batch]:
-        """Any split in order, as evaluation sees it."""
+        """Return a loader of a whole split, in order and without augmentation."""
         source = {"train": lambda: self.train_source, "val": lambda: self.val_source}.get(
             split, lambda: self.source(split)
         )()
         return self._loader(EvaluationDataset(source), self.evaluation_batch_size)
 
-    def _loader(self, dataset, batch_size: int, **arguments) -> DataLoader[Batch]:
+    def _loader(self, dataset: Dataset[Any], batch_size: int, **arguments) -> DataLoader[Batch]:
         return DataLoader(
             dataset,
             batch_size=batch_size,
@@ -157,24 +164,25 @@ class DataModule(LightningDataModule, ABC):
             persistent_workers=self.workers > 0,
             worker_init_fn=_one_thread,
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator().manual_seed(self.seed),  # else every loader draws from the global random state
+            generator=torch.Generator().manual_seed(self.seed),  # the default is the global random state
             **arguments,
         )
 
 
 class SyntheticData(DataModule):
-    """Street scenes made on the fly; see :mod:`panoptic.scenes.source`.
+    """Synthetic street scenes, rendered on the fly; see :mod:`panoptic.scenes.source`.
 
     Args:
-        scenes_seed: of the scenes, apart from that of training, so that runs with different seeds share one data set.
-        height: of a scene in pixels.
-        width: of a scene in pixels.
-        train_size: number of training scenes.
-        val_size: number of validation scenes.
-        test_size: number of test scenes.
-        cache: whether to keep painted scenes in memory, 4 bytes a pixel, for the epochs to come.
-        cache_dir: a folder to keep them in instead, also for the runs to come; ``None`` keeps none.
-        loading: of :class:`DataModule`.
+        scenes_seed: Seed of the scenes, separate from the seed of training so that runs with different seeds share one
+            data set.
+        height: Height of a scene in pixels, at least 32.
+        width: Width of a scene in pixels, at least 32.
+        train_size: Number of training scenes.
+        val_size: Number of validation scenes.
+        test_size: Number of test scenes.
+        cache: Whether to keep rendered scenes in memory between epochs, at 4 bytes per pixel.
+        cache_dir: Folder to keep rendered scenes in instead, also between runs; ``None`` disables it.
+        loading: Arguments of :class:`DataModule`.
     """
 
     evaluation_batch_size = 4
@@ -202,23 +210,26 @@ class SyntheticData(DataModule):
         self.sizes = {"train": train_size, "val": val_size, "test": test_size}
 
     def source(self, split: str) -> SyntheticSource | CachedScenes:
+        """Open a split: ``train``, ``val`` or ``test``."""
         height, width = self.size
-        size = {"size": self.sizes[split], "height": height, "width": width}
-        if self.cache_dir is not None:
-            return CachedScenes(SyntheticSource(split, seed=self.scenes_seed, **size), self.cache_dir)
-        return SyntheticSource(split, seed=self.scenes_seed, **size, cache=self.cache)
+        in_memory = self.cache_dir is None and self.cache
+        source = SyntheticSource(
+            split, seed=self.scenes_seed, size=self.sizes[split], height=height, width=width, cache=in_memory
+        )
+        return source if self.cache_dir is None else CachedScenes(source, self.cache_dir)
 
     def examiner(self, split: str) -> SourceExaminer:
+        """Open a split to check it for faults."""
         return SourceExaminer(self.source(split))
 
 
 class CityscapesData(DataModule):
-    """Cityscapes as it unzips; see :mod:`panoptic.data.cityscapes`.
+    """Cityscapes in the layout of its archives; see :mod:`panoptic.data.cityscapes`.
 
     Args:
-        root: the folder with ``leftImg8bit`` and ``gtFine``.
-        cache_dir: a folder to keep decoded images and segments in; ``None`` keeps none.
-        loading: of :class:`DataModule`.
+        root: Folder that contains ``leftImg8bit`` and ``gtFine``.
+        cache_dir: Folder to cache decoded images and segments in; ``None`` disables the cache.
+        loading: Arguments of :class:`DataModule`.
     """
 
     def __init__(self, root: str | None, cache_dir: str | None = None, **loading) -> None:
@@ -227,13 +238,16 @@ class CityscapesData(DataModule):
         self.cache_dir = cache_dir
 
     def source(self, split: str) -> CityscapesSource | CachedSource:
+        """Open a split: ``train``, ``val`` or ``test``."""
         source = CityscapesSource(split, root=self.root)
         return source if self.cache_dir is None else CachedSource(source, self.cache_dir)
 
     def examiner(self, split: str) -> CityscapesExaminer:
+        """Open a split to check it for faults."""
         return CityscapesExaminer(split, root=self.root)
 
     def splits(self) -> dict[str, tuple[str, ...]]:
+        """Return the splits whose image folder exists, each with itself only."""
         images = Path(self.root or "").expanduser() / "leftImg8bit"
         return {split: (split,) for split in SPLITS if (images / split).is_dir()}
 
@@ -242,13 +256,13 @@ class CocoPanopticData(DataModule):
     """A data set in COCO panoptic format; see :mod:`panoptic.data.coco.reader`.
 
     Args:
-        root: the folder with the images, the PNGs and the JSON files.
-        train: ``image_dir``, ``panoptic_json`` and ``panoptic_dir`` of the split, where they are not below the root, or
-            not where they are looked for. The first two are enough without a root.
-        val: the same.
-        test: the same.
-        cache_dir: a folder to keep decoded images and segments in; ``None`` keeps none.
-        loading: of :class:`DataModule`.
+        root: Folder with the images, the PNG files and the JSON files.
+        train: Paths ``image_dir``, ``panoptic_json`` and ``panoptic_dir`` of the training split, where they differ from
+            the default layout below the root. Without a root, the first two are required.
+        val: Paths of the validation split.
+        test: Paths of the test split.
+        cache_dir: Folder to cache decoded images and segments in; ``None`` disables the cache.
+        loading: Arguments of :class:`DataModule`.
     """
 
     def __init__(
@@ -266,14 +280,20 @@ class CocoPanopticData(DataModule):
         self.paths = {"train": train or {}, "val": val or {}, "test": test or {}}
 
     def source(self, split: str) -> CocoPanopticSource | CachedSource:
+        """Open a split: ``train``, ``val`` or ``test``."""
         source = CocoPanopticSource(split, root=self.root, **self._paths(split))
         return source if self.cache_dir is None else CachedSource(source, self.cache_dir)
 
     def examiner(self, split: str) -> CocoExaminer:
+        """Open a split to check it for faults."""
         return CocoExaminer(split, root=self.root, **self._paths(split))
 
     def splits(self) -> dict[str, tuple[str, ...]]:
-        found: dict[tuple, list[str]] = {}
+        """Return the existing splits, each with all splits that share its files, itself included.
+
+        Splits that are given explicitly are included even if their files are missing, so that the examiner reports it.
+        """
+        splits_of: dict[tuple, list[str]] = {}
         for split in SPLITS:
             files: tuple = (split,)
             try:
@@ -284,9 +304,9 @@ class CocoPanopticData(DataModule):
                     files = (panoptic_json, image_dir, paths.get("panoptic_dir"))
             except InputError:
                 if not any(self.paths[split].values()) and not self._has_json(split):
-                    continue  # not there, and nobody said it was; else its examiner says what is wrong
-            found.setdefault(files, []).append(split)
-        return {served[0]: tuple(served) for served in found.values()}
+                    continue  # neither exists nor was given; otherwise the examiner reports the error
+            splits_of.setdefault(files, []).append(split)
+        return {splits[0]: tuple(splits) for splits in splits_of.values()}
 
     def _has_json(self, split: str) -> bool:
         try:
@@ -294,11 +314,11 @@ class CocoPanopticData(DataModule):
         except InputError:
             return False
 
-    def _paths(self, split: str) -> Mapping[str, str | None]:
-        """What is given of a split.
+    def _paths(self, split: str) -> Mapping[str, Any]:
+        """Return the given paths of a split, as keyword arguments.
 
         Raises:
-            InputError: if that and the root are not enough.
+            InputError: If there is no root and a required path is missing.
         """
         paths = self.paths[split]
         for key in ("panoptic_json", "image_dir"):
@@ -311,8 +331,11 @@ class CocoPanopticData(DataModule):
 
 
 def default_workers() -> int:
-    """Two processes beside training on a CPU, which needs the processors itself; for a GPU all processors that are not
-    another GPU's, up to 16."""
+    """Return the default number of data-loading processes.
+
+    Training on a CPU gets up to two, as it needs the processors itself. A GPU gets its share of the processors, less
+    one, at least 1 and at most 16.
+    """
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not torch.cuda.is_available():
         return min(2, processors)
@@ -320,7 +343,7 @@ def default_workers() -> int:
 
 
 def _one_thread(worker: int) -> None:
-    """A worker is one of many: threads of its own would only take turns with the others'."""
+    """Disable OpenCV's threads in a worker, since the workers already occupy all processors."""
     import cv2
 
     cv2.setNumThreads(0)

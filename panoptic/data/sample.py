@@ -1,4 +1,4 @@
-"""What a data set gives: one image with its segments, read by its index."""
+"""The interface of data sets: samples read by index."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
 
 SPLITS = ("train", "val", "test")
-"""Of every data set."""
+"""Names of the splits of a data set."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of a data set.
+    """One image of a data set with its ground truth.
 
     Attributes:
-        image: plain RGB in 0..255.
-        segments: its truth, of the same height and width; ``None`` where the data set withholds it.
-        name: unique within its split, without folder or suffix where that is enough; output files are named after it.
+        image: RGB image in 0..255.
+        segments: Ground truth of the same height and width; ``None`` where the data set withholds it.
+        name: Name, unique within the split; without folder or suffix unless they are needed to tell images apart.
+            Output files are named after it.
     """
 
     image: UInt8[np.ndarray, "H W 3"]
@@ -33,12 +34,12 @@ class Sample:
 
 
 class Origin(NamedTuple):
-    """What a sample is made of.
+    """Everything that the content of a sample depends on.
 
     Attributes:
-        name: of the sample.
-        files: the image, and its truth where that is not withheld.
-        table: what a JSON file says of it.
+        name: Name of the sample.
+        files: Image file, followed by the annotation file where the ground truth is not withheld.
+        table: Serialized entries of a JSON file for this image; empty if there are none.
     """
 
     name: str
@@ -54,16 +55,18 @@ class Source(Protocol):
 
     @property
     def image_ids(self) -> Sequence[int | str]:
-        """The ids of the images in COCO panoptic format, the data set's own where it has that format."""
+        """Image ids for COCO panoptic files; the data set's own ids where it has that format."""
         ...
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         ...
 
     def read(self, index: int, strength: float = 1.0) -> Sample:
-        """The image at ``index``: the same at every call with the same arguments.
+        """Read one sample; equal arguments give equal samples.
 
-        ``strength`` in 0..1 is the position in the curriculum: sources that can make easier images do so below 1.
+        Args:
+            index: Index of the image.
+            strength: Position in the curriculum, in 0..1. Sources that can make easier images do so below 1.
         """
         ...

@@ -1,8 +1,8 @@
-"""Samples kept on disk, so that each image of a data set is decoded or painted once and not once an epoch.
+"""On-disk caches of samples, so that each image is decoded or rendered once instead of once per epoch.
 
-An entry is a safetensors file with the image and the segments. One of a data set's files is keyed on their contents and
-on what a JSON file says of them; one of a painted scene on the generator's version and the numbers it is painted from.
-Whatever of these changes makes the entry anew.
+An entry is a safetensors file with the image and the segments. Entries for image files are keyed on the contents of the
+files and their entries in a JSON file; entries for rendered scenes on the version of the generator and its parameters.
+An entry is rewritten when any of these changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -28,70 +28,73 @@ from panoptic.segments import Segments
 from panoptic.utils.files import replacing, writable_folder
 
 VERSION = 1
-"""Rises when entries change so that older ones must not be read."""
-
+"""Version of the entry format; increased when older entries must no longer be read."""
 
 S = TypeVar("S", bound=Source)
 
 
 class _Cached(Generic[S]):
-    """What all caches share: a source, and a folder to keep its samples in."""
+    """Base class of the caches: a source, and a folder for its samples."""
 
     def __init__(self, source: S, folder: str | os.PathLike) -> None:
         self.source = source
         self.labels: LabelSpace = source.labels
-        self.folder = writable_folder(folder, "data.cache_dir")
+        self.folder = writable_folder(os.fspath(folder), "data.cache_dir")
 
     def __len__(self) -> int:
         return len(self.source)
 
     @property
     def image_ids(self) -> Sequence[int | str]:
-        """Those of the source."""
+        """Image ids of the source."""
         return self.source.image_ids
 
 
 @runtime_checkable
 class FileSource(Source, Protocol):
-    """A split whose samples are made of files."""
+    """A split whose samples are read from files."""
 
     def origin(self, index: int) -> Origin:
-        """What a sample is made of."""
+        """Return everything that the content of a sample depends on."""
         ...
 
 
 class CachedSource(_Cached[FileSource]):
-    """A split that is read from its files once, and from the cache from then on.
+    """Cache of a split whose samples are read from files.
 
-    An entry is trusted while size, times and inode of its files are as they were when it was made; otherwise the
-    files' contents decide. Several processes may fill one cache.
+    An entry is valid while the size, times and inode of its files are unchanged; otherwise the contents of the files
+    are compared. Several processes may fill one cache.
 
     Args:
-        source: to read from.
-        folder: to keep samples in; several data sets may share it.
+        source: Split to read from.
+        folder: Folder of the cache; several data sets may share it.
 
     Raises:
-        InputError: if the folder cannot be made or written to.
+        InputError: If the folder cannot be created or written to.
     """
 
     def read(self, index: int, strength: float = 1.0) -> Sample:
-        """The sample at ``index``, from the cache if it is there; ``strength`` is of no effect.
+        """Read a sample, from the cache if possible.
+
+        Args:
+            index: Index of the image.
+            strength: Ignored.
 
         Raises:
-            InputError: if it must be read from its files and cannot be.
+            InputError: If the sample is not cached and its files cannot be read.
         """
         name, files, table = self.source.origin(index)
         stamp = _stamp(files)
-        mark = _digest(os.fsencode(os.path.abspath(files[0])))
-        entry = self.folder / mark[:2] / f"{mark}.safetensors"
-        kept = _load(entry, name)
-        if kept is not None and (kept.key.get("table"), kept.key.get("stamp")) == (_digest(table), stamp):
-            return kept.sample
-        # Before anything is decoded: a file that changes meanwhile must not be taken for what was decoded.
+        digest = _digest(os.fsencode(os.path.abspath(files[0])))
+        entry = self.folder / digest[:2] / f"{digest}.safetensors"
+        cached = _load(entry, name)
+        if cached is not None and (cached.key.get("table"), cached.key.get("stamp")) == (_digest(table), stamp):
+            return cached.sample
+        # Hash before decoding: if a file changes in between, the entry must not get the hash of the new content.
         contents = _contents(files)
         key = {"version": VERSION, "table": _digest(table), "stamp": stamp, "contents": contents}
-        if kept is not None and (kept.key.get("table"), kept.key.get("contents")) == (_digest(table), contents):
-            sample = kept.sample
+        if cached is not None and (cached.key.get("table"), cached.key.get("contents")) == (_digest(table), contents):
+            sample = cached.sample
         else:
             sample = self.source.read(index, strength)
         _save(entry, sample, key)
@@ -100,48 +103,52 @@ class CachedSource(_Cached[FileSource]):
 
 @runtime_checkable
 class PaintedSource(Source, Protocol):
-    """A split whose samples are computed from a few numbers."""
+    """A split whose samples are rendered from a few parameters."""
 
     def recipe(self, index: int, strength: float) -> str:
-        """All that a sample depends on, as text: equal recipes are equal samples."""
+        """Return everything that a sample depends on, as text; equal recipes give equal samples."""
         ...
 
 
 class CachedScenes(_Cached[PaintedSource]):
-    """A split of painted scenes, each of which is painted once, at each position in the curriculum.
+    """Cache of a split of rendered scenes, with one entry per scene and strength of the curriculum.
 
     Args:
-        source: that paints.
-        folder: to keep scenes in; several data sets may share it, and several processes fill it.
+        source: Split that renders the scenes.
+        folder: Folder of the cache; several data sets may share it, and several processes may fill it.
 
     Raises:
-        InputError: if the folder cannot be made or written to.
+        InputError: If the folder cannot be created or written to.
     """
 
     def read(self, index: int, strength: float = 1.0) -> Sample:
-        """The scene at ``index``, from the cache if it is there.
+        """Read a scene, from the cache if possible.
+
+        Args:
+            index: Index of the scene.
+            strength: Position in the curriculum, in 0..1.
 
         Raises:
-            IndexError: if there is no such scene.
+            IndexError: If the index is out of range.
         """
         recipe = self.source.recipe(index, strength)
-        mark = _digest(recipe.encode())
-        entry = self.folder / mark[:2] / f"{mark}.safetensors"
-        kept = _load(entry, "")
-        if kept is not None and kept.key.get("recipe") == recipe:
-            return replace(kept.sample, name=kept.key["name"])
+        digest = _digest(recipe.encode())
+        entry = self.folder / digest[:2] / f"{digest}.safetensors"
+        cached = _load(entry, "")
+        if cached is not None and cached.key.get("recipe") == recipe:
+            return replace(cached.sample, name=cached.key["name"])
         sample = self.source.read(index, strength)
         _save(entry, sample, {"version": VERSION, "recipe": recipe, "name": sample.name})
         return sample
 
 
-def _save(entry: Path, sample: Sample, key: dict[str, str | int]) -> None:
-    """Writes an entry whole or not at all; a full disk costs the cache, not the run."""
+def _save(entry: Path, sample: Sample, key: dict[str, Any]) -> None:
+    """Write an entry atomically; failures, such as a full disk, only cause a warning."""
     arrays = {"image": sample.image}
     if sample.segments is not None:
         count = len(sample.segments.classes)
-        kind = np.uint8 if count < 1 << 8 else np.uint16 if count < 1 << 16 else np.int32
-        arrays["ids"] = sample.segments.ids.numpy().astype(kind)
+        dtype = np.uint8 if count < 1 << 8 else np.uint16 if count < 1 << 16 else np.int32
+        arrays["ids"] = sample.segments.ids.numpy().astype(dtype)
         arrays["classes"] = sample.segments.classes.numpy().astype(np.uint8)
         arrays["crowd"] = sample.segments.crowd.numpy()
     metadata = {"key": json.dumps(key)}
@@ -153,19 +160,19 @@ def _save(entry: Path, sample: Sample, key: dict[str, str | int]) -> None:
         warnings.warn(f"{entry}: a decoded sample cannot be kept ({error}); training goes on", stacklevel=2)
 
 
-class _Kept(NamedTuple):
+class _Entry(NamedTuple):
     sample: Sample
-    key: dict[str, str | int]
+    key: dict[str, Any]
 
 
-def _load(entry: Path, name: str) -> _Kept | None:
-    """An entry as the sample of a name; ``None`` if there is none that can be read."""
+def _load(entry: Path, name: str) -> _Entry | None:
+    """Load an entry and name its sample; return ``None`` if the entry is missing, outdated or damaged."""
     try:
         with safe_open(entry, framework="np") as file:
             key = json.loads(file.metadata()["key"])
             if key["version"] != VERSION:
                 return None
-            arrays = {part: file.get_tensor(part) for part in list(file.keys())}
+            arrays = {array: file.get_tensor(array) for array in list(file.keys())}
         segments = None
         if "ids" in arrays:
             segments = Segments(
@@ -173,24 +180,25 @@ def _load(entry: Path, name: str) -> _Kept | None:
                 torch.from_numpy(arrays["classes"].astype(np.int64)),
                 torch.from_numpy(arrays["crowd"]),
             )
-        return _Kept(Sample(arrays["image"], segments, name), key)
+        return _Entry(Sample(arrays["image"], segments, name), key)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 
 
 def _stamp(files: Sequence[Path]) -> str:
-    """What changes whenever a file is written to or replaced; a change of times alone is not one of contents."""
+    """Return text that changes whenever a file is written or replaced, though possibly without a change of content."""
     stats = []
     for file in files:
-        with suppress(OSError):  # its reader tells that it is not there
-            s = file.stat()
-            stats.append((file.name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino))
+        with suppress(OSError):  # missing files are reported by their reader
+            stat = file.stat()
+            stats.append((file.name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino))
     return json.dumps(stats)
 
 
 def _contents(files: Sequence[Path]) -> str:
-    parts = [file.read_bytes() if file.is_file() else b"" for file in files]
-    return "".join(_digest(part) for part in parts)
+    """Return the concatenated hashes of the contents of files; missing files count as empty."""
+    contents = [file.read_bytes() if file.is_file() else b"" for file in files]
+    return "".join(_digest(content) for content in contents)
 
 
 def _digest(content: bytes) -> str:

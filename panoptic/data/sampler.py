@@ -1,4 +1,4 @@
-"""Which samples an epoch has, in which order: a pure function of (seed, epoch), sharded over ranks."""
+"""Sampling of training images: the order of an epoch is a pure function of (seed, epoch), sharded over ranks."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from torch.utils.data import Sampler
 
 
 class SampleKey(NamedTuple):
-    """All that a training sample depends on, beside the data set's own files.
+    """Everything that a training sample depends on, apart from the files of the data set.
 
     Attributes:
-        seed: of the run.
-        visit: how many passes over the data set came before; the epoch, unless epochs have a size of their own.
-        index: of the image.
-        strength: of the curriculum.
+        seed: Seed of the run.
+        visit: Number of earlier passes over the data set; equals the epoch unless ``epoch_size`` is set.
+        index: Index of the image.
+        strength: Strength of the curriculum, in 0..1.
     """
 
     seed: int
     visit: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which keys do not need
     strength: float
 
 
 class KeySampler(Sampler[SampleKey]):
-    """Yields the keys of this rank's share of an epoch, shuffled.
+    """Yields the shuffled keys of this rank's share of an epoch.
 
-    Images come in passes over the whole data set, each in an order of its own. An epoch is one pass, or the next
-    ``epoch_size`` keys of that sequence of passes. Lightning calls :meth:`set_epoch`. Keys carry the curriculum's
-    strength to workers that outlive the epoch, with no memory shared.
+    Images come in passes over the whole data set, each pass in a different order. An epoch is one pass, or the next
+    ``epoch_size`` keys of the sequence of passes. Lightning calls :meth:`set_epoch`. Keys carry the strength of the
+    curriculum to persistent workers, so that no shared memory is needed.
 
     Args:
-        size: images in the data set.
-        seed: of the order, and part of every key.
-        strength: of an epoch, 0..1.
-        epoch_size: samples in an epoch, of all ranks together; ``None`` is ``size``.
-        rank: this process among ``world``.
-        world: number of processes; all yield equally many keys, so that at most ``world - 1`` are left out.
+        size: Number of images in the data set.
+        seed: Seed of the order; also part of every key.
+        strength: Function from the epoch to the strength of the curriculum, in 0..1.
+        epoch_size: Number of samples per epoch over all ranks; ``None`` means ``size``.
+        rank: Rank of this process.
+        world: Number of processes. All yield the same number of keys, so up to ``world - 1`` samples are dropped.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class KeySampler(Sampler[SampleKey]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch that the next iteration yields."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -78,6 +78,6 @@ class KeySampler(Sampler[SampleKey]):
             yield SampleKey(self.seed, visit, int(order[position % self.size]), strength)
 
     def _order(self, visit: int) -> Tensor:
-        """Of the images in a pass."""
+        """Return the order of the images in a pass."""
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + visit) % 2**63)
         return torch.randperm(self.size, generator=generator)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from panoptic.analysis.shuffling import ShuffledComplexity, others
+from panoptic.analysis.shuffling import ShuffledComplexity, derangement
 from panoptic.codec import Codec, Outputs
 from panoptic.data.batch import collate
 from panoptic.data.sample import Sample
@@ -20,15 +20,15 @@ CODEC = Codec(LABELS, stride=1)
 @pytest.mark.parametrize("count", [2, 3, 10])
 def test_nobody_keeps_their_own(count):
     for seed in range(20):
-        order = others(count, seed)
+        order = derangement(count, seed)
         assert sorted(order) == list(range(count))
         assert all(i != other for i, other in enumerate(order))
 
 
 def test_an_order_is_that_of_its_seed_and_one_image_has_no_other():
-    assert others(10, 3) == others(10, 3)
-    assert len({tuple(others(10, seed)) for seed in range(10)}) > 5
-    assert others(1, 0) == [0]
+    assert derangement(10, 3) == derangement(10, 3)
+    assert len({tuple(derangement(10, seed)) for seed in range(10)}) > 5
+    assert derangement(1, 0) == [0]
 
 
 class Scribe:

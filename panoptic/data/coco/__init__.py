@@ -1,1 +1,1 @@
-"""Data sets in COCO panoptic format: JSON, PNG, and pairs of predictions with their truth."""
+"""COCO panoptic format: reader, writer, and pairs of predictions and ground truth."""

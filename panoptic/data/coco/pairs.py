@@ -1,4 +1,4 @@
-"""Saved predictions beside their truth, both in COCO panoptic format."""
+"""Pairs of saved predictions and ground truth, both in COCO panoptic format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,14 @@ from panoptic.segments import Segments
 
 
 class Pair(NamedTuple):
-    """One image: what was predicted, and what is true."""
+    """Predicted and true segments of one image.
+
+    Attributes:
+        image_id: Image id of the ground truth.
+        file_name: File name of the ground truth's PNG.
+        prediction: Predicted segments.
+        target: True segments.
+    """
 
     image_id: int | str
     file_name: str
@@ -33,25 +40,33 @@ class Pair(NamedTuple):
 
 
 class PredictionPairs:
-    """The images of a ground truth with what was predicted for them.
+    """Images of a ground truth with their predictions.
 
-    Both JSON files are read at construction and held against each other; PNG files are read one by one. A PNG is found
-    by the ``file_name`` of its annotation, in the folder given or in that of the JSON file's name. ``images`` may be
-    left out of either, ``categories`` out of the predictions. As in the official evaluators, segment areas are counted
-    in the PNG, whatever the JSON says; pixels of 0 are void in the truth, and in predictions unless a segment with the
-    id 0 is listed; predictions for other images are left out (:attr:`ignored` is their number).
+    Both JSON files are read and compared on construction; PNG files are read one by one. The path of a PNG is the
+    ``file_name`` of its annotation, relative to the given folder or to the path of the JSON file without its suffix.
+    ``images`` may be missing from either file, ``categories`` from the predictions.
+
+    As in the official evaluators, areas of segments are counted in the PNG, regardless of the JSON file. Pixels with
+    id 0 are void in the ground truth, and in predictions unless a segment with id 0 is listed. Predictions for other
+    images are ignored; :attr:`ignored` is their number.
 
     Args:
-        ground_truth: JSON file.
-        predictions: JSON file.
-        ground_truth_dir: folder of the truth's PNG files.
-        predictions_dir: folder of the predictions' PNG files.
-        count_as_empty: whether an image without prediction counts as one in which nothing was found, rather than as
+        ground_truth: JSON file of the ground truth.
+        predictions: JSON file of the predictions.
+        ground_truth_dir: Folder of the PNG files of the ground truth.
+        predictions_dir: Folder of the PNG files of the predictions.
+        count_as_empty: Whether to treat images without a prediction as having no predicted segments, instead of raising
             an error.
 
+    Attributes:
+        labels: Label space of the ground truth.
+        image_ids: Image ids of the ground truth.
+        ignored: Number of predictions for images that are not in the ground truth.
+        missing: Number of images without a prediction.
+
     Raises:
-        InputError: if a file or folder is missing, a file is invalid or contradicts itself, the categories differ, or
-            images have no prediction.
+        InputError: If a file or folder is missing, a file is invalid or inconsistent, the categories differ, or images
+            have no prediction.
     """
 
     def __init__(
@@ -76,34 +91,38 @@ class PredictionPairs:
         self.truth = SegmentTable.parse(truth, self.truth_json, self.labels, self.image_ids, stuff_crowd=True)
 
         given = annotated_images(predicted, self.prediction_json) if predicted.get("annotations") != [] else []
-        wanted, found = set(self.image_ids), set(given)
-        missing = [image_id for image_id in self.image_ids if image_id not in found]
-        if missing and (not count_as_empty or (given and not wanted & found)):
+        true_ids, predicted_ids = set(self.image_ids), set(given)
+        missing = [image_id for image_id in self.image_ids if image_id not in predicted_ids]
+        if missing and (not count_as_empty or (given and not true_ids & predicted_ids)):
             raise InputError(
                 f"{self.prediction_json}: expected a prediction for each image of {self.truth_json}, got none for "
                 f"{some(missing)}{f' (but for {some(given[:1])} and others)' if given else ''}; "
                 "missing=count_as_empty scores them as images in which nothing was found"
             )
-        self.ignored = sum(image_id not in wanted for image_id in given)
+        self.ignored = sum(image_id not in true_ids for image_id in given)
         self.missing = len(missing)
-        there = [image_id for image_id in self.image_ids if image_id in found]
-        annotations = [a for a in predicted.get("annotations", ()) if a["image_id"] in wanted]
+        scored = [image_id for image_id in self.image_ids if image_id in predicted_ids]
+        annotations = [a for a in predicted.get("annotations", ()) if a["image_id"] in true_ids]
         self.predicted = SegmentTable.parse(
-            {"annotations": annotations}, self.prediction_json, self.labels, there, lowest_id=0
+            {"annotations": annotations}, self.prediction_json, self.labels, scored, lowest_id=0
         )
-        self.row = {image_id: row for row, image_id in enumerate(there)}
+        self.row = {image_id: row for row, image_id in enumerate(scored)}
         self.truth_dir = _folder(ground_truth_dir, self.truth_json, "ground_truth_dir")
         self.prediction_dir = _folder(predictions_dir, self.prediction_json, "predictions_dir")
 
     def __len__(self) -> int:
-        """Number of images of the truth."""
+        """Return the number of images in the ground truth."""
         return len(self.image_ids)
 
     def __getitem__(self, index: int) -> Pair:
-        """Reads the image at ``index``.
+        """Read the predicted and true segments of an image.
+
+        Args:
+            index: Index of the image in the ground truth.
 
         Raises:
-            InputError: if a PNG cannot be read, contradicts its JSON file, or the two differ in size.
+            InputError: If a PNG cannot be read or is inconsistent with its JSON file, or the two PNG files differ in
+                size.
         """
         if index >= len(self):
             raise IndexError(index)
@@ -115,23 +134,28 @@ class PredictionPairs:
             )
         row = self.row.get(image_id)
         if row is None:
-            none = torch.zeros(0, dtype=torch.int64)
-            prediction = Segments(torch.zeros_like(target.ids), none, none.bool())
+            empty = torch.zeros(0, dtype=torch.int64)
+            prediction = Segments(torch.zeros_like(target.ids), empty, empty.bool())
         else:
-            other = self.prediction_dir / self.predicted.file_names[row]
-            prediction = _read(other, self.predicted, row, self.prediction_json)
+            predicted_png = self.prediction_dir / self.predicted.file_names[row]
+            prediction = _read(predicted_png, self.predicted, row, self.prediction_json)
             if prediction.size != target.size:
                 raise InputError(
-                    f"{other}: expected height and width {target.size} as {png} has them, got {prediction.size}"
+                    f"{predicted_png}: expected height and width {target.size} as {png} has them, got {prediction.size}"
                 )
         return Pair(image_id, self.truth.file_names[index], prediction, target)
 
 
 def check_categories(labels: LabelSpace, predicted: dict[str, Any], path: Path) -> None:
-    """Refuses predictions whose own list of categories says something else than the truth's.
+    """Check that the categories of predictions, if listed, agree with those of the ground truth.
+
+    Args:
+        labels: Label space of the ground truth.
+        predicted: Content of the JSON file of the predictions.
+        path: Path of that JSON file.
 
     Raises:
-        InputError: naming the first that differs.
+        InputError: If a category differs.
     """
     if "categories" not in predicted:
         return
@@ -142,8 +166,8 @@ def check_categories(labels: LabelSpace, predicted: dict[str, Any], path: Path) 
         c = labels.class_of_id.get(entry["id"])
         if c is None:
             raise InputError(f"{path}: categories: expected those of the ground truth, got another: id {entry['id']}")
-        true = {"name": labels.names[c], "isthing": int(labels.is_thing[c])}
-        for key, value in true.items():
+        expected = {"name": labels.names[c], "isthing": int(labels.is_thing[c])}
+        for key, value in expected.items():
             if key in entry and entry[key] != value:
                 raise InputError(
                     f"{path}: categories: expected {key} {value!r} of id {entry['id']} as in the ground truth, "
@@ -158,9 +182,9 @@ def _folder(given: str | os.PathLike | None, panoptic_json: Path, key: str) -> P
 
 
 def _read(png: Path, table: SegmentTable, index: int, panoptic_json: Path) -> Segments:
-    numbers, classes, crowd, _ = table.rows(index)
+    ids, classes, crowd, _ = table.rows(index)
     return Segments(
-        torch.from_numpy(read_ids(png, numbers, panoptic_json)),
+        torch.from_numpy(read_ids(png, ids, panoptic_json)),
         torch.from_numpy(classes),
         torch.from_numpy(crowd),
     )

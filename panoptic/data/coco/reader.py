@@ -1,7 +1,7 @@
-"""The COCO panoptic format, read (Kirillov et al. 2019, https://cocodataset.org/#format-data).
+"""Reader for the COCO panoptic format (Kirillov et al. 2019, https://cocodataset.org/#format-data).
 
-A JSON file lists ``images``, ``annotations`` and ``categories``; beside it, a folder of its name holds a PNG for each
-annotation, in which a pixel's segment id is ``R + 256 G + 65536 B`` and 0 is void.
+A JSON file lists ``images``, ``annotations`` and ``categories``. A folder of the same name next to it contains a PNG
+for each annotation; the segment id of a pixel is ``R + 256 G + 65536 B``, and 0 is void.
 """
 
 from __future__ import annotations
@@ -33,27 +33,28 @@ from panoptic.segments import Segments
 class CocoPanopticSource:
     """One split of a data set in COCO panoptic format.
 
-    Below ``root``, the JSON file of a split is ``annotations/panoptic_<split>2017.json`` as COCO has it, or without
-    the year, or directly in the root, or ``<split>/panoptic.json``, or ``panoptic.json`` for all splits where none has
-    its own. The PNG folder is the JSON file's path without suffix. The images are in a folder named like the split
-    (``val2017`` for ``panoptic_val2017.json``), there or in ``images``, or in ``images`` itself. Each can be given
-    instead; relative paths count from the root where there is one.
+    The JSON file of a split is searched below ``root`` as ``annotations/panoptic_<split>2017.json`` (the layout of
+    COCO), without the year, directly in the root, as ``<split>/panoptic.json``, and as ``panoptic.json`` for all splits
+    if no split has its own file. The folder of PNG files is the path of the JSON file without its suffix. The images
+    are in a folder named after the split (``val2017`` for ``panoptic_val2017.json``), in the root or in ``images``, or
+    in ``images`` itself. Each path can be given instead; relative paths are relative to the root if there is one.
 
-    The truth of ``test`` may be withheld: segments are ``None`` if its JSON file lists images but no annotations, or
-    if there are images but no JSON file; the label space then is that of ``val`` or ``train``.
+    The ground truth of ``test`` may be withheld: segments are ``None`` if the JSON file lists images but no
+    annotations, or if there are images but no JSON file. Without a JSON file, the label space is that of ``val`` or
+    ``train``.
 
-    Only the JSON file is read at construction. A crowd of a stuff category reads as plain stuff.
+    Only the JSON file is read on construction. A crowd of a stuff category is read as ordinary stuff.
 
     Args:
-        split: ``train``, ``val`` or ``test``, or whatever the files call it.
-        root: the folder of the data set.
-        image_dir: the folder that the images' file names count from. May be left out, with the root, where only
+        split: ``train``, ``val``, ``test``, or any other name used by the files.
+        root: Folder of the data set.
+        image_dir: Folder that the file names of images are relative to. It and the root may be omitted if only
             :meth:`read_segments` is called.
-        panoptic_dir: the folder that the annotations' file names count from.
-        panoptic_json: the JSON file.
+        panoptic_dir: Folder that the file names of annotations are relative to.
+        panoptic_json: Path of the JSON file.
 
     Raises:
-        InputError: if a file or folder is missing, or the JSON file is invalid or contradicts itself.
+        InputError: If a file or folder is missing, or the JSON file is invalid or inconsistent.
     """
 
     def __init__(
@@ -64,15 +65,17 @@ class CocoPanopticSource:
         image_dir: str | os.PathLike | None = None,
         panoptic_dir: str | os.PathLike | None = None,
         panoptic_json: str | os.PathLike | None = None,
-    ):
+    ) -> None:
         base = Path(root).expanduser() if root is not None else Path()
         self.panoptic_json = find_json(split, root, panoptic_json)
         self.image_dir = find_image_dir(split, root, image_dir, self.panoptic_json)
-        self._table = None
+        self._table: SegmentTable | None = None
         if self.panoptic_json is None:
             self.labels = labels_of_any_split(base)
-            found = find_images(self.image_dir)
-            self.images = ImageList(output_names(found), [p.name for p in found], [(None, None)] * len(found))
+            assert self.image_dir is not None  # find_json raises if neither a JSON file nor a root is given
+            files = find_images(self.image_dir)
+            ids: list[int | str] = [*output_names(files)]
+            self.images = ImageList(ids, [file.name for file in files], [(None, None)] * len(files))
         else:
             content = load(self.panoptic_json)
             self.labels = read_labels(content, self.panoptic_json)
@@ -86,19 +89,23 @@ class CocoPanopticSource:
         self._names = output_names(self.images.file_names)
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.images.ids)
 
     @property
     def image_ids(self) -> list[int | str]:
-        """The ids in the JSON file."""
+        """Image ids of the JSON file; names of the images if there is none."""
         return self.images.ids
 
     def read(self, index: int, strength: float = 1.0) -> Sample:
-        """The image at ``index``; ``strength`` is of no effect.
+        """Read an image and its segments.
+
+        Args:
+            index: Index of the image.
+            strength: Ignored.
 
         Raises:
-            InputError: if a file cannot be read, its size is not the one expected, or PNG and JSON contradict.
+            InputError: If a file cannot be read or has an unexpected size, or PNG and JSON file are inconsistent.
         """
         if self.image_dir is None:
             raise InputError(f"{self.panoptic_json}: expected image_dir to say where its images are, got none")
@@ -114,13 +121,20 @@ class CocoPanopticSource:
         return Sample(image, segments, self._names[index])
 
     def read_segments(self, index: int) -> Segments | None:
-        """The segments of the image at ``index`` alone, in the order of the JSON file.
+        """Read the segments of an image without the image itself.
+
+        Args:
+            index: Index of the image.
+
+        Returns:
+            Segments in the order of the JSON file, or ``None`` if they are withheld.
 
         Raises:
-            InputError: if the PNG cannot be read, its size is not the one expected, or PNG and JSON contradict.
+            InputError: If the PNG cannot be read or has an unexpected size, or PNG and JSON file are inconsistent.
         """
         if self._table is None:
             return None
+        assert self.panoptic_json is not None  # the table was read from it
         path = self.png(index)
         ids, classes, crowd, scores = self._table.rows(index)
         rows = read_ids(path, ids, self.panoptic_json)
@@ -133,7 +147,7 @@ class CocoPanopticSource:
         )
 
     def origin(self, index: int) -> Origin:
-        """What a sample is made of."""
+        """Return everything that the content of a sample depends on."""
         name = self._names[index]
         image = [] if self.image_dir is None else [self.image_dir / self.images.file_names[index]]
         if self._table is None:
@@ -142,7 +156,8 @@ class CocoPanopticSource:
         return Origin(name, [*image, self.png(index)], table + repr(self.images.sizes[index]).encode())
 
     def png(self, index: int) -> Path:
-        """The file with the segments of the image at ``index``; only where the truth is not withheld."""
+        """Return the path of the PNG of an image, whose ground truth must not be withheld."""
+        assert self._table is not None
         return self.panoptic_dir / self._table.file_names[index]
 
     def _check_size(self, path: Path, size: tuple[int, ...], index: int) -> None:
@@ -152,19 +167,22 @@ class CocoPanopticSource:
 
 
 def read_ids(png: Path, table: Int64[np.ndarray, " N"], panoptic_json: Path) -> Int32[np.ndarray, "H W"]:
-    """The rows of a table that the pixels of a PNG belong to, counted from 1; 0 is void.
+    """Read a PNG and map the segment ids of its pixels to rows of a table.
 
     Args:
-        png: the file.
-        table: the number of each segment in it. Pixels of 0 are void unless it has a 0.
-        panoptic_json: the file that the table is from, for errors.
+        png: Path of the PNG.
+        table: Id of each segment. Pixels with id 0 are void unless the table contains 0.
+        panoptic_json: JSON file of the table, for error messages.
+
+    Returns:
+        Row of each pixel, starting at 1; 0 for void.
 
     Raises:
-        InputError: if the PNG cannot be read, or it has a number that the table lacks or the reverse.
+        InputError: If the PNG cannot be read, or its ids differ from those of the table.
     """
-    rows, strange, absent = match_ids(read_words(png), table)
-    if strange:
-        raise InputError(f"{png}: expected the segment ids that {panoptic_json} lists, got others: {some(strange)}")
+    rows, unknown, absent = match_ids(read_words(png), table)
+    if unknown:
+        raise InputError(f"{png}: expected the segment ids that {panoptic_json} lists, got others: {some(unknown)}")
     if absent:
         raise InputError(f"{png}: expected each segment that {panoptic_json} lists, got no pixel of {some(absent)}")
     return rows
@@ -173,31 +191,31 @@ def read_ids(png: Path, table: Int64[np.ndarray, " N"], panoptic_json: Path) -> 
 def match_ids(
     words: UInt32[np.ndarray, "H W"], table: Int64[np.ndarray, " N"]
 ) -> tuple[Int32[np.ndarray, "H W"], list[int], list[int]]:
-    """The rows of a table that the pixels of a decoded PNG belong to, and in what the two disagree.
+    """Map the segment ids of decoded pixels to rows of a table, and find the ids in which the two differ.
 
     Args:
-        words: of the pixels; see :func:`panoptic.data.images.read_words`.
-        table: the number of each segment in them. Pixels of 0 are void unless it has a 0.
+        words: Pixels of a PNG; see :func:`panoptic.data.images.read_words`.
+        table: Id of each segment. Pixels with id 0 are void unless the table contains 0.
 
     Returns:
-        Rows, counted from 1, 0 for void and for numbers that the table lacks; those numbers; and the numbers of the
-        table that no pixel has.
+        Row of each pixel, starting at 1, and 0 for void and for unknown ids; ids of pixels that the table lacks; and
+        ids of the table without a pixel.
     """
     flat = words.ravel()
-    # Neighbors mostly belong together, so that runs are few where pixels are many.
+    # Neighboring pixels mostly have the same id, so there are far fewer runs than pixels.
     starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
-    numbers = flat[starts] & np.uint32(0xFFFFFF)
+    ids = flat[starts] & np.uint32(0xFFFFFF)
     order = np.argsort(table)
     known, rows = table[order], order + 1
     if 0 not in table:
         known, rows = np.append(0, known), np.append(0, rows)
-    place = np.searchsorted(known, numbers)
-    place[place == len(known)] = 0
-    found = known[place] == numbers
-    there = np.bincount(place[found], minlength=len(known)) > 0
+    position = np.searchsorted(known, ids)
+    position[position == len(known)] = 0
+    is_known = known[position] == ids
+    occurs = np.bincount(position[is_known], minlength=len(known)) > 0
     lengths = np.diff(starts, append=len(flat))
     return (
-        np.repeat(np.where(found, rows[place], 0).astype(np.int32), lengths).reshape(words.shape),
-        np.unique(numbers[~found]).tolist(),
-        known[~there & (rows > 0)].tolist(),
+        np.repeat(np.where(is_known, rows[position], 0).astype(np.int32), lengths).reshape(words.shape),
+        np.unique(ids[~is_known]).tolist(),
+        known[~occurs & (rows > 0)].tolist(),
     )

@@ -1,4 +1,4 @@
-"""Segments written in the formats that the official evaluators read: COCO panoptic, and Cityscapes' variety of it."""
+"""Writers for the formats of the official evaluators: COCO panoptic, and the variant of Cityscapes."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from panoptic.utils.files import replacing
 class CocoPanopticWriter:
     """Writes segments in COCO panoptic format: ``<name>/*.png`` and, at the end, ``<name>.json``.
 
-    Use it as a context manager. The JSON file appears whole when the block ends, and not at all when it fails; the one
-    of an earlier run is removed with the first image, as its PNG files are being replaced. With ``name="panoptic_val"``
-    and the images in ``<directory>/val``, the result is a data set that
-    :class:`~panoptic.data.coco.reader.CocoPanopticSource` reads as is.
+    Use it as a context manager. The JSON file is written atomically when the block ends, and not at all if the block
+    fails. The JSON file of an earlier run is removed with the first image, since its PNG files are being replaced. With
+    ``name="panoptic_val"`` and the images in ``<directory>/val``, the result is a data set that
+    :class:`~panoptic.data.coco.reader.CocoPanopticSource` can read.
 
     Args:
-        directory: made if it is not there.
-        labels: the label space of all segments.
-        name: of the JSON file and of the folder.
+        directory: Output directory; created if it does not exist.
+        labels: Label space of all segments.
+        name: Name of the JSON file and of the folder with PNG files.
 
     Raises:
-        InputError: if the directory cannot be written to.
+        InputError: If the directory cannot be written to.
     """
 
     suffix = ""
-    """What the names of PNG files end with, after the image's own."""
+    """Suffix of the names of PNG files, after the name of the image."""
 
-    def __init__(self, directory: str | os.PathLike, labels: LabelSpace, *, name: str = "panoptic"):
+    def __init__(self, directory: str | os.PathLike, labels: LabelSpace, *, name: str = "panoptic") -> None:
         self.labels = labels
         self.panoptic_dir = Path(directory).expanduser() / name
         self.panoptic_json = self.panoptic_dir.with_name(f"{name}.json")
@@ -48,39 +48,49 @@ class CocoPanopticWriter:
         try:
             self.panoptic_dir.mkdir(parents=True, exist_ok=True)
             for folder in (self.panoptic_dir, self.panoptic_dir.parent):
-                tempfile.TemporaryFile(dir=folder).close()  # better to fail now than after hours of work
+                tempfile.TemporaryFile(dir=folder).close()  # fail now rather than after hours of work
         except OSError as error:
             raise InputError(f"{self.panoptic_dir}: expected a folder that can be written to, got: {error}") from error
 
     def numbers(self, segments: Segments) -> Int64[np.ndarray, " N"]:
-        """The number of each segment in the PNG, above 0; segments that share one are written as one."""
+        """Return the id of each segment in the PNG, above 0; segments with equal ids are merged.
+
+        Args:
+            segments: Segments of one image.
+        """
         return np.arange(1, len(segments.classes) + 1)
 
     def add(
         self, name: str, segments: Segments, *, image_id: int | str | None = None, file_name: str | None = None
     ) -> None:
-        """Writes the PNG of an image and notes its segments; those without a pixel are left out.
+        """Write the PNG of an image and record its segments; segments without a pixel are dropped.
 
         Args:
-            name: of the PNG, without suffix.
-            segments: of one image.
-            image_id: distinct among all images; left out, ``name``, as a number where it is one (``000000000139``
-                is 139, as in COCO).
-            file_name: of the image itself; left out, ``<name>.png``.
+            name: Name of the PNG, without suffix.
+            segments: Segments of one image.
+            image_id: Unique image id. Defaults to ``name``, converted to an integer if possible (``000000000139``
+                becomes 139, as in COCO).
+            file_name: File name of the image itself. Defaults to ``<name>.png``.
 
         Raises:
-            ValueError: if the name or the id came before, the name has a folder in it, or the segments are a batch or
-                of another label space.
-            InputError: if the file cannot be written.
+            ValueError: If the name or the id was used before, the name contains a folder, or the segments are a batch
+                or have another label space.
+            InputError: If the file cannot be written.
         """
         self._check(name, image_id)
         self.note(name, self.write_png(name, segments), image_id=image_id, file_name=file_name)
 
     def write_png(self, name: str, segments: Segments) -> dict[str, Any]:
-        """The first half of :meth:`add`, which another process may do: writes the PNG.
+        """Write the PNG of an image without recording its segments.
+
+        This is the first half of :meth:`add`, and may run in another process than :meth:`note`.
+
+        Args:
+            name: Name of the PNG, without suffix.
+            segments: Segments of one image.
 
         Returns:
-            What :meth:`note` needs: the size of the image and its ``segments_info``.
+            Argument ``written`` of :meth:`note`: ``size`` of the image and its ``segments_info``.
         """
         segments = segments.compact()
         if len(segments.classes) and int(segments.classes.max()) >= len(self.labels):
@@ -104,7 +114,14 @@ class CocoPanopticWriter:
         image_id: int | str | None = None,
         file_name: str | None = None,
     ) -> None:
-        """The second half of :meth:`add`: notes what :meth:`write_png` returned."""
+        """Record the segments of an image whose PNG has been written; the second half of :meth:`add`.
+
+        Args:
+            name: Name of the PNG, without suffix.
+            written: Result of :meth:`write_png`.
+            image_id: Unique image id; see :meth:`add`.
+            file_name: File name of the image itself; see :meth:`add`.
+        """
         self._check(name, image_id)
         if image_id is None:
             image_id = int(name) if name.isdecimal() and int(name) not in self._images else name
@@ -124,12 +141,12 @@ class CocoPanopticWriter:
             raise ValueError(f"image_id: expected one that did not come before, got {image_id!r}")
 
     def _numbered(self, segments: Segments) -> tuple[Int64[np.ndarray, " N"], Segments]:
-        """The distinct numbers, and the segments with a row for each, in the order of their first."""
+        """Return the distinct ids, and the segments merged by id, in order of first occurrence."""
         numbers = self.numbers(segments)
         _, first, row = np.unique(numbers, return_index=True, return_inverse=True)
         if len(first) == len(numbers):
             return numbers, segments
-        order = np.argsort(first)  # of rows that share a number, the first keeps its place
+        order = np.argsort(first)  # merged rows take the position of their first
         rank = np.argsort(order)
         ids = np.concatenate([[0], rank[row] + 1]).astype(np.int32)[segments.ids.numpy()]
         kept = torch.from_numpy(first[order])
@@ -138,10 +155,10 @@ class CocoPanopticWriter:
         return numbers[first[order]], merged
 
     def close(self) -> None:
-        """Writes the JSON file.
+        """Write the JSON file.
 
         Raises:
-            InputError: if it cannot be written.
+            InputError: If it cannot be written.
         """
         content = {
             "images": list(self._images.values()),
@@ -163,14 +180,14 @@ class CocoPanopticWriter:
 
 
 def _segments_info(segments: Segments, numbers: Int64[np.ndarray, " N"], labels: LabelSpace) -> list[dict[str, Any]]:
-    """The rows of ``segments_info``; every segment has a pixel."""
+    """Return the entries of ``segments_info``; every segment must have a pixel."""
     flat, count = segments.ids.flatten().long(), len(segments.classes)
-    ends = []  # first and last row, then first and last column, of each segment
+    bounds = []  # first and last row, then first and last column, of each segment
     for axis, length in enumerate(segments.size):
-        places = torch.arange(length).unsqueeze(1 - axis).expand(segments.size).flatten()
+        coordinates = torch.arange(length).unsqueeze(1 - axis).expand(segments.size).flatten()
         for reduce, start in (("amin", length), ("amax", -1)):
-            ends.append(torch.full((count + 1,), start).scatter_reduce_(0, flat, places, reduce)[1:])
-    top, bottom, left, right = ends
+            bounds.append(torch.full((count + 1,), start).scatter_reduce_(0, flat, coordinates, reduce)[1:])
+    top, bottom, left, right = bounds
     boxes = torch.stack([left, top, right - left + 1, bottom - top + 1], dim=1).tolist()
     infos = [
         {"id": number, "category_id": labels.categories[c].id, "area": area, "bbox": box, "iscrowd": int(crowd)}
@@ -190,54 +207,78 @@ def _segments_info(segments: Segments, numbers: Int64[np.ndarray, " N"], labels:
 
 
 class CityscapesPanopticWriter(CocoPanopticWriter):
-    """Writes segments as Cityscapes' own scripts do, for ``cityscapesscripts`` and the benchmark's server.
+    """Writes segments in the format of Cityscapes, for ``cityscapesscripts`` and the benchmark server.
 
-    That is COCO panoptic format with ``category_id`` a labelId, and with numbers that mean something: a pixel is
-    ``labelId * 1000 + number`` on things told apart, and the labelId on stuff and on crowd, of which a class then has
-    one region.
+    This is COCO panoptic format with label ids as ``category_id`` and with fixed segment ids: ``labelId * 1000 +
+    number`` for individual things, and ``labelId`` for stuff and crowds, so that a class has at most one crowd segment.
 
     Args:
-        directory: made if it is not there.
-        labels: the label space of Cityscapes.
-        name: of the JSON file and of the folder, such as ``cityscapes_panoptic_val``.
-        suffix: what the names of PNG files end with: ``_gtFine_panoptic`` for truth.
+        directory: Output directory; created if it does not exist.
+        labels: Label space of Cityscapes.
+        name: Name of the JSON file and of the folder with PNG files, such as ``cityscapes_panoptic_val``.
+        suffix: Suffix of the names of PNG files, after the name of the image; ``_gtFine_panoptic`` for ground truth.
 
     Raises:
-        InputError: if the directory cannot be written to.
+        InputError: If the directory cannot be written to.
     """
 
-    def __init__(self, directory: str | os.PathLike, labels: LabelSpace, *, name: str, suffix: str = "_pred_panoptic"):
+    def __init__(
+        self, directory: str | os.PathLike, labels: LabelSpace, *, name: str, suffix: str = "_pred_panoptic"
+    ) -> None:
         super().__init__(directory, labels, name=name)
         self.suffix = suffix
 
     def add(
         self, name: str, segments: Segments, *, image_id: int | str | None = None, file_name: str | None = None
     ) -> None:
-        """As in COCO panoptic format, except that ``name`` is the ``image_id``, whatever is given: the benchmark has
-        city, sequence and frame for both, and the image's file is called after them.
+        """Write the PNG of an image and record its segments; segments without a pixel are dropped.
+
+        The benchmark uses city, sequence and frame as both name and image id, and derives the file name of the image
+        from them.
+
+        Args:
+            name: Name of the PNG, without suffix; also the image id.
+            segments: Segments of one image.
+            image_id: Ignored.
+            file_name: Ignored.
+
+        Raises:
+            ValueError: If the name was used before or contains a folder, the segments are a batch or have another label
+                space, or a class has more than 1000 things.
+            InputError: If the file cannot be written.
         """
         super().add(name, segments, image_id=name, file_name=f"{name}_leftImg8bit.png")
 
     def numbers(self, segments: Segments) -> Int64[np.ndarray, " N"]:
-        """The number of each segment in the PNG.
+        """Return the id of each segment in the PNG.
+
+        Args:
+            segments: Segments of one image.
 
         Raises:
-            ValueError: if a class has more than 1000 things, which this format cannot tell apart.
+            ValueError: If a class has more than 1000 things, which this format cannot represent.
         """
         return cityscapes_numbers(segments, self.labels)
 
 
 def cityscapes_numbers(segments: Segments, labels: LabelSpace) -> Int64[np.ndarray, " N"]:
-    """Cityscapes' number of each segment: labelId x 1000 + its place among its class's things, or the labelId alone.
+    """Return the id of each segment in the format of Cityscapes.
+
+    Individual things have ``labelId * 1000 + number``, where things of a class are numbered from 0; stuff and crowds
+    have ``labelId``.
+
+    Args:
+        segments: Segments of one image.
+        labels: Label space of Cityscapes.
 
     Raises:
-        ValueError: if a class has more than 1000 things, which cannot be told apart.
+        ValueError: If a class has more than 1000 things, which this format cannot represent.
     """
     classes = segments.classes.numpy()
     numbers = np.array([category.id for category in labels.categories], dtype=np.int64)[classes]
-    single = np.array(labels.is_thing)[classes] & ~segments.crowd.numpy()
-    for category in np.unique(numbers[single]):
-        rows = np.flatnonzero(single & (numbers == category))
+    is_single_thing = np.array(labels.is_thing)[classes] & ~segments.crowd.numpy()
+    for category in np.unique(numbers[is_single_thing]):
+        rows = np.flatnonzero(is_single_thing & (numbers == category))
         if len(rows) > 1000:
             raise ValueError(f"segments: expected at most 1000 things of a class, got {len(rows)} of {category}")
         numbers[rows] = category * 1000 + np.arange(len(rows))
