@@ -47,6 +47,7 @@ class CityscapesExaminer:
             first = self.images.setdefault(stem_of(path), path)
             if first != path:
                 self.faults.append(Fault("doubled", str(path), f"has the name of {first}"))
+        assert root is not None  # find_street_images raises without one
         truths = find_truths(split, root)
         self.truths: dict[str, Path] = {}
         for stem, path in truths:

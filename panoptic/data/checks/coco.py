@@ -16,9 +16,9 @@ from panoptic.data.checks.faults import Examined, Fault
 from panoptic.data.coco.json import (
     ImageList,
     SegmentTable,
-    demand_folder,
     find_image_dir,
     find_json,
+    find_panoptic_dir,
     labels_of_any_split,
     load,
     read_labels,
@@ -88,6 +88,7 @@ class CocoExaminer:
         self.panoptic_dir: Path | None = None
         if self.panoptic_json is None:
             self.image_dir = find_image_dir(split, root, image_dir, None)
+            assert self.image_dir is not None  # there is a root where there is no JSON file
             self.labels = labels_of_any_split(base)
             self.entries = [Entry(None, path.name) for path in find_images(self.image_dir)]
             return
@@ -99,18 +100,16 @@ class CocoExaminer:
         if image_of is None:
             try:
                 self.image_dir = find_image_dir(split, root, image_dir, self.panoptic_json)
+                assert self.image_dir is not None  # there is a root, or it raises
                 self._note_strays(self.image_dir, (entry.file_name for entry in self.entries))
             except InputError as error:
                 self.faults.append(Fault("missing", *str(error).split(": ", 1)))
         if withheld:
             return
-        folder = self.panoptic_json.with_suffix("")
-        if panoptic_dir is not None:
-            folder = base / Path(panoptic_dir).expanduser()
+        given = None if panoptic_dir is None else base / Path(panoptic_dir).expanduser()
         try:
-            demand_folder(folder, f"with the PNG files of {self.panoptic_json}")
-            self.panoptic_dir = folder
-            self._note_strays(folder, (entry.png for entry in self.entries if entry.png is not None))
+            self.panoptic_dir = find_panoptic_dir(self.panoptic_json, given)
+            self._note_strays(self.panoptic_dir, (entry.png for entry in self.entries if entry.png is not None))
         except InputError as error:
             self.faults.append(Fault("missing", *str(error).split(": ", 1)))
 
@@ -167,9 +166,12 @@ class CocoExaminer:
         except InputError as error:
             examined.faults.append(Fault.of("unreadable", png, error))
             return
-        rows, strange, absent = match_ids(words, entry.ids)
-        if strange:
-            examined.add("ids", png, f"segment ids that {self.panoptic_json} lacks: {some(strange)}")
+        assert entry.ids is not None  # an entry with a PNG has its table
+        assert entry.classes is not None
+        assert entry.crowd is not None
+        rows, unknown, absent = match_ids(words, entry.ids)
+        if unknown:
+            examined.add("ids", png, f"segment ids that {self.panoptic_json} lacks: {some(unknown)}")
         if absent:
             examined.add("ids", png, f"no pixel of segments that {self.panoptic_json} lists: {some(absent)}")
         if not rows.any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,6 +220,28 @@ def find_image_dir(
     return found
 
 
+def find_panoptic_dir(panoptic_json: Path, given: Path | None = None, key: str | None = None) -> Path:
+    """Return the folder with the PNG files of a JSON file.
+
+    It is named like the JSON file and stands beside it, as COCO unzips, or beside its folder ``annotations``, as
+    detectron2 has it.
+
+    Args:
+        panoptic_json: JSON file.
+        given: Folder to use instead.
+        key: Configuration key of the folder, for the message.
+
+    Raises:
+        InputError: If it is not there.
+    """
+    folder = panoptic_json.with_suffix("") if given is None else given
+    above = panoptic_json.parent.parent / panoptic_json.stem
+    if given is None and not folder.is_dir() and panoptic_json.parent.name == "annotations" and above.is_dir():
+        return above
+    demand_folder(folder, f"with the PNG files of {panoptic_json}{f' ({key})' if key else ''}")
+    return folder
+
+
 def labels_of_any_split(root: Path) -> LabelSpace:
     """The label space of a data set, for a split without a JSON file.
 
@@ -315,8 +338,7 @@ def _file_name(entry: Any, where: str) -> str:
 
 
 def _doubled(values: Iterable) -> list:
-    seen: set = set()
-    return [value for value in values if value in seen or seen.add(value)]
+    return [value for value, count in Counter(values).items() for _ in range(count - 1)]
 
 
 def _short(value: Any) -> str:

@@ -12,7 +12,7 @@ from panoptic.data.coco.json import (
     ImageList,
     SegmentTable,
     annotated_images,
-    demand_folder,
+    find_panoptic_dir,
     load,
     read_labels,
     some,
@@ -176,9 +176,7 @@ def check_categories(labels: LabelSpace, predicted: dict[str, Any], path: Path) 
 
 
 def _folder(given: str | os.PathLike | None, panoptic_json: Path, key: str) -> Path:
-    folder = panoptic_json.with_suffix("") if given is None else Path(given).expanduser()
-    demand_folder(folder, f"with the PNG files of {panoptic_json} ({key})")
-    return folder
+    return find_panoptic_dir(panoptic_json, None if given is None else Path(given).expanduser(), key)
 
 
 def _read(png: Path, table: SegmentTable, index: int, panoptic_json: Path) -> Segments:

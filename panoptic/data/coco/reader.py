@@ -16,9 +16,9 @@ from jaxtyping import Int32, Int64, UInt32
 from panoptic.data.coco.json import (
     ImageList,
     SegmentTable,
-    demand_folder,
     find_image_dir,
     find_json,
+    find_panoptic_dir,
     labels_of_any_split,
     load,
     read_labels,
@@ -35,8 +35,8 @@ class CocoPanopticSource:
 
     The JSON file of a split is searched below ``root`` as ``annotations/panoptic_<split>2017.json`` (the layout of
     COCO), without the year, directly in the root, as ``<split>/panoptic.json``, and as ``panoptic.json`` for all splits
-    if no split has its own file. The folder of PNG files is the path of the JSON file without its suffix. The images
-    are in a folder named after the split (``val2017`` for ``panoptic_val2017.json``), in the root or in ``images``, or
+    if no split has its own file. The folder of PNG files is the path of the JSON file without its suffix, or stands
+    beside ``annotations`` (the layout of detectron2). The images are in a folder named after the split (``val2017`` for ``panoptic_val2017.json``), in the root or in ``images``, or
     in ``images`` itself. Each path can be given instead; relative paths are relative to the root if there is one.
 
     The ground truth of ``test`` may be withheld: segments are ``None`` if the JSON file lists images but no
@@ -82,10 +82,8 @@ class CocoPanopticSource:
             self.images = ImageList.parse(content, self.panoptic_json)
             if split != "test" or content.get("annotations"):
                 self._table = SegmentTable.parse(content, self.panoptic_json, self.labels, self.images.ids)
-                self.panoptic_dir = self.panoptic_json.with_suffix("")
-                if panoptic_dir is not None:
-                    self.panoptic_dir = base / Path(panoptic_dir).expanduser()
-                demand_folder(self.panoptic_dir, f"with the PNG files of {self.panoptic_json}")
+                given = None if panoptic_dir is None else base / Path(panoptic_dir).expanduser()
+                self.panoptic_dir = find_panoptic_dir(self.panoptic_json, given)
         self._names = output_names(self.images.file_names)
 
     def __len__(self) -> int:

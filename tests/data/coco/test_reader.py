@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from panoptic.data.checks.coco import CocoExaminer
+from panoptic.data.coco.pairs import PredictionPairs
 from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.data.coco.writer import CocoPanopticWriter
 from panoptic.errors import InputError
@@ -397,3 +400,20 @@ def test_a_root_may_be_relative(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for root in ("data", "./data", "../" + tmp_path.name + "/data"):
         assert CocoPanopticSource("val", root=root).read(0).segments.ids.tolist() == [[1, 1, 0]]
+
+
+def test_png_files_beside_the_folder_of_annotations(tmp_path):
+    # detectron2's layout; COCO's own comes first where both are there.
+    with CocoPanopticWriter(tmp_path, LABELS, name="panoptic_val2017") as writer:
+        writer.add("a", _segments([[1, 1, 0]], [1]))
+    _write_image(tmp_path / "val2017" / "a.png", 1, 3)
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "panoptic_val2017.json").rename(tmp_path / "annotations" / "panoptic_val2017.json")
+    source = CocoPanopticSource("val", root=tmp_path)
+    assert source.panoptic_dir == tmp_path / "panoptic_val2017"
+    assert source.read(0).segments.ids.tolist() == [[1, 1, 0]]
+    assert CocoExaminer("val", root=tmp_path).faults == []
+    pairs = PredictionPairs(*[tmp_path / "annotations" / "panoptic_val2017.json"] * 2)
+    assert torch.equal(pairs[0].prediction.ids, pairs[0].target.ids)
+    shutil.copytree(tmp_path / "panoptic_val2017", tmp_path / "annotations" / "panoptic_val2017")
+    assert CocoPanopticSource("val", root=tmp_path).panoptic_dir == tmp_path / "annotations" / "panoptic_val2017"
