@@ -72,6 +72,19 @@ def test_pq_by_hand(listens, expected):
     assert result["pq"] == pytest.approx([expected] * 3)
 
 
+def test_images_whose_truth_is_withheld_are_passed_over():
+    image = torch.zeros(8, 8, 3, dtype=torch.uint8).numpy()
+    batches, shuffled = [], ShuffledComplexity(Scribe(True), CODEC, rounds=1)
+    for c in (0, None, 1):
+        segments = None
+        if c is not None:
+            ids, crowd = torch.ones(8, 8, dtype=torch.int32), torch.zeros(1, dtype=torch.bool)
+            segments = Segments(ids, torch.tensor([c]), crowd)
+            shuffled.add(said(float(c), 2, 2))
+        batches.append(collate([Sample(image, segments, str(c))]))
+    assert shuffled.result(batches, as_predicted=1.0)["pq"] == [0.0]  # road as sky, sky as road
+
+
 def test_maps_of_other_sizes_take_that_of_the_first():
     shuffled = ShuffledComplexity(Scribe(True), CODEC, rounds=1)
     shuffled.add(said(0.0, 2, 3))
