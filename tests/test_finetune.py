@@ -60,16 +60,16 @@ def merged_into_two() -> None:
         path.write_text(json.dumps(content))
 
 
-def test_heads_are_made_anew_for_other_categories_and_the_run_says_so(capsys: pytest.CaptureFixture) -> None:
+def test_heads_are_reinitialized_for_other_categories_and_the_run_says_so(capsys: pytest.CaptureFixture) -> None:
     merged_into_two()
     data = ("data=coco_panoptic", "data.root=data")
     run = ("experiment=finetune", f"start_from={FIRST}", *data, *TINY, "seed=3", "hydra.run.dir=second")
     command("train", train, (*run, "optimizer.lr=0", "optimizer.weight_decay=0"))
     first, second = (torch.load(f"{name}/checkpoints/last.ckpt", weights_only=True) for name in ("first", "second"))
     said = capsys.readouterr().out
-    kept, anew = said.split(f"{FIRST}: kept ")[1].splitlines()[0].split("; made anew: ")
+    kept, reinitialized = said.split(f"{FIRST}: kept ")[1].splitlines()[0].split("; reinitialized: ")
     assert [word.split(" ")[0] for word in kept.split(", ")] == ["backbone", "fpn", "complexity", "fusion"]
-    assert [word.split(" ")[0] for word in anew.split(", ")] == ["semantic_head", "instance_head"]
+    assert [word.split(" ")[0] for word in reinitialized.split(", ")] == ["semantic_head", "instance_head"]
     # Nothing moved at a rate of 0, other than what normalization counts, so the weights are the ones started from.
     fresh = build_network(read_checkpoint("second/checkpoints/last.ckpt").config, 2).state_dict()
     for key, weight in second["state_dict"].items():
@@ -103,17 +103,17 @@ def test_everything_is_kept_for_the_same_categories() -> None:
     checkpoint = read_checkpoint(FIRST)
     network = build_network(checkpoint.config, len(CITYSCAPES))
     adopted = adopt_weights(network, CITYSCAPES, checkpoint)
-    assert adopted.made_anew == {}
+    assert adopted.reinitialized == {}
     assert sum(adopted.kept.values()) == sum(p.numel() for p in network.parameters())
     assert all(torch.equal(value, checkpoint.weights[key]) for key, value in network.state_dict().items())
 
 
-def test_a_part_that_the_command_line_exchanges_is_made_anew() -> None:
+def test_a_part_that_the_command_line_exchanges_is_reinitialized() -> None:
     checkpoint = read_checkpoint(FIRST, ["model/fusion=local", "model.complexity.channels=32"])
     network = build_network(checkpoint.config, len(CITYSCAPES))
     before = {key: value.clone() for key, value in network.state_dict().items()}
     adopted = adopt_weights(network, CITYSCAPES, checkpoint)
-    assert list(adopted.made_anew) == ["complexity", "fusion"]
+    assert list(adopted.reinitialized) == ["complexity", "fusion"]
     after = network.state_dict()
     assert all(torch.equal(after[key], before[key]) for key in after if key.startswith(("complexity.", "fusion.")))
     uniform = read_checkpoint(FIRST, ["model/fusion=uniform"])

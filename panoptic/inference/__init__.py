@@ -1,4 +1,4 @@
-"""Inference: the predictor, test-time augmentation, BatchNorm folding, compiling; exports are imported at first use."""
+"""Inference: predictor, test-time augmentation, BatchNorm folding and compilation. Exports are imported lazily."""
 
 from __future__ import annotations
 

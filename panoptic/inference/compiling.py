@@ -1,4 +1,4 @@
-"""``torch.compile``, where it can be had."""
+"""Compilation with ``torch.compile``, if it is available."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from torch import nn
 
 
 def compile_network(network: nn.Module, device: torch.device | str) -> bool:
-    """Compiles a network in place, for its next calls; warns and leaves it as it is where that is not possible.
+    """Set up a network for ``torch.compile`` in place; warn and leave it unchanged if that does not work.
 
-    Compiling happens at the first call, and again for other sizes, and takes up to minutes. Names of weights stay.
+    The network is compiled at the first call and again for new sizes, which takes up to minutes. The names of its
+    weights do not change.
 
     Args:
-        network: at its place.
-        device: that it is on.
+        network: Network on its final device.
+        device: Device of the network.
 
     Returns:
-        Whether it will be compiled.
+        Whether the network will be compiled.
     """
-    trouble = _trouble(torch.device(device))
-    if trouble is not None:
-        warnings.warn(f"compile=true: torch.compile does not work here ({trouble}); going on without", stacklevel=2)
+    reason = _compile_error(torch.device(device))
+    if reason is not None:
+        warnings.warn(f"compile=true: torch.compile does not work here ({reason}); going on without", stacklevel=2)
         return False
     network.compile()
     return True
 
 
-def _trouble(device: torch.device) -> str | None:
-    """Why nothing can be compiled for a device, found out on a tiny function; else ``None``."""
+def _compile_error(device: torch.device) -> str | None:
+    """Compile a tiny function for a device; return the error in one line, or ``None`` if it works."""
     try:
         values = torch.ones(8, device=device)
         torch.compile(lambda x: (x * 2).relu().sum())(values)
-    except Exception as error:  # no compiler, no Triton, a Python it does not know: each has its own
+    except Exception as error:  # missing compiler, missing Triton, unsupported Python: each raises its own type
         return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
     return None

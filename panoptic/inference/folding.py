@@ -1,4 +1,4 @@
-"""BatchNorm folded into the convolutions before it: the same network at inference, with fewer passes over its maps."""
+"""Folding of BatchNorm into the preceding convolutions: equivalent inference with fewer passes over feature maps."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from torch.fx.experimental.optimization import fuse
 
 
 def fold_batchnorm(network: nn.Module) -> nn.Module:
-    """A copy of a network in evaluation mode, in which convolutions do what the BatchNorm after them did.
+    """Return a copy of a network in evaluation mode, with BatchNorm folded into the preceding convolutions.
 
-    Which follows which is read off the data flow, by tracing the modules inside each part of the network; those that
-    cannot be traced stay as they are. Outputs differ by rounding alone. The copy cannot be trained.
+    The modules inside each part of the network are traced to find the convolution before each BatchNorm; modules that
+    cannot be traced stay unchanged. Outputs differ by rounding errors only. The copy cannot be trained.
 
     Args:
-        network: whose children are its parts.
+        network: Network to copy; its direct children are the parts.
     """
     folded = copy.deepcopy(network).eval()
     for part in folded.children():
         for name, module in part.named_children():
-            setattr(part, name, _folded(module))
+            setattr(part, name, _fold(module))
     return folded
 
 
-def _folded(module: nn.Module) -> nn.Module:
+def _fold(module: nn.Module) -> nn.Module:
     if not any(isinstance(inner, nn.BatchNorm2d) for inner in module.modules()):
         return module
     try:
         return fuse(module)
-    except Exception:  # tracing runs the module's own code on stand-ins, which may fail in any way
+    except Exception:  # tracing runs the module's code on proxies, which can raise anything
         for name, inner in module.named_children():
-            setattr(module, name, _folded(inner))
+            setattr(module, name, _fold(inner))
         return module

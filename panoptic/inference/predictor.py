@@ -1,7 +1,8 @@
-"""The Python API behind evaluation and prediction: from a checkpoint to segments.
+"""Predictor: the Python API from a checkpoint to segments, also used by evaluation and prediction.
 
-predictor = Predictor.load("runs/train/.../checkpoints/best.ckpt")
-segments = predictor(image)                      # uint8 [H W 3], plain RGB, any size
+Example:
+    predictor = Predictor.load("runs/train/.../checkpoints/best.ckpt")
+    segments = predictor(image)  # RGB, uint8 [H W 3], any size
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ from panoptic.training.checkpoint import Checkpoint, build_codec, read_checkpoin
 
 
 class Predictor:
-    """A trained network with its codec, ready for images.
+    """Predictor of segments from images, with a trained network and its codec.
+
+    On a CPU, calling :func:`panoptic.utils.malloc.keep_freed_memory` beforehand makes it faster.
 
     Args:
-        network: which a copy is made of for inference, with its BatchNorm folded away.
-        codec: at its strides.
-        device: to work on; by default a GPU if there is one.
-        tta: test-time augmentation, a name of :data:`panoptic.inference.tta.VIEWS`.
-        compile: whether to compile the network, which takes its time at the first image of each size.
-
-    On a CPU, :func:`panoptic.utils.malloc.keep_freed_memory`, called before, makes it faster.
+        network: Trained network. The predictor uses a copy with BatchNorm folded into convolutions.
+        codec: Codec for the network's strides.
+        device: Device to run on. By default a GPU if available.
+        tta: Test-time augmentation, a key of :data:`panoptic.inference.tta.VIEWS`.
+        compile: Whether to compile the network, which slows down the first image of each size.
 
     Raises:
-        InputError: if ``tta`` is another name.
+        InputError: If ``tta`` is not in :data:`~panoptic.inference.tta.VIEWS`.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Predictor:
         check_tta(tta)
         self.tta = tta
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.network = fold_batchnorm(network).to(self.device, memory_format=torch.channels_last)
+        self.network = fold_batchnorm(network).to(self.device).to(memory_format=torch.channels_last)
         self.codec = codec
         if compile:
             compile_network(self.network, self.device)
@@ -67,10 +68,17 @@ class Predictor:
         tta: str = "none",
         compile: bool = False,
     ) -> Predictor:
-        """From a checkpoint; ``overrides`` change its configuration, e.g. ``codec.peak_threshold=0.3``.
+        """Load a predictor from a checkpoint.
+
+        Args:
+            checkpoint: Path of a checkpoint, or its contents.
+            overrides: Overrides of its configuration, e.g. ``codec.peak_threshold=0.3``. Ignored for contents.
+            device: Device to run on. By default a GPU if available.
+            tta: Test-time augmentation, a key of :data:`panoptic.inference.tta.VIEWS`.
+            compile: Whether to compile the network.
 
         Raises:
-            InputError: if there is no such checkpoint or it cannot be used.
+            InputError: If the checkpoint does not exist or cannot be used.
         """
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = read_checkpoint(checkpoint, overrides)
@@ -79,34 +87,34 @@ class Predictor:
 
     @property
     def labels(self) -> LabelSpace:
-        """The label space of the predictions."""
+        """Label space of the predictions."""
         return self.codec.labels
 
     def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> Segments:
-        """The segments of one image of any size, with scores, on the CPU.
+        """Predict the segments of one image of any size, with scores, on the CPU.
 
         Raises:
-            InputError: if it is no plain RGB image.
+            InputError: If the image is not an RGB image.
         """
-        fits = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,)
-        if not fits or image.size == 0:
-            came = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
-            raise InputError(f"image: expected an RGB array, uint8 [H W 3], got {came}")
+        is_rgb = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,)
+        if not is_rgb or image.size == 0:
+            received = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise InputError(f"image: expected an RGB array, uint8 [H W 3], got {received}")
         return self.predict_batch(collate([Sample(image, None, "")])).to("cpu").unstack()[0]
 
     @torch.inference_mode()
     def outputs(self, batch: Batch) -> Outputs:
-        """What the network says of a batch, on this predictor's device."""
+        """Compute the network outputs for a batch, on the predictor's device."""
         scales, flips = VIEWS[self.tta]
         images = batch.to(self.device).images
         return mean_outputs(self.network, images, stride=self.codec.stride, scales=scales, flips=flips)
 
     @torch.inference_mode()
     def decode(self, outputs: Outputs, batch: Batch) -> Segments:
-        """The segments that outputs for a batch stand for, at its size."""
+        """Decode the outputs for a batch to segments of its size."""
         height, width = batch.images.shape[-2:]
         return self.codec.decode(outputs, (height, width))
 
     def predict_batch(self, batch: Batch) -> Segments:
-        """The segments of a batch, on this predictor's device."""
+        """Predict the segments of a batch, on the predictor's device."""
         return self.decode(self.outputs(batch), batch)

@@ -1,7 +1,7 @@
-"""Test-time augmentation: the mean of what a network says of several views of an image.
+"""Test-time augmentation: mean network outputs over several views of an image.
 
-Class probabilities, center heatmaps and offsets are averaged over mirrored and resized views, as Panoptic-DeepLab
-(Cheng et al. 2020) does for its best scores. Each view costs a pass through the network, at its own size.
+Class probabilities, center heatmaps and offsets are averaged over flipped and resized views, as in Panoptic-DeepLab
+(Cheng et al. 2020). Each view takes a forward pass at its own size.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ VIEWS: dict[str, tuple[tuple[float, ...], tuple[bool, ...]]] = {
     "flip": ((1.0,), (False, True)),
     "multiscale": ((1.0, 0.5, 0.75, 1.25, 1.5, 1.75, 2.0), (False, True)),
 }
-"""By name: the scales of the views, the image's own first, and whether each is seen as it is, mirrored, or both."""
+"""Scales of the views, starting with 1, and horizontal flips to apply at each scale, by name."""
 
 
 def check_tta(name: str) -> None:
-    """Refuses what is no name of :data:`VIEWS`.
+    """Raise if a name is not in :data:`VIEWS`.
 
     Raises:
-        InputError: naming them.
+        InputError: If the name is unknown; the message lists the known names.
     """
     if name not in VIEWS:
         raise InputError(f"tta: expected {', '.join(VIEWS)}, got {name!r}")
@@ -43,17 +43,20 @@ def mean_outputs(
     scales: Sequence[float],
     flips: Sequence[bool],
 ) -> Outputs:
-    """The mean outputs over all pairs of scales and flips, on the maps of the first view.
+    """Average network outputs over all pairs of scales and flips, on the grid of the first view.
 
-    Probabilities are averaged, and come back as logits. Offsets come back in cells of the image itself. Local
-    complexity and α, which belong to a view and its size, are those of the first view.
+    Probabilities are averaged and converted back to logits. Offsets are in cells of the original image. The complexity
+    maps and α depend on the size of a view; those of the first view are returned.
 
     Args:
-        network: from plain RGB to outputs.
-        images: a batch.
-        stride: pixels per cell of the outputs' maps.
-        scales: factors of height and width; the first is 1.
-        flips: whether the image is mirrored left to right; the first is false.
+        network: Network from RGB images to outputs.
+        images: RGB images, batched.
+        stride: Pixels per cell of the output maps.
+        scales: Factors of height and width; the first must be 1.
+        flips: Whether to flip the images horizontally; the first must be false.
+
+    Returns:
+        Mean outputs; with a single view, the unchanged outputs of the network.
     """
     first = network(images)
     views = [(scale, flip) for scale in scales for flip in flips]
@@ -62,13 +65,13 @@ def mean_outputs(
     sums = [first.semantic.float().softmax(1), first.center.float().sigmoid(), first.offset.float()]
     complexity = first.complexity.float()
     for scale, flip in views[1:]:
-        view = _resized(images, scale)
+        view = _resize(images, scale)
         view = view.flip(-1) if flip else view
         outputs = network(view)
-        ratio = [there / here for here, there in zip(images.shape[-2:], view.shape[-2:], strict=True)]
+        ratio = [side / original for original, side in zip(images.shape[-2:], view.shape[-2:], strict=True)]
         maps = torch.cat([outputs.semantic.softmax(1), outputs.center.sigmoid()[:, None], outputs.offset], dim=1)
-        maps = _aligned(maps.float(), first.center.shape[-2:], images.shape[-2:], ratio, stride, flip)
-        # Offsets are differences of coordinates: they shrink with the view, and turn around with it.
+        maps = _align(maps.float(), first.center.shape[-2:], images.shape[-2:], ratio, stride, flip)
+        # Offsets are differences of coordinates: they scale with the view, and a flip negates dx.
         unit = maps.new_tensor([1 / ratio[0], (-1 if flip else 1) / ratio[1]])[:, None, None]
         for total, part in zip(sums, (maps[:, :-3], maps[:, -3], maps[:, -2:] * unit), strict=True):
             total += part
@@ -86,14 +89,14 @@ def mean_outputs(
     )
 
 
-def _resized(images: Tensor, scale: float) -> Tensor:
+def _resize(images: Tensor, scale: float) -> Tensor:
     if scale == 1:
         return images
     size = [max(round(side * scale), 1) for side in images.shape[-2:]]
     return F.interpolate(images.float(), size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def _aligned(
+def _align(
     maps: Float[Tensor, "B C h w"],
     cells: Sequence[int],
     size: Sequence[int],
@@ -101,23 +104,24 @@ def _aligned(
     stride: int,
     flip: bool,
 ) -> Float[Tensor, "B C a b"]:
-    """A view's maps at the places where the cells of the image's own maps are.
+    """Sample the maps of a view at the cell centers of the original image's maps.
 
     Args:
-        maps: of the view.
-        cells: height and width of the image's own maps.
-        size: height and width of the image in pixels.
-        ratio: size of the view by that of the image, along each axis.
-        stride: pixels per cell, of both.
-        flip: whether the view is mirrored.
+        maps: Maps of the view.
+        cells: Height and width of the original image's maps.
+        size: Height and width of the original image in pixels.
+        ratio: Size of the view relative to the original image, along each axis.
+        stride: Pixels per cell, of both maps.
+        flip: Whether the view is flipped horizontally.
     """
     axes = []
     for axis in (0, 1):
-        place = (torch.arange(cells[axis], dtype=torch.float64) + 0.5) * stride  # in pixels
+        centers = (torch.arange(cells[axis], dtype=torch.float64) + 0.5) * stride  # in pixels
         if flip and axis == 1:
-            place = size[1] - place
-        edge = stride * maps.shape[2 + axis]
-        axes.append((2 * place * ratio[axis] / edge - 1).to(maps.device, maps.dtype))  # -1 and 1 are the maps' edges
+            centers = size[1] - centers
+        extent = stride * maps.shape[2 + axis]
+        # In grid_sample, -1 and 1 are the edges of the maps.
+        axes.append((2 * centers * ratio[axis] / extent - 1).to(maps.device, maps.dtype))
     rows, columns = torch.meshgrid(*axes, indexing="ij")
     grid = torch.stack([columns, rows], -1).expand(len(maps), -1, -1, -1)
     return F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)

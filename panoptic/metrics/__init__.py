@@ -1,4 +1,4 @@
-"""Metrics: pure functions on segments, and one thin torchmetrics class for each."""
+"""Panoptic, boundary and semantic metrics: torchmetrics classes on top of pure functions of segments."""
 
 from panoptic.metrics.boundary_f1 import BoundaryF1
 from panoptic.metrics.mean_iou import MeanIoU

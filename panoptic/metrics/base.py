@@ -1,4 +1,4 @@
-"""What the metrics share: segments in, scalars by name out, a table and a plot of them."""
+"""Base class of the metrics: takes segments, returns scalars by name, and shows them as a table or a plot."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ from panoptic.segments import Segments
 
 
 class SegmentsMetric(Metric):
-    """A score of predicted against true segments, from counts per class that add up over images and ranks.
+    """Base class for scores of predicted segments against true ones.
+
+    The states are counts per class, summed over images and ranks.
 
     Args:
-        labels: the label space of predictions and targets.
+        labels: Label space of predictions and targets.
+        **kwargs: Keyword arguments of :class:`torchmetrics.Metric`.
     """
 
     is_differentiable = False
@@ -40,17 +43,17 @@ class SegmentsMetric(Metric):
         target: Segments,
         sizes: Int[Tensor, "B 2"] | Sequence[tuple[int, int]] | None = None,
     ) -> None:
-        """Adds one image or a batch.
+        """Update the counts with one image or a batch.
 
         Args:
-            prediction: predicted segments.
-            target: true segments of the same size.
-            sizes: height and width of each image of a padded batch. Without them, what was predicted on the padding
-                counts as area on void, and shares of the diagonal are those of the batch's.
+            prediction: Predicted segments.
+            target: True segments of the same size.
+            sizes: Height and width of each image of a padded batch. By default the whole map: predictions on the
+                padding then count as area on void, and shares of the diagonal refer to the padded size.
 
         Raises:
-            ValueError: if the two differ in size or, on a CPU, have an id without a row or a class out of range; if
-                sizes come with a single image.
+            ValueError: If prediction and target differ in size or, on a CPU, have an id without a row or a class out of
+                range; if a size does not fit its image, or sizes are given for a single image.
         """
         functional.check_pair(prediction, target, self.labels.num_classes)
         if sizes is not None and not target.is_batch:
@@ -73,37 +76,37 @@ class SegmentsMetric(Metric):
 
     @abstractmethod
     def _add(self, prediction: Segments, target: Segments) -> None:
-        """Adds the counts of a pair whose images fill their maps."""
+        """Add the counts of a pair without padding."""
 
-    def _add_state(self, name: str, values: Tensor) -> None:
-        # Not in place: a module cast to half precision casts states too, and the sum restores float64.
+    def _accumulate(self, name: str, values: Tensor) -> None:
+        # Out of place: casting a module to half precision casts its states too, and this sum restores float64.
         setattr(self, name, getattr(self, name) + values.to(self.device))
 
-    def _setting_state(self, value: float) -> None:
-        # A setting is a state too: MetricCollection shares the counts of metrics whose first states are equal.
+    def _add_setting_state(self, value: float) -> None:
+        # MetricCollection groups metrics with equal states; this state keeps metrics with different settings apart.
         self.add_state("setting", torch.tensor(value, dtype=torch.float64), dist_reduce_fx="max")
 
-    def _numbers(self, scores: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The scores with 0 for a mean over no class; NaN stays where a category does not occur."""
+    def _zero_empty_means(self, scores: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Replace NaN by 0 in means over no class; scores of categories that do not occur stay NaN."""
         return {name: value if "/" in name else value.nan_to_num(0.0) for name, value in scores.items()}
 
-    def _class_state(self, *names: str, dtype: torch.dtype = torch.int64) -> None:
+    def _add_class_states(self, *names: str, dtype: torch.dtype = torch.int64) -> None:
         for name in names:
             self.add_state(name, torch.zeros(self.labels.num_classes, dtype=dtype), dist_reduce_fx="sum")
 
     def table(self) -> str:
-        """The scores so far as text: a row for all classes, for the things, the stuff and each category that occurs."""
+        """Return the current scores as text, with rows for all classes, things, stuff and each category that occurs."""
         return text_table(type(self).__name__, score_rows(self.compute(), self.labels))
 
     def plot(self, val: dict[str, Tensor] | Iterable[dict[str, Tensor]] | None = None, ax: Any = None):
-        """Draws the scores: bars by class, or lines of the means over steps.
+        """Plot the scores as bars by class, or the means as lines over steps.
 
         Args:
-            val: a result of ``compute`` or ``forward``, or a sequence of them; by default the scores so far.
-            ax: Matplotlib axes to draw on; new ones by default.
+            val: Result of ``compute`` or ``forward``, or a sequence of results. By default the current scores.
+            ax: Matplotlib axes to draw on. By default new ones.
 
         Returns:
-            Figure and axes; with given axes and a sequence, torchmetrics has ``None`` for the figure.
+            Figure and axes. For a sequence drawn on given axes, torchmetrics returns ``None`` as the figure.
         """
         val = self.compute() if val is None else val
         if isinstance(val, dict):

@@ -1,4 +1,4 @@
-"""Scores for people: rows of a table, its text, and a plot, from the flat dicts that metrics compute."""
+"""Tables and plots of the flat dicts of scores that metrics compute."""
 
 from __future__ import annotations
 
@@ -22,17 +22,22 @@ COLUMNS = {
     "boundary F1": ("boundary_f1", "boundary_f1"),
     "IoU": ("mean_iou", "iou"),
 }
-"""What a score is called in a table: the keys of its mean over classes and, up to the name, of a class."""
-
+"""Column titles, each with the key of the mean over classes and the prefix of the keys of single classes."""
 
 SUMMARY = ("PQ", "SQ", "RQ", "boundary PQ", "boundary F1", "IoU")
-"""The columns of a table that fits a page."""
+"""Columns of a table that fits on a page."""
 
 
 def score_rows(
     scores: Mapping[str, float | Tensor], labels: LabelSpace, columns: Sequence[str] = tuple(COLUMNS)
 ) -> dict[str, dict[str, float]]:
-    """The scores by row (all, things, stuff, each category) and column; what is missing or NaN is left out."""
+    """Arrange scores by row (all, things, stuff, each category) and column, without missing and NaN scores.
+
+    Args:
+        scores: Scores by name, as metrics compute them.
+        labels: Label space of the scores.
+        columns: Columns to include, keys of :data:`COLUMNS`.
+    """
     suffixes = [("all", ""), ("things", "_things"), ("stuff", "_stuff")]
     keys = {row: {c: f"{COLUMNS[c][0]}{suffix}" for c in columns} for row, suffix in suffixes}
     keys |= {
@@ -43,12 +48,12 @@ def score_rows(
         row: {column: float(scores[key]) for column, key in named.items() if key in scores}
         for row, named in keys.items()
     }
-    kept = {row: {c: v for c, v in cells.items() if v == v} for row, cells in rows.items()}
-    return {row: cells for row, cells in kept.items() if cells}
+    without_nan = {row: {c: v for c, v in cells.items() if v == v} for row, cells in rows.items()}
+    return {row: cells for row, cells in without_nan.items() if cells}
 
 
 def rich_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
-    """A table with a row by name and a column by the name of each number."""
+    """Build a table from rows of numbers by column; the columns are those of all rows."""
     table = Table(title=escape(title), title_justify="left")
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     table.add_column("", no_wrap=True)
@@ -60,7 +65,7 @@ def rich_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
 
 
 def text_table(title: str, rows: Mapping[str, Mapping[str, float]], width: int = 120) -> str:
-    """The same as plain text."""
+    """Render :func:`rich_table` as plain text, at most ``width`` characters wide."""
     console = Console(width=width, no_color=True, highlight=False)
     with console.capture() as capture:
         console.print(rich_table(title, rows))
@@ -68,12 +73,12 @@ def text_table(title: str, rows: Mapping[str, Mapping[str, float]], width: int =
 
 
 def plot_rows(title: str, rows: Mapping[str, Mapping[str, float]], ax: Any = None) -> tuple[Any, Any]:
-    """Horizontal bars, a group by row and a color by column, on a scale of 0 to 1.
+    """Plot horizontal bars on a scale of 0 to 1, with a group for each row and a color for each column.
 
     Args:
-        title: above the plot.
-        rows: as :func:`score_rows` gives them.
-        ax: Matplotlib axes to draw on; new ones by default.
+        title: Title of the plot.
+        rows: Scores by row and column, as returned by :func:`score_rows`.
+        ax: Matplotlib axes to draw on. By default new ones.
 
     Returns:
         Figure and axes.
@@ -85,9 +90,9 @@ def plot_rows(title: str, rows: Mapping[str, Mapping[str, float]], ax: Any = Non
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     thickness = 0.8 / max(len(columns), 1)
     for i, column in enumerate(columns):
-        places = [y + (i - (len(columns) - 1) / 2) * thickness for y in range(len(rows))]
+        positions = [y + (i - (len(columns) - 1) / 2) * thickness for y in range(len(rows))]
         values = [row.get(column, float("nan")) for row in rows.values()]
-        ax.barh(places, values, height=thickness, label=column)
+        ax.barh(positions, values, height=thickness, label=column)
     ax.set(xlim=(0, 1), yticks=range(len(rows)), yticklabels=list(rows), title=title)
     ax.invert_yaxis()
     ax.grid(axis="x", alpha=0.3)

@@ -1,4 +1,4 @@
-"""The semantic score: mean IoU over classes, from one confusion matrix over all images."""
+"""Mean IoU metric, from one confusion matrix over all images."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from panoptic.segments import Segments
 class MeanIoU(SegmentsMetric):
     """IoU of each class over the pixels of all images, and its mean, as the Cityscapes benchmark defines it.
 
-    Where everything is predicted as some class this is ``torchmetrics.classification.MulticlassJaccardIndex`` with
-    the target's void as ``ignore_index``. That has no place for pixels predicted as void (they are missed here),
-    scores absent classes 0 one by one, and counts pixels, where this counts the segments' intersections.
+    If no pixel is predicted as void, this equals ``torchmetrics.classification.MulticlassJaccardIndex`` with the
+    target's void as ``ignore_index``. The torchmetrics class cannot represent pixels predicted as void (false negatives
+    here), scores an absent class 0 where this gives NaN, and counts pixels rather than intersections of segments.
 
     Args:
-        labels: the label space of predictions and targets.
+        labels: Label space of predictions and targets.
+        **kwargs: Keyword arguments of :class:`torchmetrics.Metric`.
     """
 
     confusion: Tensor
@@ -31,13 +32,13 @@ class MeanIoU(SegmentsMetric):
 
     def _add(self, prediction: Segments, target: Segments) -> None:
         counts = functional.confusion(prediction, target, self.labels.num_classes)
-        self._add_state("confusion", counts.sum(0))
+        self._accumulate("confusion", counts.sum(0))
 
     def compute(self) -> dict[str, Tensor]:
-        """The scores so far, scalars in 0..1 by name.
+        """Compute the current scores, scalars in 0..1 by name.
 
-        ``mean_iou`` is the mean over the classes that occur, ``mean_iou_things`` and ``mean_iou_stuff`` those over the
-        things and the stuff alone, 0 if there is none; ``iou/<name>`` the IoU of each category, NaN where it does not
-        occur. The keys never change.
+        ``mean_iou`` is the mean over the classes that occur; ``mean_iou_things`` and ``mean_iou_stuff`` are the means
+        over things and over stuff. A mean over no class is 0. ``iou/<name>`` is the IoU of a category, NaN if it does
+        not occur. The keys are always the same.
         """
-        return self._numbers(functional.iou_scores(self.confusion, self.labels))
+        return self._zero_empty_means(functional.iou_scores(self.confusion, self.labels))

@@ -1,7 +1,7 @@
-"""Scores of single images: what per-image tables, bootstraps and breakdowns are made of.
+"""Scores of single images, for per-image tables, bootstraps and breakdowns.
 
-:func:`score_image` compares one image once for all scores; :class:`Evaluation` adds images up, and gives the scores of
-the metrics of this package, since the same counts go through the same functions.
+:func:`score_image` computes all scores of an image in one comparison. :class:`Evaluation` accumulates images; its
+scores equal those of the metrics of this package, since the same functions compute them from the same counts.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from panoptic.segments import Segments
 
 @dataclass(frozen=True)
 class Settings:
-    """What is scored, and how.
+    """Settings of the scores.
 
     Attributes:
-        boundaries: whether Boundary PQ and boundary F1 are computed.
-        dilation_ratio: of Boundary PQ; see :class:`panoptic.metrics.BoundaryPanopticQuality`.
-        tolerance: of boundary F1; see :class:`panoptic.metrics.BoundaryF1`.
+        boundaries: Whether to compute Boundary PQ and boundary F1.
+        dilation_ratio: Dilation ratio of Boundary PQ; see :class:`panoptic.metrics.BoundaryPanopticQuality`.
+        tolerance: Tolerance of boundary F1; see :class:`panoptic.metrics.BoundaryF1`.
     """
 
     boundaries: bool = True
@@ -39,19 +39,19 @@ class Settings:
         functional.check_shares(self.dilation_ratio, self.tolerance)
 
     def ratio(self, labels: LabelSpace) -> float:
-        """The dilation ratio, where none is set that of the label space."""
+        """Return the dilation ratio, by default that of the label space."""
         return default_dilation_ratio(labels) if self.dilation_ratio is None else self.dilation_ratio
 
 
 class ImageScores(NamedTuple):
-    """What the scores of one image are made of.
+    """Counts and scores of one image.
 
     Attributes:
-        quality: counts of panoptic quality.
-        confusion: pixels by true and predicted class; the last column is predicted void.
-        complexity: object density and scale variance of the truth.
-        boundary_quality: counts of Boundary PQ, where boundaries are scored.
-        boundary_f1: boundary F1 by class, NaN for those that do not occur, where boundaries are scored.
+        quality: Counts of panoptic quality.
+        confusion: Number of pixels by true and predicted class. The last column is predicted void.
+        complexity: Object density and scale variance of the ground truth.
+        boundary_quality: Counts of Boundary PQ; ``None`` if boundaries are not scored.
+        boundary_f1: Boundary F1 by class, NaN for classes that do not occur; ``None`` if boundaries are not scored.
     """
 
     quality: PanopticCounts
@@ -64,10 +64,17 @@ class ImageScores(NamedTuple):
 def score_image(
     prediction: Segments, target: Segments, labels: LabelSpace, settings: Settings | None = None
 ) -> ImageScores:
-    """Compares one image with its truth, on the device that they are on.
+    """Score a predicted image against its ground truth, on the device of the inputs.
+
+    Args:
+        prediction: Predicted segments of one image.
+        target: True segments of the same size.
+        labels: Label space of both.
+        settings: Settings of the scores. By default those of :class:`Settings`.
 
     Raises:
-        ValueError: if the two differ in size or, on a CPU, have an id without a row or a class out of range.
+        ValueError: If prediction and target differ in size or, on a CPU, have an id without a row or a class out of
+            range.
     """
     settings = settings or Settings()
     functional.check_pair(prediction, target, labels.num_classes)
@@ -90,17 +97,17 @@ def score_image(
 
 
 def image_row(scores: ImageScores, labels: LabelSpace) -> dict[str, int | float | None]:
-    """One image's scores and counts by column; the columns follow from the label space and what was scored.
+    """Return the scores and counts of one image by column.
 
-    First the image's own means and the complexity of its truth, then by category its counts (``tp/car``), from which
-    the scores of any set of images follow: sums over their rows, through
-    :func:`panoptic.metrics.functional.panoptic_quality`. ``None`` where there is no class to average over, or where
-    the image does not have the class.
+    The columns depend on the label space and on the settings only: means over classes, the complexity of the ground
+    truth, then counts by category (``tp/car``). The scores of any set of images follow from the sums of their counts,
+    through :func:`panoptic.metrics.functional.panoptic_quality`. A value is ``None`` if there is no class to average
+    over, or if the image does not have the class.
     """
     flat = functional.quality_scores(scores.quality, labels)
     columns = {name: flat[name] for name in ("pq", "sq", "rq", "pq_things", "pq_stuff")}
     columns["mean_iou"] = functional.iou_scores(scores.confusion, labels)["mean_iou"]
-    if scores.boundary_quality is not None:
+    if scores.boundary_quality is not None and scores.boundary_f1 is not None:
         columns["boundary_pq"] = functional.quality_scores(scores.boundary_quality, labels)["pq"]
         columns["boundary_f1"] = scores.boundary_f1.nanmean()
     columns |= dict(zip(COMPLEXITY_NAMES, scores.complexity, strict=True))
@@ -114,11 +121,11 @@ def image_row(scores: ImageScores, labels: LabelSpace) -> dict[str, int | float 
 
 
 class Evaluation:
-    """The scores of a set of images, added one by one; memory does not grow with their number.
+    """Accumulator of the scores of a set of images; its memory does not grow with their number.
 
     Args:
-        labels: the label space.
-        settings: with which the images were scored.
+        labels: Label space of the images.
+        settings: Settings that the images were scored with. By default those of :class:`Settings`.
     """
 
     def __init__(self, labels: LabelSpace, settings: Settings | None = None) -> None:
@@ -126,23 +133,23 @@ class Evaluation:
         self.settings = settings or Settings()
         self.images = 0
         c = labels.num_classes
-        self.quality, self.boundary_quality = _no_counts(c), _no_counts(c)
+        self.quality, self.boundary_quality = _zero_counts(c), _zero_counts(c)
         self.confusion = torch.zeros(c, c + 1, dtype=torch.int64)
         self.f1_sum, self.f1_images = torch.zeros(c, dtype=torch.float64), torch.zeros(c, dtype=torch.int64)
 
     def add(self, scores: ImageScores) -> None:
-        """Adds an image."""
+        """Add the scores of an image."""
         self.images += 1
-        self.quality = _plus(self.quality, scores.quality)
+        self.quality = _add_counts(self.quality, scores.quality)
         self.confusion += scores.confusion.cpu()
-        if scores.boundary_quality is not None:
-            self.boundary_quality = _plus(self.boundary_quality, scores.boundary_quality)
+        if scores.boundary_quality is not None and scores.boundary_f1 is not None:
+            self.boundary_quality = _add_counts(self.boundary_quality, scores.boundary_quality)
             f1 = scores.boundary_f1.cpu()
             self.f1_sum += f1.nan_to_num(0.0)
             self.f1_images += ~f1.isnan()
 
     def scores(self) -> dict[str, float]:
-        """All scores as a flat dict, as the metrics compute them; NaN where there is nothing to score."""
+        """Return all scores as a flat dict, with the keys of the metrics; NaN if there is nothing to score."""
         flat = functional.quality_scores(self.quality, self.labels)
         flat |= functional.iou_scores(self.confusion, self.labels)
         if self.settings.boundaries:
@@ -151,12 +158,12 @@ class Evaluation:
         return {name: value.item() for name, value in flat.items()}
 
     def result(self) -> dict[str, Any]:
-        """All scores as plain nested containers without NaN, for a JSON file.
+        """Return all scores as plain nested containers without NaN, for a JSON file.
 
-        ``all``, ``things`` and ``stuff`` hold ``pq``, ``sq``, ``rq`` and ``n``, the number of classes averaged (0 with
-        scores of 0 where none occurs); ``per_class`` the scores and counts of the categories that occur, ``None`` for
-        a score that has nothing to count; ``boundary_pq`` the same for Boundary PQ; ``boundary_f1`` and ``mean_iou``
-        are means over classes.
+        ``all``, ``things`` and ``stuff`` hold ``pq``, ``sq``, ``rq`` and ``n``, the number of averaged classes; all are
+        0 if no class occurs. ``per_class`` holds the scores and counts of the categories that occur, with ``None`` for
+        undefined scores. ``boundary_pq`` holds the same for Boundary PQ. ``boundary_f1`` and ``mean_iou`` are means
+        over classes.
         """
         flat = self.scores()
         result: dict[str, Any] = {"images": self.images}
@@ -169,7 +176,7 @@ class Evaluation:
         return result | {"mean_iou": _number(flat["mean_iou"]) or 0.0}
 
     def _quality(
-        self, flat: dict[str, float], prefix: str, counts: PanopticCounts, others: tuple[str, ...] = ()
+        self, flat: dict[str, float], prefix: str, counts: PanopticCounts, extra: tuple[str, ...] = ()
     ) -> dict[str, Any]:
         names, result = self.labels.names, {}
         occurs = [flat[f"{prefix}pq/{name}"] >= 0 for name in names]
@@ -181,20 +188,21 @@ class Evaluation:
         per_class = {}
         for c, name in enumerate(names):
             row = {score: _number(flat[f"{prefix}{score}/{name}"]) for score in ("pq", "sq", "rq")}
-            row |= {other: _number(flat[f"{other}/{name}"]) for other in others if f"{other}/{name}" in flat}
+            row |= {score: _number(flat[f"{score}/{name}"]) for score in extra if f"{score}/{name}" in flat}
             if any(value is not None for value in row.values()):
                 per_class[name] = row | {count: values[c].item() for count, values in counts._asdict().items()}
         return result | {"per_class": per_class}
 
 
 def _number(value: float) -> float | None:
+    """Replace NaN by ``None``."""
     return value if value == value else None
 
 
-def _no_counts(num_classes: int) -> PanopticCounts:
+def _zero_counts(num_classes: int) -> PanopticCounts:
     zeros = torch.zeros(num_classes, dtype=torch.int64)
     return PanopticCounts(zeros.double(), zeros, zeros, zeros)
 
 
-def _plus(one: PanopticCounts, other: PanopticCounts) -> PanopticCounts:
-    return PanopticCounts(*(a + b.cpu() for a, b in zip(one, other, strict=True)))
+def _add_counts(total: PanopticCounts, counts: PanopticCounts) -> PanopticCounts:
+    return PanopticCounts(*(a + b.cpu() for a, b in zip(total, counts, strict=True)))

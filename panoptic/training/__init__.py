@@ -1,4 +1,4 @@
-"""Training: Lightning module, optimizers, checkpoints, run folders, callbacks; exports are imported at first use."""
+"""Training: Lightning module, optimizers, checkpoints, run folders and callbacks. Exports are imported lazily."""
 
 from __future__ import annotations
 

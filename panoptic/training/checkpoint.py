@@ -1,7 +1,7 @@
-"""Checkpoints: data, not code. Weights, the plain configuration and the label space; nothing else is needed.
+"""Self-contained checkpoints: weights, configuration and label space, without code.
 
 The record under the key ``panoptic`` of a Lightning checkpoint holds ``format_version``, ``config``, ``labels``,
-``backbone_weights`` and ``started_from``. A checkpoint holds plain containers and tensors only and loads with
+``backbone_weights`` and ``started_from``. A checkpoint contains only plain containers and tensors and loads with
 ``weights_only=True``.
 """
 
@@ -23,21 +23,21 @@ from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 
 FORMAT_VERSION = 2
-"""Rises when checkpoints change so that code of another version could not read them."""
+"""Version of the checkpoint format, incremented by incompatible changes."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was read.
+    """Contents of a checkpoint.
 
     Attributes:
-        path: of its file.
-        config: under the schema, with the changes that were asked for.
-        labels: the label space it was trained on.
-        weights: of the network, by name.
-        backbone_weights: what the backbone started from.
-        started_from: what else was taken from a checkpoint before it; see :class:`Adopted`.
-        epochs: of training that it has behind it.
+        path: Path of the file.
+        config: Configuration under the schema, with overrides applied.
+        labels: Label space of the training data.
+        weights: Weights of the network by name.
+        backbone_weights: Description of the initial weights of the backbone.
+        started_from: Weights adopted from an earlier checkpoint, as in :meth:`Adopted.to_dict`; ``None`` without one.
+        epochs: Number of epochs trained.
     """
 
     path: Path
@@ -52,7 +52,7 @@ class Checkpoint:
 def make_record(
     config: DictConfig, labels: LabelSpace, backbone_weights: str, started_from: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The record that a checkpoint carries."""
+    """Return the record that is stored in checkpoints."""
     return {
         "format_version": FORMAT_VERSION,
         "config": OmegaConf.to_container(config, resolve=True),
@@ -63,15 +63,15 @@ def make_record(
 
 
 def read_checkpoint(path: str | Path, overrides: Sequence[str] = ()) -> Checkpoint:
-    """Reads a checkpoint of this project.
+    """Read a checkpoint of this project.
 
     Args:
-        path: of the file.
-        overrides: changes to its configuration, in Hydra's syntax.
+        path: Path of the file.
+        overrides: Overrides of its configuration, in Hydra's syntax.
 
     Raises:
-        InputError: if there is no such file, it is no checkpoint of this project, its format is newer than this version
-            knows, or a change does not fit.
+        InputError: If the file does not exist, is not a checkpoint of this project or has another format version, or if
+            an override does not fit.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -112,29 +112,29 @@ def _parse(path: Path, content: dict[str, Any], record: dict[str, Any], override
 
 
 def build_network(config: DictConfig, num_classes: int) -> nn.Module:
-    """The network of a configuration, with its initial weights, laid out channels-last."""
+    """Build the network of a configuration, with initial weights, in channels-last memory format."""
     network = build(config.model)(num_classes=num_classes, seed=config.seed)
     return network.to(memory_format=torch.channels_last)
 
 
 def build_codec(config: DictConfig, labels: LabelSpace, network: nn.Module) -> Codec:
-    """The codec of a configuration at the strides of its network."""
+    """Build the codec of a configuration for the strides of a network."""
     return build(config.codec)(labels=labels, stride=network.stride, complexity_stride=network.complexity_stride)
 
 
 def restore_network(checkpoint: Checkpoint) -> nn.Module:
-    """The network of a checkpoint with its weights, for inference.
+    """Build the network of a checkpoint with its weights, in evaluation mode.
 
     Raises:
-        InputError: if the weights do not fit the configuration.
+        InputError: If the weights do not fit the configuration.
     """
     config = checkpoint.config.copy()
-    config.model.backbone.weights = "random"  # about to be overwritten: nothing to fetch
+    config.model.backbone.weights = "random"  # overwritten below; avoids a download
     network = build_network(config, checkpoint.labels.num_classes)
     try:
         network.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
-        first = str(error).splitlines()[1:2] or [str(error)]  # the rest are the other weights that do not fit
+        first = str(error).splitlines()[1:2] or [str(error)]  # further lines list more mismatches
         raise InputError(
             f"{checkpoint.path}: expected weights that fit its configuration: {first[0].strip()}"
         ) from None
@@ -143,62 +143,65 @@ def restore_network(checkpoint: Checkpoint) -> nn.Module:
 
 @dataclass(frozen=True)
 class Adopted:
-    """Which parts of a network took their weights from a checkpoint.
+    """Parts of a network whose weights were adopted from a checkpoint.
 
     Attributes:
-        path: of the checkpoint.
-        kept: number of weights by part.
-        made_anew: number of weights by part, for those that start from initial weights.
+        path: Path of the checkpoint.
+        kept: Number of weights of each part that was adopted.
+        reinitialized: Number of weights of each part that starts from initial weights.
     """
 
     path: Path
     kept: dict[str, int]
-    made_anew: dict[str, int]
+    reinitialized: dict[str, int]
 
     def __str__(self) -> str:
-        def listed(parts: dict[str, int]) -> str:
+        def describe(parts: dict[str, int]) -> str:
             return (
                 ", ".join(f"{part} ({count / 1e6:.2f} million weights)" for part, count in parts.items()) or "nothing"
             )
 
-        return f"{self.path}: kept {listed(self.kept)}; made anew: {listed(self.made_anew)}"
+        return f"{self.path}: kept {describe(self.kept)}; reinitialized: {describe(self.reinitialized)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain containers."""
-        return {"checkpoint": str(self.path), "kept": self.kept, "made_anew": self.made_anew}
+        """Return the fields as plain containers, for checkpoints and summaries."""
+        return {"checkpoint": str(self.path), "kept": self.kept, "reinitialized": self.reinitialized}
 
 
 HEADS = ("semantic_head", "instance_head")
-"""The parts that belong to a label space."""
+"""Parts that depend on the label space."""
 
 
 def adopt_weights(network: nn.Module, labels: LabelSpace, checkpoint: Checkpoint) -> Adopted:
-    """Gives a network the weights of a checkpoint, part by part, wherever they fit.
+    """Load the weights of a checkpoint into a network, for each part that they fit.
 
-    The heads are left with their initial weights unless the categories are those of the checkpoint; so is every part
-    whose weights have other names or shapes.
+    A part keeps its initial weights if the names or shapes of its weights differ from the checkpoint's. The heads also
+    keep theirs unless the categories are those of the checkpoint.
 
     Args:
-        network: whose children are its parts.
-        labels: that it is to be trained on.
-        checkpoint: to take weights from.
+        network: Network to modify; its direct children are the parts.
+        labels: Label space that the network will be trained on.
+        checkpoint: Checkpoint to adopt weights from.
+
+    Returns:
+        Number of weights of the adopted and of the reinitialized parts.
 
     Raises:
-        InputError: if no part fits.
+        InputError: If no part fits.
     """
     kept: dict[str, int] = {}
-    made_anew: dict[str, int] = {}
+    reinitialized: dict[str, int] = {}
     for name, part in network.named_children():
         prefix = f"{name}."
-        given = {k.removeprefix(prefix): v for k, v in checkpoint.weights.items() if k.startswith(prefix)}
-        own = part.state_dict()
-        fits = given.keys() == own.keys() and all(given[key].shape == own[key].shape for key in own)
-        wanted = name not in HEADS or labels.has_categories_of(checkpoint.labels)
-        if fits and wanted:
-            part.load_state_dict(given)
+        saved = {k.removeprefix(prefix): v for k, v in checkpoint.weights.items() if k.startswith(prefix)}
+        initial = part.state_dict()
+        fits = saved.keys() == initial.keys() and all(saved[key].shape == initial[key].shape for key in initial)
+        compatible = name not in HEADS or labels.has_categories_of(checkpoint.labels)
+        if fits and compatible:
+            part.load_state_dict(saved)
         count = sum(parameter.numel() for parameter in part.parameters())
         if count:
-            (kept if fits and wanted else made_anew)[name] = count
+            (kept if fits and compatible else reinitialized)[name] = count
     if not kept:
         raise InputError(f"{checkpoint.path}: expected weights that fit its configuration, got none that do")
-    return Adopted(checkpoint.path, kept, made_anew)
+    return Adopted(checkpoint.path, kept, reinitialized)

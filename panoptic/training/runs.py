@@ -1,4 +1,4 @@
-"""Folders of runs: whether a run has finished or been scored there. Imports no torch."""
+"""Run folders: whether a run has finished or has been scored. Does not import torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,47 +15,53 @@ from panoptic.errors import InputError
 
 
 def finished(folder: Path, config: DictConfig) -> bool:
-    """Whether a run of this configuration has finished in its folder.
+    """Return whether a run of this configuration has finished in its folder.
+
+    Args:
+        folder: Folder of the run.
+        config: Configuration of the run.
 
     Raises:
-        InputError: if a run with another configuration is there, or one whose summary cannot be read.
+        InputError: If the folder holds a run with another configuration, or with a summary that cannot be read.
     """
     path = folder / "summary.json"
     if not path.is_file():
         return False
-    wanted = dict(leaves(OmegaConf.to_container(config, resolve=True)))
+    current = dict(leaves(cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))))
     try:
-        found = dict(leaves(json.loads(path.read_text(encoding="utf-8"))["config"]))
+        recorded = dict(leaves(json.loads(path.read_text(encoding="utf-8"))["config"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: expected the summary of a run, got a file that cannot be read as one") from error
-    for key in sorted(wanted.keys() | found.keys()):
-        if key in found and key in wanted and wanted[key] != found[key] and not is_below(key, WITHOUT_EFFECT):
+    for key in sorted(current.keys() | recorded.keys()):
+        if key in recorded and key in current and current[key] != recorded[key] and not is_below(key, WITHOUT_EFFECT):
             raise InputError(
-                f"study={config.study}: expected {key}={found[key]}, as in the run that is in {folder}, got "
-                f"{wanted[key]}; another study=NAME keeps the two apart"
+                f"study={config.study}: expected {key}={recorded[key]}, as in the run that is in {folder}, got "
+                f"{current[key]}; another study=NAME keeps the two apart"
             )
     return True
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a run that did not finish has left in its folder."""
-    for left in ("tensorboard", "checkpoints"):
-        shutil.rmtree(folder / left, ignore_errors=True)
+    """Remove the logs and checkpoints of an unfinished run."""
+    for name in ("tensorboard", "checkpoints"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def scored(folder: Path, evaluation: Mapping[str, Any]) -> bool:
-    """Whether the run in a folder has been scored as asked: its last checkpoint, as it is, on this split, with as many
-    shuffles or more, and with predictions if wanted.
+    """Return whether the last checkpoint of a run has been scored as configured.
+
+    The scores must be those of the last checkpoint on the configured split, without test-time augmentation, with at
+    least the configured number of shuffles, and with predictions if configured.
 
     Args:
-        folder: of the run.
-        evaluation: the node of that name of its configuration.
+        folder: Folder of the run.
+        evaluation: Node ``evaluation`` of the run's configuration.
     """
     results = folder / f"evaluate_{evaluation['split']}"
     try:
-        found = json.loads((results / "scores.json").read_text(encoding="utf-8"))
-        rounds = found["fusion"]["shuffled"]["rounds"] if "shuffled" in found["fusion"] else 0
-        plain = found["tta"] == "none" and Path(found["checkpoint"]).name == "last.ckpt"
+        scores = json.loads((results / "scores.json").read_text(encoding="utf-8"))
+        rounds = scores["fusion"]["shuffled"]["rounds"] if "shuffled" in scores["fusion"] else 0
+        plain = scores["tta"] == "none" and Path(scores["checkpoint"]).name == "last.ckpt"
     except (OSError, ValueError, KeyError, TypeError):
         return False
     written = not evaluation["predictions"] or (results / "predictions.json").is_file()
@@ -63,6 +69,6 @@ def scored(folder: Path, evaluation: Mapping[str, Any]) -> bool:
 
 
 def default_output(checkpoint: Path, name: str) -> Path:
-    """Return a folder in the checkpoint's own run: beside ``checkpoints/`` where the file is in such a folder."""
+    """Return an output folder in the checkpoint's run: next to ``checkpoints/`` if the file is in such a folder."""
     parent = checkpoint.resolve().parent
     return (parent.parent if parent.name == "checkpoints" else parent) / name

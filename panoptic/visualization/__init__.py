@@ -1,1 +1,1 @@
-"""Pictures for people: segments, fusion weights and complexity, as images and as plots."""
+"""Visualization of segments, fusion weights and complexity, as images and plots."""

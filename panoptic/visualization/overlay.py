@@ -1,7 +1,7 @@
-"""Segments as colors, alone or over their image, and α as colors, for people to look at.
+"""Color maps of segments, overlays on their image, and pictures of fusion weights.
 
-Things of one category are told apart by brightness and a little hue, spread with the R2 low-discrepancy sequence
-(M. Roberts 2018, "The unreasonable effectiveness of quasirandom sequences"): any few in a row are far from each other.
+Things of one category differ in brightness and slightly in hue, along the R2 low-discrepancy sequence (M. Roberts 2018,
+"The unreasonable effectiveness of quasirandom sequences"), which keeps consecutive colors far apart.
 """
 
 from __future__ import annotations
@@ -18,56 +18,60 @@ from torch.nn import functional as F
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
 
-_R2 = (0.7548776662466927, 0.5698402909980532)  # powers of 1 / the plastic number
-_BRIGHTNESS = 0.38  # how far a color goes towards black or white, as a share of the way
-_HUE = 0.05  # how far a color goes around the hue circle, to either side
-_CONTOUR = 0.55  # how far contours go from the color of their segment to white
+_R2 = (0.7548776662466927, 0.5698402909980532)  # powers of 1 / plastic number
+_BRIGHTNESS = 0.38  # largest shift towards black or white, as a share of the distance
+_HUE = 0.05  # largest rotation on the hue circle, in turns, to either side
+_CONTOUR = 0.55  # shift of contours from the color of their segment towards white
 
 LEVEL_COLORS = np.array([[230, 80, 60], [70, 170, 90], [70, 110, 220]], dtype=np.float32)
-"""Red, green and blue for the fine, the middle and the coarse level."""
+"""Colors of the fine (red), middle (green) and coarse level (blue)."""
 
 
 def color_map(segments: Segments, labels: LabelSpace) -> UInt8[np.ndarray, "H W 3"]:
-    """Each pixel in the color of its segment; black where there is none.
+    """Color each pixel by its segment; void is black.
 
-    Stuff, crowds and the first thing of a category have exactly the category's color, further things vary from it.
+    Stuff, crowds and the first thing of a category have the category's color. Further things have variations of it.
+
+    Args:
+        segments: Segments of one image.
+        labels: Label space of the segments.
 
     Raises:
-        ValueError: if the segments are a batch, or of another label space.
+        ValueError: If the segments are a batch, or of another label space.
     """
-    ids, table = _ids(segments), _table(segments, labels)
+    ids, table = _ids(segments), _color_table(segments, labels)
     return table[ids]
 
 
 def overlay(
     image: UInt8[np.ndarray, "H W 3"], segments: Segments, labels: LabelSpace, opacity: float = 0.55
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The image tinted with the colors of :func:`color_map`, and a thin contour along the inside of each segment.
+    """Blend an image with the colors of :func:`color_map` and draw a thin contour along the inside of each segment.
 
-    Pixels without a segment stay as they are in the image.
+    Void pixels keep their color.
 
     Args:
-        image: plain RGB.
-        segments: of the same height and width.
-        labels: the label space of the segments.
-        opacity: share of the color in 0..1; 0 leaves contours alone.
+        image: RGB image.
+        segments: Segments of one image, of the same height and width.
+        labels: Label space of the segments.
+        opacity: Weight of the colors in 0..1; 0 draws contours only.
 
     Raises:
-        ValueError: if the sizes differ, the opacity is out of range, or the segments are a batch or of another label
+        ValueError: If the sizes differ, the opacity is out of range, or the segments are a batch or of another label
             space.
     """
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity: expected 0..1, got {opacity}")
     if image.shape[:2] != tuple(segments.size):
         raise ValueError(f"image: expected the size of the segments, {tuple(segments.size)}, got {image.shape[:2]}")
-    ids, table = _ids(segments), _table(segments, labels)
+    ids, table = _ids(segments), _color_table(segments, labels)
     weight = round(opacity * 256)
-    # Whole numbers in 1/256, and half of one so that they round: twice as fast as floating point on large images.
+    # Fixed-point arithmetic in 1/256, plus 1/2 to round: twice as fast as floating point on large images.
     blended = (image.astype(np.uint16) * np.uint16(256 - weight) + (table * np.uint16(weight) + 128)[ids]) >> 8
     contour = (table + (255 - table) * _CONTOUR).round().astype(np.uint8)
     edge = _inner_edges(ids, width=max(1, round(min(ids.shape) / 500)))
-    drawn = np.where(edge[..., None], contour[ids], blended.astype(np.uint8))
-    return np.where((ids == 0)[..., None], image, drawn)
+    with_contours = np.where(edge[..., None], contour[ids], blended.astype(np.uint8))
+    return np.where((ids == 0)[..., None], image, with_contours)
 
 
 def save_overlay(path: Path, image: UInt8[np.ndarray, "H W 3"], segments: Segments, labels: LabelSpace) -> None:
@@ -81,38 +85,38 @@ def _ids(segments: Segments) -> Int32[np.ndarray, "H W"]:
     return segments.ids.cpu().numpy()
 
 
-def _table(segments: Segments, labels: LabelSpace) -> UInt8[np.ndarray, "rows 3"]:
-    """Color by segment id; black for void, row 0."""
+def _color_table(segments: Segments, labels: LabelSpace) -> UInt8[np.ndarray, "rows 3"]:
+    """Return the color of each segment id; row 0 is void, in black."""
     classes = segments.classes.cpu().numpy()
     if classes.size and classes.max() >= len(labels):
         raise ValueError(f"classes: expected at most {len(labels) - 1}, as the label space has, got {classes.max()}")
-    single = segments.crowd.cpu().numpy() | ~np.array(labels.is_thing)[classes]
+    unvaried = segments.crowd.cpu().numpy() | ~np.array(labels.is_thing)[classes]
     table = np.zeros((len(classes) + 1, 3), dtype=np.uint8)
     for c in np.unique(classes[classes >= 0]):
         rows = np.flatnonzero(classes == c)
         table[rows + 1] = labels.categories[c].color
-        things = rows[~single[rows]]
+        things = rows[~unvaried[rows]]
         table[things + 1] = _variations(labels.categories[c].color, len(things))
     return table
 
 
 def _variations(color: tuple[int, int, int], count: int) -> UInt8[np.ndarray, "count 3"]:
-    """The color itself, followed by variations of it."""
+    """Return a color followed by variations of it."""
     red, green, blue = (channel / 255 for channel in color)
     hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
     colors = [color]
     for k in range(1, count):
-        # 0.5 is the color itself, from which the sequence starts.
-        brightness, turn = (2 * ((0.5 + k * step) % 1) - 1 for step in _R2)
-        varied = np.array(colorsys.hsv_to_rgb((hue + _HUE * turn) % 1, saturation, value))
-        towards = 1.0 if brightness > 0 else 0.0
-        varied += (towards - varied) * abs(brightness) * _BRIGHTNESS
+        # The sequence starts at 0.5, the unchanged color.
+        brightness, rotation = (2 * ((0.5 + k * step) % 1) - 1 for step in _R2)
+        varied = np.array(colorsys.hsv_to_rgb((hue + _HUE * rotation) % 1, saturation, value))
+        extreme = 1.0 if brightness > 0 else 0.0  # white or black
+        varied += (extreme - varied) * abs(brightness) * _BRIGHTNESS
         colors.append(tuple((varied * 255).round().astype(int)))
     return np.array(colors[:count], dtype=np.uint8).reshape(count, 3)
 
 
 def _inner_edges(ids: np.ndarray, width: int) -> Bool[np.ndarray, "H W"]:
-    """Pixels with a pixel of another id at most ``width`` to the left, right, above or below."""
+    """Find the pixels with another id at most ``width`` pixels to the left, right, above or below."""
     edges = np.zeros(ids.shape, dtype=bool)
     for shift in range(1, width + 1):
         across = ids[:, shift:] != ids[:, :-shift]
@@ -125,9 +129,14 @@ def _inner_edges(ids: np.ndarray, width: int) -> Bool[np.ndarray, "H W"]:
 
 
 def alpha_picture(alpha: Float[Tensor, "L ..."], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
-    """Fusion weights as a picture of the given size: red is the fine level, green the middle, blue the coarse.
+    """Draw fusion weights in the colors of :data:`LEVEL_COLORS`.
 
-    Weights of a place are mixed into its color; weights of the image are bands whose heights are the weights.
+    Local weights mix the colors at each place. Weights of the whole image are drawn as horizontal bands with heights
+    proportional to the weights.
+
+    Args:
+        alpha: Fusion weights of one image, fine to coarse: ``[L]``, or ``[L h w]`` if local.
+        size: Height and width of the picture in pixels.
     """
     height, width = size
     if alpha.ndim == 3:
@@ -140,7 +149,7 @@ def alpha_picture(alpha: Float[Tensor, "L ..."], size: tuple[int, int]) -> UInt8
 
 
 def side_by_side(panels: list[UInt8[np.ndarray, "H _ 3"]]) -> UInt8[np.ndarray, "H W 3"]:
-    """Panels of one height in a row, with a thin white line between."""
+    """Concatenate panels of equal height horizontally, separated by thin white lines."""
     line = np.full((panels[0].shape[0], 4, 3), 255, dtype=np.uint8)
     row = [part for panel in panels for part in (panel, line)][:-1]
     return np.concatenate(row, axis=1)

@@ -1,4 +1,4 @@
-"""Figures for people, of numbers per image; drawn without a window and without global state."""
+"""Figures of numbers per image, drawn without a window and without global Matplotlib state."""
 
 from __future__ import annotations
 
@@ -16,15 +16,20 @@ from panoptic.visualization.overlay import LEVEL_COLORS
 
 
 def save_figure(figure: Figure, path: Path, *, dpi: int = 100) -> None:
-    """Draws a figure into a PNG file with a palette of 256 colors, a third of the size of one without."""
-    drawn = BytesIO()
-    figure.savefig(drawn, format="png", dpi=dpi)
-    with Image.open(drawn) as picture:
-        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    """Save a figure as a PNG file with a palette of 256 colors, a third of the size of an RGB file."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    with Image.open(buffer) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def complexity_figure(predicted: Float[np.ndarray, "n 2"], true: Float[np.ndarray, "n 2"]) -> Figure:
-    """A scatter plot of each of the two complexity numbers, predicted against true, with the diagonal."""
+    """Plot predicted against true complexity, with a scatter plot and the diagonal for each of the two numbers.
+
+    Args:
+        predicted: Predicted object density and scale variance of each image.
+        true: True object density and scale variance of each image.
+    """
     figure = Figure(figsize=(8, 4), layout="constrained")
     for i, (axes, name) in enumerate(zip(figure.subplots(1, 2), COMPLEXITY_NAMES, strict=True)):
         top = max(float(predicted[:, i].max()), float(true[:, i].max()), 1e-3)
@@ -35,19 +40,19 @@ def complexity_figure(predicted: Float[np.ndarray, "n 2"], true: Float[np.ndarra
 
 
 def alpha_figure(alpha: Float[np.ndarray, "n L"], complexity: Float[np.ndarray, "n 2"]) -> Figure:
-    """A scatter plot of each level's α against each of the two complexity numbers, with Spearman's ρ in the legend.
+    """Plot each level's α against each of the two complexity numbers, with Spearman's ρ in the legend.
 
     Args:
-        alpha: of each image, the mean over places where it is local; fine to coarse.
-        complexity: of the truth of each image.
+        alpha: Fusion weights of each image, fine to coarse; the mean over places if they are local.
+        complexity: True object density and scale variance of each image.
     """
     figure = Figure(figsize=(9, 4), layout="constrained")
     for i, (axes, name) in enumerate(zip(figure.subplots(1, 2, sharey=True), COMPLEXITY_NAMES, strict=True)):
         for level in range(alpha.shape[1]):
             rho = spearman(complexity[:, i], alpha[:, level])
-            said = f"P{level + 2}" if np.isnan(rho.value) else f"P{level + 2}, ρ = {rho.value:.2f}"
+            label = f"P{level + 2}" if np.isnan(rho.value) else f"P{level + 2}, ρ = {rho.value:.2f}"
             color = LEVEL_COLORS[level % len(LEVEL_COLORS)] / 255
-            axes.scatter(complexity[:, i], alpha[:, level], s=8, color=color, alpha=0.7, label=said)
+            axes.scatter(complexity[:, i], alpha[:, level], s=8, color=color, alpha=0.7, label=label)
         axes.set(xlabel=f"true {name.replace('_', ' ')}", ylim=(0, 1))
         axes.legend(loc="best")
     figure.axes[0].set_ylabel("α")

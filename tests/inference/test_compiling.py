@@ -50,4 +50,4 @@ def test_trouble_is_one_line(monkeypatch):
         raise ValueError
 
     monkeypatch.setattr(torch, "compile", fail)
-    assert compiling._trouble(torch.device("cpu")) == "ValueError"
+    assert compiling._compile_error(torch.device("cpu")) == "ValueError"

@@ -11,7 +11,13 @@ from torch import nn
 
 from panoptic.errors import InputError
 from panoptic.training.optim import Muon, adamw_cosine, muon_cosine
-from panoptic.training.orthogonal import NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, _similar, orthogonalize, orthogonalize_all
+from panoptic.training.orthogonal import (
+    NEWTON_SCHULZ,
+    NEWTON_SCHULZ_STEPS,
+    _group_by_size,
+    orthogonalize,
+    orthogonalize_all,
+)
 
 
 def rates(total_steps: int, warmup: float, steps: int, lr: float = 2.0) -> list[float]:
@@ -329,7 +335,7 @@ def test_matrices_of_similar_size_are_orthogonalized_together(monkeypatch):
     generator = torch.Generator().manual_seed(7)
     shapes = [(3, 8), (70, 20), (64, 200), (100, 90), (65, 300), (2, 2)]
     given = [torch.randn(shape, generator=generator) for shape in shapes]
-    assert _similar([m if m.shape[0] <= m.shape[1] else m.mT for m in given]) == [[0, 1, 2, 5], [3, 4]]
+    assert _group_by_size([m if m.shape[0] <= m.shape[1] else m.mT for m in given]) == [[0, 1, 2, 5], [3, 4]]
     expected = orthogonalize_all(given)
     monkeypatch.setattr("panoptic.training.orthogonal._one_by_one", lambda device: False)
     for ours, alone in zip(orthogonalize_all(given), expected, strict=True):

@@ -1,10 +1,10 @@
-"""Scores as functions of segments: batched, on any device, in integers and float64.
+"""Metrics as pure functions of segments: batched, on any device, in integers and float64.
 
-Everything counted is an integer and every ratio float64, so no operation here is one that autocast would lower. Nothing
-loops over segments, pixels or classes; an image is compared through one table of intersections. On a CPU that takes
-three passes over its pixels (one writes the pair of ids, two find where it changes; only runs are counted), elsewhere
-two. Boundary PQ first spreads the edges of both maps, about thirty passes over a byte a pixel at its default width on
-1024x2048; boundary F1 spreads all classes of a map together.
+Counts are integers and ratios float64, so autocast lowers the precision of no operation. There are no loops over
+segments, pixels or classes; all scores of an image come from one table of intersections. Computing the table takes
+three passes over the pixels on a CPU (one writes the pairs of ids, two find where they change; only runs are counted)
+and two on other devices. Boundary PQ also dilates the edges of both maps: about thirty passes over one byte per pixel
+at the default width on 1024x2048. Boundary F1 dilates all classes of a map together.
 """
 
 from panoptic.metrics.functional.boundary_f1 import boundary_f1

@@ -1,7 +1,7 @@
-"""Boundary F1: how well the contours of each class agree.
+"""Boundary F1: agreement of the contours of each class.
 
 The contour measure of Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation",
-CVPR 2016, taken per class of the semantic map, for all classes at once.
+CVPR 2016, computed per class of the semantic map, for all classes together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from panoptic.metrics.functional.overlap import as_batch, intersections
 from panoptic.segments import Segments
 
 BITS = 31
-"""Classes per int32 word in the maps of :func:`boundary_f1`; the sign bit stays free."""
+"""Classes per int32 word in the bit maps of :func:`boundary_f1`; the sign bit is unused."""
 
 
 def boundary_f1(
@@ -26,48 +26,48 @@ def boundary_f1(
     tolerance: float,
     table: Int64[Tensor, "B T1 P1"] | None = None,
 ) -> Float64[Tensor, "B C"]:
-    """How well the contours of each class agree, per image, in 0..1.
+    """Compute the contour F1 score in 0..1 of each image and class.
 
-    A pixel is on the boundary of a class if exactly one of it and its east, south or south-east neighbor has that
-    class. It is correct if the other map has a boundary pixel of the class within the tolerance, in Euclidean
-    distance. Precision is the share of correct pixels among the predicted boundary, recall among the true one, and
-    the score ``2 P R / (P + R)``.
+    A pixel is on the boundary of a class if exactly one of the pixel and its east, south or south-east neighbor has
+    that class. It is correct if the other map has a boundary pixel of the class within the tolerance, in Euclidean
+    distance. Precision P is the share of correct pixels on the predicted boundary, recall R that on the true boundary;
+    the score is ``2 P R / (P + R)``.
 
-    Pixels that are void in the target are outside the image for both maps: neither they nor their neighbors in
-    their direction make a boundary, and a class predicted on them alone is not predicted. Void in the prediction
-    elsewhere is a region of no class, whose edge bounds the classes beside it. Crowd counts by its class.
+    Pixels that are void in the target are treated as outside the image in both maps: no boundary runs between them and
+    their neighbors, and a class predicted on such pixels only counts as not predicted. Elsewhere, predicted void is a
+    region without a class, whose edge is a boundary of the adjacent classes. Crowd counts by its class.
 
-    A class in one of the two maps only scores 0; a class in both, neither with a boundary (it fills the image),
-    scores 1, and with a boundary in one only, 0. NaN marks a class in neither.
+    A class in only one of the maps scores 0. A class in both maps scores 1 if it has no boundary in either (it fills
+    the image), and 0 if it has a boundary in only one. The score of a class in neither map is NaN.
 
     Args:
-        prediction: predicted segments.
-        target: true segments of the same size.
-        num_classes: number of classes C.
-        tolerance: share of the map's diagonal; in pixels it is rounded up. The diagonal is that of the padded map
-            where images of different sizes share a batch.
-        table: the pair's :func:`~panoptic.metrics.functional.intersections`, where they are known already.
+        prediction: Predicted segments.
+        target: True segments of the same size.
+        num_classes: Number of classes C.
+        tolerance: Share of the map's diagonal; rounded up to whole pixels. For a padded batch, the diagonal is that of
+            the padded map.
+        table: Result of :func:`~panoptic.metrics.functional.intersections` for the pair, if already computed.
     """
     prediction, target = as_batch(prediction), as_batch(target)
     table = intersections(prediction, target) if table is None else table
-    inside = target.ids > 0
+    valid = target.ids > 0
     radius = math.ceil(tolerance * math.hypot(*target.size))
 
-    contours = [_boundaries(_class_words(segments, num_classes), inside) for segments in (prediction, target)]
-    reached = [_dilate(words, radius) for words in contours]
-    # Counting bit by bit is dear and boundaries are few: only their pixels are unpacked.
+    contours = [_boundaries(_class_words(segments, num_classes), valid) for segments in (prediction, target)]
+    dilated = [_dilate(words, radius) for words in contours]
+    # Counting single bits is expensive and boundaries are sparse: unpack the boundary pixels only.
     image, y, x = torch.nonzero((contours[0] | contours[1]).any(1), as_tuple=True)
 
     def per_class(words: Int32[Tensor, "B K H W"]) -> Float64[Tensor, "B C"]:
         bits = _unpack(words[image, :, y, x], num_classes)
         return bits.new_zeros(len(words), num_classes).index_add_(0, image, bits).double()
 
-    precision = per_class(contours[0] & reached[1]) / per_class(contours[0])
-    recall = per_class(contours[1] & reached[0]) / per_class(contours[1])
-    # No boundary makes a ratio 0 / 0: a perfect one where the other map has none either, else a miss.
-    bare = precision.isnan() & recall.isnan()
+    precision = per_class(contours[0] & dilated[1]) / per_class(contours[0])
+    recall = per_class(contours[1] & dilated[0]) / per_class(contours[1])
+    # Without a boundary the ratio is 0 / 0: the score is 1 if the other map has no boundary either, else 0.
+    no_boundary = precision.isnan() & recall.isnan()
     precision, recall = precision.nan_to_num(0.0), recall.nan_to_num(0.0)
-    score = torch.where(bare, 1.0, 2 * precision * recall / (precision + recall)).nan_to_num(0.0)
+    score = torch.where(no_boundary, 1.0, 2 * precision * recall / (precision + recall)).nan_to_num(0.0)
 
     predicted = _present(table[:, 1:, 1:].sum(1) > 0, prediction.classes, num_classes)
     true = _present(table[:, 1:].sum(2) > 0, target.classes, num_classes)
@@ -76,13 +76,13 @@ def boundary_f1(
 
 
 def _present(has_pixels: Bool[Tensor, "B N"], classes: Int64[Tensor, "B N"], num_classes: int) -> Bool[Tensor, "B C"]:
-    """Whether an image has a class, by whether its segments have pixels."""
+    """Find the classes of the segments that have pixels, for each image."""
     bins = torch.where(has_pixels & (classes >= 0), classes, num_classes)
     return bins.new_zeros(len(bins), num_classes + 1).scatter_(1, bins, 1)[:, :num_classes] > 0
 
 
 def _class_words(segments: Segments, num_classes: int) -> Int32[Tensor, "B K H W"]:
-    """The class of each pixel as one bit in K = ceil(C / 31) words; no bit where it is void."""
+    """Encode the class of each pixel as one bit in K = ceil(C / 31) words; void has no bit."""
     maps = []
     for first in range(0, num_classes, BITS):
         bit = segments.classes - first
@@ -92,29 +92,29 @@ def _class_words(segments: Segments, num_classes: int) -> Int32[Tensor, "B K H W
 
 
 def _unpack(words: Int32[Tensor, "n K"], num_classes: int) -> Int32[Tensor, "n C"]:
-    """The bits of :func:`_class_words`, 0 or 1, by class."""
+    """Expand the words of :func:`_class_words` to a 0 or 1 for each class."""
     bits = (words[:, :, None] >> torch.arange(BITS, device=words.device, dtype=torch.int32)) & 1
     return bits.flatten(1)[:, :num_classes]
 
 
-def _boundaries(words: Int32[Tensor, "B K H W"], inside: Bool[Tensor, "B H W"]) -> Int32[Tensor, "B K H W"]:
-    """The classes that each pixel is on the boundary of, between pixels inside only."""
-    height, width = inside.shape[-2:]
-    mask = -inside[:, None].int()  # all bits or none
+def _boundaries(words: Int32[Tensor, "B K H W"], valid: Bool[Tensor, "B H W"]) -> Int32[Tensor, "B K H W"]:
+    """Find the classes that each pixel is on the boundary of, comparing valid pixels only."""
+    height, width = valid.shape[-2:]
+    mask = -valid[:, None].int()  # all bits set or none
     result = torch.zeros_like(words)
     for dy, dx in ((0, 1), (1, 0), (1, 1)):
-        here, there = (..., slice(height - dy), slice(width - dx)), (..., slice(dy, None), slice(dx, None))
-        differ = (words[here] ^ words[there]).bitwise_and_(mask[here]).bitwise_and_(mask[there])
-        result[here].bitwise_or_(differ)
+        origin, shifted = (..., slice(height - dy), slice(width - dx)), (..., slice(dy, None), slice(dx, None))
+        differ = (words[origin] ^ words[shifted]).bitwise_and_(mask[origin]).bitwise_and_(mask[shifted])
+        result[origin].bitwise_or_(differ)
     return result
 
 
 def _dilate(words: Int32[Tensor, "B K H W"], radius: int) -> Int32[Tensor, "B K H W"]:
-    """Spreads each bit over the disk of pixels at a Euclidean distance of at most ``radius``."""
+    """Dilate each bit with a disk of pixels at a Euclidean distance of at most ``radius``."""
     height = words.shape[-2]
     result = torch.zeros_like(words)
-    # A disk is a pile of rows. From its outermost to its middle they only get wider, so one map of bits spread along
-    # the rows grows with them.
+    # A disk consists of rows that get wider from its outermost row to its middle, so a single map, dilated further
+    # along the rows at each step, serves all of them.
     row, spread = words.clone(), 0
     for dy in range(min(radius, height - 1), -1, -1):
         while spread < math.isqrt(radius**2 - dy**2):

@@ -1,4 +1,4 @@
-"""From counts per class to scalars by name, ready to be logged."""
+"""Scalar scores by name, ready for logging, from counts per class."""
 
 from __future__ import annotations
 
@@ -11,38 +11,46 @@ from panoptic.metrics.functional.semantic import intersection_over_union
 
 
 def class_means(name: str, values: Float64[Tensor, " C"], labels: LabelSpace) -> dict[str, Tensor]:
-    """Means of a score over the classes that are not NaN: all, the things and the stuff; NaN over no class.
+    """Average a score over all classes, things and stuff, ignoring NaN; a mean over no class is NaN.
 
     The keys are ``<name>``, ``<name>_things`` and ``<name>_stuff``.
     """
     groups = {"": range(len(labels)), "_things": labels.things, "_stuff": labels.stuff}
-    on_cpu = values.cpu()  # where sums of a few numbers have one order: every device gives the same bits
+    on_cpu = values.cpu()  # a fixed order of summation: results of all devices are bitwise equal
     means = {f"{name}{group}": on_cpu[list(classes)].nanmean() for group, classes in groups.items()}
     return {key: mean.to(values.device) for key, mean in means.items()}
 
 
 def class_values(name: str, values: Shaped[Tensor, " C"], labels: LabelSpace) -> dict[str, Tensor]:
-    """A score or a count by category, under ``<name>/<category>``."""
+    """Return a score or a count of each class under ``<name>/<category>``."""
     return {f"{name}/{category}": value for category, value in zip(labels.names, values.unbind(), strict=True)}
 
 
 def quality_scores(counts: PanopticCounts, labels: LabelSpace, prefix: str = "") -> dict[str, Tensor]:
-    """``pq``, ``sq`` and ``rq``, each averaged over classes on its own, then each by category."""
+    """Compute ``pq``, ``sq`` and ``rq``: their separate means over classes, then the scores of each category."""
     scores = {f"{prefix}{name}": values for name, values in panoptic_quality(counts).items()}
     means = {key: mean for name, values in scores.items() for key, mean in class_means(name, values, labels).items()}
-    each = {key: value for name, values in scores.items() for key, value in class_values(name, values, labels).items()}
-    return means | each
+    per_class = {
+        key: value for name, values in scores.items() for key, value in class_values(name, values, labels).items()
+    }
+    return means | per_class
 
 
 def boundary_f1_scores(
     score_sum: Float64[Tensor, " C"], images: Int64[Tensor, " C"], labels: LabelSpace
 ) -> dict[str, Tensor]:
-    """``boundary_f1``, from the sum of each class's scores over images and their number."""
+    """Compute ``boundary_f1``: its means over classes, then the score of each category.
+
+    Args:
+        score_sum: Sum of the scores of each class over images.
+        images: Number of images that each class occurs in.
+        labels: Label space of the scores.
+    """
     scores = score_sum / images
     return class_means("boundary_f1", scores, labels) | class_values("boundary_f1", scores, labels)
 
 
 def iou_scores(confusion: Int64[Tensor, "C C1"], labels: LabelSpace) -> dict[str, Tensor]:
-    """``mean_iou`` over classes, and ``iou/<category>``."""
+    """Compute ``mean_iou`` over classes, then ``iou/<category>``, from a confusion matrix."""
     iou = intersection_over_union(confusion)
     return class_means("mean_iou", iou, labels) | class_values("iou", iou, labels)

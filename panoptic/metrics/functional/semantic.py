@@ -1,4 +1,4 @@
-"""Semantic scores from the same table of intersections: nothing is looked at per pixel again."""
+"""Semantic scores, from the table of intersections and without another pass over the pixels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from panoptic.segments import Segments
 
 
 def confusion(prediction: Segments, target: Segments, num_classes: int) -> Int64[Tensor, "B C C1"]:
-    """Number of pixels by (true class, predicted class) for each image; the last column is predicted void.
+    """Count pixels by (true class, predicted class) for each image; the last column is predicted void.
 
-    Pixels that are void in the target are left out. Crowd counts by its class.
+    Pixels that are void in the target are ignored. Crowd counts by its class.
     """
     prediction, target = as_batch(prediction), as_batch(target)
     return confusion_from_table(intersections(prediction, target), prediction, target, num_classes)
@@ -22,8 +22,8 @@ def confusion(prediction: Segments, target: Segments, num_classes: int) -> Int64
 def confusion_from_table(
     table: Int64[Tensor, "B T1 P1"], prediction: Segments, target: Segments, num_classes: int
 ) -> Int64[Tensor, "B C C1"]:
-    """:func:`confusion` of a batch whose :func:`~panoptic.metrics.functional.intersections` are known."""
-    # Padding rows have class -1 and no pixel, so it does not matter that they meet void in the last class.
+    """Compute :func:`confusion` of a batch from its :func:`~panoptic.metrics.functional.intersections`."""
+    # Padding rows have class -1 and no pixels, so they can share the last class with void.
     true = torch.where(target.classes < 0, num_classes, target.classes)
     predicted = torch.nn.functional.pad(prediction.classes, (1, 0), value=-1)
     predicted = torch.where(predicted < 0, num_classes, predicted)
@@ -34,12 +34,12 @@ def confusion_from_table(
 
 
 def intersection_over_union(confusion: Int64[Tensor, "*B C C1"]) -> Float64[Tensor, "*B C"]:
-    """IoU per class in 0..1, as the Cityscapes benchmark has it; NaN where a class is in neither map.
+    """Compute the IoU per class in 0..1 as in the Cityscapes benchmark; NaN for classes in neither map.
 
-    True positives over true positives, false positives and false negatives, all in pixels that are not void in the
-    target. A pixel predicted as void is a false negative of its class.
+    The IoU is TP / (TP + FP + FN) over the pixels that are not void in the target. A pixel predicted as void is a false
+    negative of its class.
     """
     true = confusion.sum(-1)
     square = confusion[..., :-1]
-    hit = square.diagonal(dim1=-2, dim2=-1)
-    return hit.double() / (true + square.sum(-2) - hit).double()
+    intersection = square.diagonal(dim1=-2, dim2=-1)
+    return intersection.double() / (true + square.sum(-2) - intersection).double()

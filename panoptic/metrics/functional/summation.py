@@ -1,6 +1,6 @@
-"""Sums whose value does not depend on the order of their terms, so that every device gives the same bits.
+"""Sums that do not depend on the order of their terms, for bitwise equal results on all devices.
 
-A GPU adds in whatever order its threads come to it, and floating-point sums differ by order in their last digits.
+A GPU adds in an unspecified order, and the last digits of floating-point sums depend on the order.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _COARSE, _FINE = 2.0**26, 2.0**27
 def sum_by_class(
     values: Int64[Tensor, "B N"] | Bool[Tensor, "B N"], classes: Int64[Tensor, "B N"], num_classes: int
 ) -> Int64[Tensor, "B C"]:
-    """Sum a whole number per segment over the segments of each class.
+    """Sum integers over the segments of each class.
 
     Args:
-        values: of each segment.
-        classes: of each segment; rows of class -1, which pad tables, are left out.
-        num_classes: C.
+        values: Value of each segment.
+        classes: Class of each segment. Rows of class -1, which pad tables, are ignored.
+        num_classes: Number of classes C.
     """
     bins = torch.where(classes < 0, num_classes, classes)
     sums = bins.new_zeros(len(bins), num_classes + 1)
@@ -32,15 +32,15 @@ def sum_by_class(
 def exact_sum_by_class(
     values: Float64[Tensor, "B N"], classes: Int64[Tensor, "B N"], num_classes: int
 ) -> Float64[Tensor, "B C"]:
-    """Sum an IoU per segment over the segments of each class, rounded once.
+    """Sum IoUs over the segments of each class, with a single rounding.
 
-    The IoU of a matched pair is above 0.5, so that in double precision it is a whole multiple of 2**-53: its upper and
-    its lower half are summed as whole numbers.
+    The IoU of a matched pair is above 0.5, so in double precision it is an integer multiple of 2**-53. Its upper and
+    lower halves are summed as integers.
 
     Args:
-        values: of each segment, 0 or in 0.5..1.
-        classes: as for :func:`sum_by_class`.
-        num_classes: C.
+        values: IoU of each segment, 0 or in 0.5..1.
+        classes: Class of each segment. Rows of class -1, which pad tables, are ignored.
+        num_classes: Number of classes C.
     """
     coarse = (values * _COARSE).floor()
     fine = (values * _COARSE - coarse) * _FINE

@@ -1,1 +1,1 @@
-"""Lightning callbacks: the curriculum, pictures for the dashboard, progress, throughput and the run's summary."""
+"""Lightning callbacks: curriculum, TensorBoard pictures, progress, throughput and run summary."""

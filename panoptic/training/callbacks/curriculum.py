@@ -1,9 +1,9 @@
-"""The curriculum: training samples get harder in stages."""
+"""Curriculum: training samples of increasing difficulty."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -11,19 +11,19 @@ from panoptic.errors import InputError, expect_at_least
 
 
 class Curriculum(Callback):
-    """Raises the strength of augmentation, and the complexity of synthetic scenes, stage by stage.
+    """Callback that increases augmentation strength and the complexity of synthetic scenes in stages.
 
-    Strength rises evenly from ``start`` in the first stage to 1 in the last, which goes on to the end of training. A
-    single stage is full strength from the start. The stage is a function of the epoch alone, so that a resumed run
-    goes on in the stage that an unbroken one would be in.
+    The strength rises linearly over the stages, from ``start`` in the first to 1 in the last, which lasts until the end
+    of training. A single stage has full strength. The stage depends on the epoch only, so a resumed run is in the same
+    stage as an uninterrupted one.
 
     Args:
-        stages: K.
-        epochs_per_stage: of every stage but the last.
-        start: strength of the first of several stages, 0..1.
+        stages: Number of stages.
+        epochs_per_stage: Number of epochs of every stage but the last.
+        start: Strength of the first of several stages, 0..1.
 
     Raises:
-        InputError: if one of the first two is below 1, or ``start`` is not in 0..1.
+        InputError: If ``stages`` or ``epochs_per_stage`` is below 1, or ``start`` is not in 0..1.
     """
 
     def __init__(self, stages: int, epochs_per_stage: int, start: float = 0.0) -> None:
@@ -35,27 +35,31 @@ class Curriculum(Callback):
         self.start = start
 
     def stage(self, epoch: int) -> int:
-        """Stage of an epoch, from 0."""
+        """Return the stage of an epoch, counted from 0."""
         return min(epoch // self.epochs_per_stage, self.stages - 1)
 
     def strength(self, epoch: int) -> float:
-        """Position in the curriculum at an epoch, 0..1."""
+        """Return the strength at an epoch, 0..1."""
         if self.stages == 1:
             return 1.0
         return self.start + (1 - self.start) * self.stage(epoch) / (self.stages - 1)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        trainer.datamodule.strength = self.strength
+        """Pass the strength to the data module."""
+        cast(Any, trainer).datamodule.strength = self.strength  # Trainer does not declare the attribute
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log stage, counted from 1, and strength."""
         epoch = trainer.current_epoch
         values = {"curriculum/stage": float(self.stage(epoch) + 1), "curriculum/strength": self.strength(epoch)}
         pl_module.log_dict(values, on_epoch=True, on_step=False, sync_dist=True)
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the settings."""
         return {"stages": self.stages, "epochs_per_stage": self.epochs_per_stage, "start": self.start}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Warn if the checkpoint's settings differ; those of this run apply."""
         if state_dict != self.state_dict():
             warnings.warn(
                 f"curriculum: the checkpoint was trained with {state_dict}, this run goes on with {self.state_dict()}",

@@ -1,4 +1,4 @@
-"""Progress: bars on a terminal, and a plain line an epoch, which is all that a log file gets."""
+"""Progress output: a bar on terminals, and a plain line per epoch that also suits log files."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ from lightning.pytorch.callbacks import ProgressBar, RichProgressBar
 
 
 class EpochLines(Callback):
-    """Prints one line after each epoch: where training is, and how it does; the last validation if there was one."""
+    """Callback that prints a line after each epoch, with its losses and scores.
+
+    Validation scores are printed only if there was a validation in the epoch.
+    """
 
     def __init__(self) -> None:
         self.started = 0.0
         self.validated = False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of the epoch."""
         self.started = time.monotonic()
         self.validated = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Include validation scores in the epoch's line."""
         self.validated = True
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the line."""
         if not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics
@@ -37,10 +43,10 @@ class EpochLines(Callback):
 
 
 SHOWN = {"train/loss": "loss", "val/loss": "val loss", "val/pq": "PQ", "val/boundary_f1": "boundary F1"}
-"""What a line shows, by the name it is logged under."""
+"""Printed names of metrics, by the name that they are logged under."""
 
 
 def progress_callbacks() -> list[Callback]:
-    """A bar if there is a terminal to draw it on, and the lines."""
+    """Create :class:`EpochLines`, and a progress bar if the output is a terminal."""
     bars: list[ProgressBar] = [RichProgressBar(leave=False)] if sys.stdout.isatty() else []
     return [*bars, EpochLines()]

@@ -1,4 +1,4 @@
-"""The run's summary: what was trained, for how long, and how well."""
+"""Summary of a run: configuration, duration, speed and scores."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import nn
 
 from panoptic import __version__
 from panoptic.scenes.source import GENERATOR_VERSION
@@ -20,13 +21,13 @@ from panoptic.utils.files import write_json
 
 
 class Summary(Callback):
-    """Writes ``summary.json`` at the end of training, and hyperparameters with the final scores to the dashboard.
+    """Callback that writes ``summary.json`` after training, and hyperparameters with final scores to TensorBoard.
 
     Args:
-        folder: of the run.
-        record: the record that its checkpoints carry.
-        best: the callback that keeps the best checkpoint.
-        throughput: the callback that measures speed.
+        folder: Folder of the run.
+        record: Record that is stored in checkpoints.
+        best: Callback that keeps the best checkpoint.
+        throughput: Callback that measures speed.
     """
 
     def __init__(self, folder: Path, record: Mapping[str, Any], best: ModelCheckpoint, throughput: Throughput) -> None:
@@ -39,21 +40,26 @@ class Summary(Callback):
         self.best_scores: dict[str, float] = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock and note the device."""
         self.started = time.monotonic()
-        self.device = str(pl_module.device)  # at the end, the module is back on the CPU
+        self.device = str(pl_module.device)  # Lightning moves the module to the CPU before on_fit_end
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the scores if PQ is the best so far."""
         scores = _scores(trainer)
         if "val/pq" in scores and scores["val/pq"] >= self.best_scores.get("val/pq", -1.0):
             self.best_scores = {**scores, "epoch": trainer.current_epoch + 1}
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the best scores."""
         return {"best_scores": self.best_scores}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the best scores."""
         self.best_scores = dict(state_dict["best_scores"])
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the summary."""
         if not trainer.is_global_zero:
             return
         last = _scores(trainer)
@@ -67,7 +73,7 @@ class Summary(Callback):
             "best": self.best_scores,
             "last": last,
             "best_checkpoint": self._best_checkpoint(),
-            "parameters": sum(p.numel() for p in pl_module.network.parameters()),
+            "parameters": sum(p.numel() for p in cast(nn.Module, pl_module.network).parameters()),
             "backbone_weights": self.record["backbone_weights"],
             "started_from": self.record["started_from"],
             "device": self.device,
@@ -86,7 +92,7 @@ class Summary(Callback):
             trainer.logger.log_hyperparams(_flat(self.record["config"]), metrics)
 
     def _best_checkpoint(self) -> str | None:
-        """Its name; the whole path where a resumed run has found no better one than the run before."""
+        """Return the file's name, or its full path if it is in the folder of an earlier run that this one resumed."""
         path = Path(self.best.best_model_path)
         if (self.folder / "checkpoints" / path.name).is_file():
             return path.name
@@ -104,7 +110,7 @@ HEADLINE = (
     "val/mean_iou",
     "val/loss",
 )
-"""The scores that tables show."""
+"""Scores shown with the hyperparameters."""
 
 
 def _scores(trainer: Trainer) -> dict[str, float]:
@@ -116,7 +122,7 @@ def _scores(trainer: Trainer) -> dict[str, float]:
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys; the targets are left out."""
+    """Flatten nested mappings to dotted keys; a node with a ``_target_`` also gets its class name as value."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""How fast training goes, and what it waits for."""
+"""Throughput of training and time spent waiting for data."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 @dataclass
 class Spent:
-    """Images, and the seconds that went into them."""
+    """Number of images, and the seconds spent on them.
+
+    Attributes:
+        images: Number of images.
+        working: Seconds spent in training steps.
+        waiting: Seconds spent waiting for batches.
+    """
 
     images: int = 0
     working: float = 0.0
     waiting: float = 0.0
 
     def speed(self) -> dict[str, float]:
-        """Images per second and the share of the time spent waiting; nothing where no time was spent."""
+        """Return images per second and the share of time spent waiting; empty if no time was spent."""
         seconds = self.working + self.waiting
         if seconds == 0:
             return {}
@@ -27,16 +33,16 @@ class Spent:
 
 
 class Throughput(Callback):
-    """Logs training images per second and the share of the time in which a step waits for its batch, by epoch.
+    """Callback that logs images per second and the share of time that training steps wait for data, per epoch.
 
-    Both are of this process, over the training steps of the epoch without the first, which waits for workers to start;
-    validation is left out. On an accelerator the host runs ahead of the device, so that the share is an upper bound: a
-    batch that the host waits for may come before the device has run out of work.
+    Both are measured in each process over the training steps of an epoch, without validation and without the first
+    step, which waits for workers to start. On an accelerator the host runs ahead of the device, so the share is an
+    upper bound: a batch that the host waits for may arrive before the device runs out of work.
 
     Attributes:
-        first_step_at: when the first step began, in seconds since 1970; ``None`` before that.
-        epoch: what the steps of this epoch took so far.
-        total: the same of all epochs.
+        first_step_at: Start of the first step, in seconds since 1970; ``None`` before it.
+        epoch: Images and time of the current epoch.
+        total: Images and time of all epochs.
     """
 
     def __init__(self) -> None:
@@ -46,18 +52,22 @@ class Throughput(Callback):
         self._ended: float | None = None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Reset the measurements of the epoch."""
         self.epoch, self._ended = Spent(), None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._ended = None  # validation amid an epoch is not waiting
+        """Exclude the validation from the waiting time of the next step."""
+        self._ended = None
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Note the start of the step."""
         self.first_step_at = self.first_step_at or time.time()
         self._started = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Add the time of the step, unless it is the first of the epoch."""
         ended = time.monotonic()
         if self._ended is not None:
             for spent in (self.epoch, self.total):
@@ -67,6 +77,7 @@ class Throughput(Callback):
         self._ended = ended
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the throughput of the epoch, and on CUDA the peak memory."""
         pl_module.log_dict({f"speed/{name}": value for name, value in self.epoch.speed().items()}, sync_dist=True)
         if pl_module.device.type == "cuda":
             peak = torch.cuda.max_memory_allocated(pl_module.device) / 2**30
