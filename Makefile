@@ -58,6 +58,7 @@ notebooks: $(INSTALLED)
 lint: $(INSTALLED)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -88,6 +88,7 @@ def _examine(context: tuple[Examiner, frozenset[int]], index: int) -> ImageNumbe
 def _thumbnail(examined: Examined, labels: LabelSpace) -> UInt8[np.ndarray, "h w 3"]:
     """The image, and beside it the image with its segments, small."""
     image = examined.image
+    assert image is not None  # a thumbnail is made of images that can be read
     factor = min(THUMBNAIL / max(image.shape[:2]), 1.0)
     drawn = image if examined.segments is None else overlay(image, examined.segments, labels)
     size = (max(round(image.shape[1] * factor), 1), max(round(image.shape[0] * factor), 1))
@@ -131,7 +132,7 @@ class SplitNumbers:
         self.images += 1
         if image.size is not None:
             self.sizes[image.size] = self.sizes.get(image.size, 0) + 1
-        if image.classes is None:
+        if image.classes is None or image.areas is None or image.crowd is None or image.complexity is None:
             return
         self.with_truth += 1
         count = len(self.labels)

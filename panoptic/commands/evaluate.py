@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
+
+from panoptic.config.schema import EvaluateConfig
 
 
 def evaluate(config: DictConfig) -> Path:
@@ -16,6 +19,6 @@ def evaluate(config: DictConfig) -> Path:
     from panoptic.analysis.evaluation import evaluate_checkpoint
     from panoptic.commands.console import print_evaluation, progress
 
-    evaluated = evaluate_checkpoint(OmegaConf.to_object(config), progress)
+    evaluated = evaluate_checkpoint(cast(EvaluateConfig, OmegaConf.to_object(config)), progress)
     print_evaluation(evaluated)
     return evaluated.folder

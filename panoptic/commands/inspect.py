@@ -63,7 +63,7 @@ def _check(config: DictConfig) -> None:
         raise InputError(f"splits: expected some of {', '.join(SPLITS)}, got {unknown[0]!r}")
 
 
-def _splits(data: DataModule, wanted: Sequence[str] | None) -> dict[str, list[str]]:
+def _splits(data: DataModule, wanted: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
     """Return the splits to read, each with all that its files serve.
 
     Raises:

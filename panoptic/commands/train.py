@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -40,7 +41,7 @@ def train(config: DictConfig) -> None:
     # Not earlier: with start_from, the finished run has recorded the network of the checkpoint.
     if config.study is not None and start.resume is None:
         if finished(folder, start.config):
-            if rank_zero_only.rank == 0:
+            if getattr(rank_zero_only, "rank", 0) == 0:
                 print(f"finished before: {folder}", flush=True)
                 _evaluate(start.config, folder)
             return
@@ -56,7 +57,7 @@ def train(config: DictConfig) -> None:
     trainer = _trainer(start.config)
     data = _data(start)
     module, notes = _module(start, data, trainer)
-    trainer.callbacks.extend(_callbacks(start.config, folder, module.record))
+    cast("Any", trainer).callbacks.extend(_callbacks(start.config, folder, module.record))
     if trainer.is_global_zero:
         OmegaConf.save(start.config, folder / "config.yaml", resolve=True)
         _announce(trainer, module, start.config, folder)
@@ -175,7 +176,9 @@ def _module(start: Start, data: DataModule, trainer: Trainer) -> tuple[PanopticM
 
     config, labels = start.config, data.labels
     network = build_network(config, labels.num_classes)
-    weights_used, started_from, notes = network.backbone.weights_used, None, []
+    weights_used = str(network.get_submodule("backbone").weights_used)
+    started_from: dict[str, Any] | None = None
+    notes: list[str] = []
     if start.resumed is not None:
         weights_used, started_from = start.resumed.backbone_weights, start.resumed.started_from
     elif start.source is not None:
@@ -238,7 +241,7 @@ def _trainer(config: DictConfig) -> Trainer:
 
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # tips, and what was looked for and not found
-    settings: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)
+    settings = cast("dict[str, Any]", OmegaConf.to_container(config.trainer, resolve=True))
     if settings.get("precision") == "auto":
         settings["precision"] = _precision(settings.get("accelerator", "auto"))
     # A run too short for its first validation would end without a score and without a best checkpoint.
@@ -279,7 +282,7 @@ def _callbacks(config: DictConfig, folder: Path, record: dict[str, Any]) -> list
     from panoptic.training.callbacks.summary import Summary
     from panoptic.training.callbacks.throughput import Throughput
 
-    kept = {"dirpath": folder / "checkpoints", "auto_insert_metric_name": False, "enable_version_counter": False}
+    kept: dict[str, Any] = {"dirpath": folder / "checkpoints", "auto_insert_metric_name": False, "enable_version_counter": False}
     best = ModelCheckpoint(filename="best", monitor="val/pq", mode="max", save_on_train_epoch_end=False, **kept)
     last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **kept)
     callbacks: list[Callback] = [build(config.curriculum), Pictures(config.callbacks.pictures), *progress_callbacks()]
@@ -307,7 +310,7 @@ def _report(folder: Path, labels: LabelSpace) -> None:
     from panoptic.metrics.display import SUMMARY, score_rows
 
     summary = json.loads((folder / "summary.json").read_text())
-    rows = {}
+    rows: dict[str, Mapping[str, float]] = {}
     for which in ("best", "last"):
         scores = {name.removeprefix("val/"): value for name, value in summary[which].items()}
         rows |= {
