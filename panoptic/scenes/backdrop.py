@@ -1,4 +1,4 @@
-"""What lines the street of a synthetic scene: houses, woods, walls, fences and hedges."""
+"""Background of a synthetic street: houses, woods, walls, fences and hedges."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from panoptic.scenes.view import View
 
 
 def skyline(rng: np.random.Generator, view: View, street: Street, green: colors.Rgb) -> list[Item]:
-    """What closes the view: woods or houses along parts of the horizon."""
-    items, x = [], -0.1
+    """Draw woods and houses along parts of the horizon."""
+    items: list[Item] = []
+    x = -0.1
     while x < 2.1:
         width, depth, u = 0.4 + 1.5 * rng.random(), street.end * (1.0 + 0.5 * rng.random()), rng.random()
         if u < 0.45:
@@ -29,7 +30,7 @@ def skyline(rng: np.random.Generator, view: View, street: Street, green: colors.
 
 
 def backdrop(rng: np.random.Generator, view: View, street: Street, green: colors.Rgb) -> list[Item]:
-    """Houses and trees on both sides, and walls, fences and hedges before them."""
+    """Draw houses and trees on both sides, and walls, fences and hedges in front of them."""
     items: list[Item] = []
     plots: list[Plot] = []
     for side, edge in ((-1.0, street.left), (1.0, street.right)):
@@ -46,7 +47,16 @@ def backdrop(rng: np.random.Generator, view: View, street: Street, green: colors
 
 
 class Plot(NamedTuple):
-    """A piece of land beside the street, ``depth`` ahead: along ``x`` from ``z0`` to ``z1``, with a house or woods."""
+    """Plot of land beside the street, with a house or woods.
+
+    Attributes:
+        depth: Distance ahead of the camera, in meters.
+        x: Position of the front across the street, in meters.
+        z0: Start along the street, in meters.
+        z1: End along the street, in meters.
+        built: Whether there is a house, not woods.
+        deep: Extent away from the street, in meters, negative on the left; 0 for woods.
+    """
 
     depth: float
     x: float
@@ -58,7 +68,8 @@ class Plot(NamedTuple):
 
 def _plots(rng: np.random.Generator, view: View, side: float, edge: float, end: float) -> list[Plot]:
     houses, woods = rng.random(), 0.25 + 0.75 * rng.random()
-    z, plots = -25.0 - 10 * rng.random(), []
+    z = -25.0 - 10 * rng.random()
+    plots: list[Plot] = []
     while z < end:
         length, u, far, setback, deep = rng.random(5).tolist()
         length = 7 + 18 * length
@@ -74,7 +85,7 @@ def _plots(rng: np.random.Generator, view: View, side: float, edge: float, end: 
 def _woods(
     rng: np.random.Generator, view: View, cover: Cover, x: float, z0: float, z1: float, green: colors.Rgb
 ) -> list[Item]:
-    """A dense row of trees or a loose one."""
+    """Draw a dense row of trees or a loose one."""
     if rng.random() < 0.5:
         height = 3 + 6 * rng.random()
         if not cover.shows((x, z0), (x, z1), 1.2 * height):
@@ -90,7 +101,7 @@ def _woods(
 
 
 def _barriers(rng: np.random.Generator, view: View, x: float, end: float, green: colors.Rgb) -> list[Item]:
-    """Walls, fences and hedges along one side."""
+    """Draw walls, fences and hedges along one side."""
     items: list[Item] = []
     if rng.random() < 0.25:
         return items

@@ -1,7 +1,7 @@
 """Colors of synthetic scenes.
 
-Each class has its usual colors, as on real streets, and the palettes overlap widely: a network that trains here has
-to look at shape and texture.
+Each class has its usual colors, as on real streets, and the palettes overlap widely: a network has to learn from shape
+and texture.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 Rgb = tuple[float, float, float]
-# Ranges of hue, saturation and value, each drawn equally often unless repeated.
+"""Red, green and blue in 0..255."""
+
 Range = tuple[float, float, float, float, float, float]
+"""Lower and upper bound of hue, then of saturation, then of value."""
 
 _GRAY = (0.0, 1.0, 0.0, 0.1, 0.25, 0.75)
 _ASPHALT = (0.5, 0.75, 0.0, 0.12, 0.28, 0.5)
@@ -62,8 +64,10 @@ RANGES: dict[str, tuple[Range, ...]] = {
     "sign": (_VIVID, _VIVID, _VIVID, _PALE),
     "glass": (_DARK, _DARK, _DARK, _BLUISH, _GRAY, _PALE),
 }
+"""Color ranges of each class or part, drawn with equal probability; repeated ones are drawn more often."""
+
 _CLEAR, _CLOUDY = (0.55, 0.63, 0.3, 0.65, 0.6, 0.95), (0.5, 0.62, 0.0, 0.12, 0.6, 0.9)
-SKIES: tuple[tuple[Range, Range], ...] = (  # zenith, horizon
+SKIES: tuple[tuple[Range, Range], ...] = (
     (_CLEAR, (0.5, 0.62, 0.05, 0.3, 0.75, 1.0)),
     (_CLEAR, (0.5, 0.62, 0.05, 0.3, 0.75, 1.0)),
     (_CLEAR, (0.5, 0.62, 0.05, 0.3, 0.75, 1.0)),
@@ -74,10 +78,11 @@ SKIES: tuple[tuple[Range, Range], ...] = (  # zenith, horizon
     ((0.58, 0.75, 0.2, 0.5, 0.3, 0.6), (0.02, 0.1, 0.3, 0.65, 0.7, 1.0)),
     ((0.6, 0.72, 0.2, 0.5, 0.15, 0.35), (0.55, 0.95, 0.1, 0.35, 0.3, 0.6)),
 )
+"""Color ranges of the sky at the zenith and at the horizon, drawn with equal probability."""
 
 
 def from_range(rng: np.random.Generator, bounds: Range) -> Rgb:
-    """A color from ranges of hue, saturation and value."""
+    """Draw a color from ranges of hue, saturation and value."""
     return _between(bounds, *rng.random(3).tolist())
 
 
@@ -92,31 +97,35 @@ def _between(bounds: Range, u: float, v: float, w: float) -> Rgb:
 
 
 def draw(rng: np.random.Generator, name: str) -> Rgb:
-    """A color for a class or part named in :data:`RANGES`."""
+    """Draw a color for a class or part in :data:`RANGES`."""
     ranges = RANGES[name]
-    which, *u = rng.random(4).tolist()
-    return _between(ranges[int(which * len(ranges))], *u)
+    choice, *u = rng.random(4).tolist()
+    return _between(ranges[int(choice * len(ranges))], *u)
 
 
 def vary(rng: np.random.Generator, color: Rgb, amount: float) -> Rgb:
-    """A color like this one: each channel and the brightness up to ``amount`` (of 255) away."""
-    red, green, blue, all_ = ((2 * u - 1) * amount for u in rng.random(4).tolist())
-    return _clip(color[0] + red * 0.4 + all_), _clip(color[1] + green * 0.4 + all_), _clip(color[2] + blue * 0.4 + all_)
+    """Jitter the brightness by up to ``amount`` (of 255), and each channel by up to 0.4 of that."""
+    red, green, blue, brightness = ((2 * u - 1) * amount for u in rng.random(4).tolist())
+    return (
+        _clip(color[0] + red * 0.4 + brightness),
+        _clip(color[1] + green * 0.4 + brightness),
+        _clip(color[2] + blue * 0.4 + brightness),
+    )
 
 
 def mix(a: Rgb, b: Rgb, share: float) -> Rgb:
-    """``a`` with a ``share`` of ``b``."""
+    """Blend ``a`` with a ``share`` in 0..1 of ``b``."""
     return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share, a[2] + (b[2] - a[2]) * share
 
 
 def contrast(color: Rgb, amount: float) -> Rgb:
-    """A color that stands off from this one: darker than a bright one, brighter than a dark one."""
+    """Return a contrasting color: a bright color darkened, or a dark one brightened, by ``amount`` in 0..1."""
     target = 0.0 if sum(color) > 330 else 255.0
     return mix(color, (target, target, target), amount)
 
 
 def palette(*anchors: tuple[int, Rgb]) -> UInt8[np.ndarray, "256 3"]:
-    """A color per tile value, straight between anchors (value, color) in ascending order."""
+    """Interpolate a color for each tile value linearly between anchors (value, color) in ascending order."""
     weights = _weights(tuple(position for position, _ in anchors))
     mixed = weights @ np.array([color for _, color in anchors], np.int32)
     mixed += 128
@@ -126,10 +135,10 @@ def palette(*anchors: tuple[int, Rgb]) -> UInt8[np.ndarray, "256 3"]:
 
 @cache
 def _weights(positions: tuple[int, ...]) -> Int[np.ndarray, "256 K"]:
-    """Share of each anchor in each tile value, in 256ths that sum to 256."""
-    shares = [np.interp(np.arange(256), positions, one) for one in np.eye(len(positions))]
-    below = np.rint(256 * np.cumsum([np.zeros(256), *shares], axis=0)).astype(np.int32)
-    return np.ascontiguousarray(np.diff(below, axis=0).T)
+    """Return the weight of each anchor for each tile value, in 256ths that sum to 256."""
+    shares = [np.interp(np.arange(256), positions, unit) for unit in np.eye(len(positions))]
+    cumulative = np.rint(256 * np.cumsum([np.zeros(256), *shares], axis=0)).astype(np.int32)
+    return np.ascontiguousarray(np.diff(cumulative, axis=0).T)
 
 
 def _clip(value: float) -> float:
@@ -138,12 +147,12 @@ def _clip(value: float) -> float:
 
 @dataclass(frozen=True)
 class Film:
-    """What the camera makes of the light.
+    """Response of the camera: exposure and noise.
 
     Attributes:
-        curve: brightness of each channel by its value.
-        grain: strength of the noise, an index into the noise tiles.
-        offset: where in the noise tile to start, in 0..1.
+        curve: Output value of each channel for each input value.
+        grain: Noise strength, an index into :data:`panoptic.scenes.textures.GRAIN`.
+        offset: Start (row, column) in the noise tile, in 0..1.
     """
 
     curve: UInt8[np.ndarray, "256 3"]
@@ -152,7 +161,7 @@ class Film:
 
 
 def film(rng: np.random.Generator) -> Film:
-    """Exposure, contrast, white balance and noise of one scene."""
+    """Draw exposure, contrast, white balance and noise of one scene."""
     gain, gamma = 0.87 + 0.26 * rng.random(), 0.87 + 0.26 * rng.random()
     lift = 25 * rng.random()
     balance = 1 + 0.1 * (rng.random(3) - 0.5)

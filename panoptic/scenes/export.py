@@ -1,4 +1,4 @@
-"""Synthetic scenes as a data set on disk: in the layout of Cityscapes, or in COCO panoptic format."""
+"""Export of synthetic scenes to disk, in the layout of Cityscapes or in COCO panoptic format."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from panoptic.utils.files import writable_folder
 from panoptic.utils.processes import in_processes
 
 CITY = "synthetic"
-"""The city that all scenes are from, where a format wants one."""
+"""City name of all scenes, for formats that need one."""
 
 
 def write_cityscapes(root: Path, source: SyntheticSource, workers: int | None = None) -> Iterator[str]:
-    """Writes a split as Cityscapes' archives unzip: ``leftImg8bit/<split>/synthetic``, ``gtFine/<split>/synthetic``.
+    """Write a split in the layout of Cityscapes: ``leftImg8bit/<split>/synthetic``, ``gtFine/<split>/synthetic``.
 
-    Each scene is an image with its ``instanceIds`` and ``labelIds``. The truth of the test split is written too.
+    Each scene is an image with its ``instanceIds`` and ``labelIds``. The test split gets its ground truth too.
 
     Args:
-        root: folder to write to.
-        source: the scenes.
-        workers: see :func:`panoptic.utils.processes.in_processes`.
+        root: Output folder.
+        source: Scenes of the split.
+        workers: Number of processes, see :func:`panoptic.utils.processes.in_processes`.
 
     Yields:
         The name of each scene.
@@ -46,6 +46,7 @@ def _write_cityscapes(context: tuple[Path, Path, SyntheticSource], index: int) -
     images, truths, source = context
     sample = source.read(index)
     name = f"{CITY}_{SPLITS.index(source.split):06d}_{index:06d}"
+    assert sample.segments is not None  # every synthetic scene has ground truth
     instances = instance_ids(sample.segments, source.labels)
     labels = np.where(instances < 1000, instances, instances // 1000).astype(np.uint8)
     _save(Image.fromarray(sample.image), images / f"{name}_leftImg8bit.png")
@@ -55,17 +56,20 @@ def _write_cityscapes(context: tuple[Path, Path, SyntheticSource], index: int) -
 
 
 def instance_ids(segments: Segments, labels: LabelSpace) -> UInt16[np.ndarray, "H W"]:
-    """The numbers of an ``instanceIds`` file: labelId x 1000 + number on things told apart, else labelId; 0 is void."""
+    """Return the map of an ``instanceIds`` file.
+
+    Pixels of single things hold labelId x 1000 + instance number, all others the labelId; void is 0.
+    """
     return np.append(0, cityscapes_numbers(segments, labels)).astype(np.uint16)[segments.ids.numpy()]
 
 
 def write_coco_panoptic(root: Path, source: SyntheticSource, workers: int | None = None) -> Iterator[str]:
-    """Writes a split in COCO panoptic format: ``<split>/*.png``, ``panoptic_<split>/*.png``, ``panoptic_<split>.json``.
+    """Write a split in COCO panoptic format: ``<split>/*.png``, ``panoptic_<split>/*.png``, ``panoptic_<split>.json``.
 
     Args:
-        root: folder to write to.
-        source: the scenes.
-        workers: see :func:`panoptic.utils.processes.in_processes`.
+        root: Output folder.
+        source: Scenes of the split.
+        workers: Number of processes, see :func:`panoptic.utils.processes.in_processes`.
 
     Yields:
         The name of each scene.
@@ -82,6 +86,7 @@ def write_coco_panoptic(root: Path, source: SyntheticSource, workers: int | None
 def _write_coco(context: tuple[Path, CocoPanopticWriter, SyntheticSource], index: int) -> tuple[str, dict[str, Any]]:
     images, writer, source = context
     sample = source.read(index)
+    assert sample.segments is not None  # every synthetic scene has ground truth
     _save(Image.fromarray(sample.image), images / f"{sample.name}.png")
     return sample.name, writer.write_png(sample.name, sample.segments)
 
@@ -90,7 +95,7 @@ FORMATS: dict[str, Callable[..., Iterator[str]]] = {
     "cityscapes": write_cityscapes,
     "coco_panoptic": write_coco_panoptic,
 }
-"""What writes a split, by the name of its format."""
+"""Functions that write a split, by name of the format."""
 
 
 def _save(image: Image.Image, path: Path) -> None:

@@ -1,8 +1,9 @@
-"""Upright surfaces of synthetic scenes: buildings with windows, walls of bricks, fences of bars."""
+"""Upright surfaces of synthetic scenes: buildings with windows, brick walls and fences."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -16,9 +17,13 @@ Corner = tuple[float, float]
 
 
 class Face:
-    """An upright rectangle from ``start`` to ``end`` on the ground, ``height`` meters tall.
+    """Upright rectangle on the ground, with coordinates ``s`` in 0..1 along it and meters above the ground.
 
-    Its own coordinates are ``s`` along it in 0..1 and meters above the ground.
+    Args:
+        view: Camera.
+        start: Ground position (x, z) of ``s`` = 0, in meters.
+        end: Ground position (x, z) of ``s`` = 1, in meters.
+        height: Height, in meters.
     """
 
     def __init__(self, view: View, start: Corner, end: Corner, height: float) -> None:
@@ -29,26 +34,26 @@ class Face:
         self.step = stop[0] - self.start[0], stop[1] - self.start[1]
         self.depth = max((self.start[1] + stop[1]) / 2, NEAR)
         self.nearest = max(min(self.start[1], stop[1]), 1.5)
-        # Surfaces that look left and those that look right are lit differently, which makes corners visible.
+        # Surfaces across and along the view are lit differently, which makes the corners of houses visible.
         self.light = view.light[0] if abs(self.step[0]) > 0.7 * self.length else view.light[1]
         self._ends = self._clip()
 
     def _clip(self) -> tuple[float, float, float, float] | None:
-        """Place on the canvas and scale of both ends, as far as they are in front of the camera."""
+        """Return canvas x and scale of both ends, clipped to the near plane, or ``None`` if the face is out of view."""
         (right, depth), (rise, far) = self.start, self.step
         if max(depth, depth + far) <= NEAR:
             return None
-        seen = []
+        ends = []
         for s in (0.0, 1.0):
             if depth + s * far < NEAR:
                 s = (NEAR - depth) / far
             scale = self.view.focal / max(depth + s * far, NEAR)
-            seen += [1 + (right + s * rise) * scale, scale]
-        x, _, x_, _ = seen
-        return tuple(seen) if min(x, x_) < CANVAS_WIDTH and max(x, x_) > 0 else None
+            ends += [1 + (right + s * rise) * scale, scale]
+        x, scale, x_, scale_ = ends
+        return (x, scale, x_, scale_) if min(x, x_) < CANVAS_WIDTH and max(x, x_) > 0 else None
 
-    def bands(self, low, high) -> Float[np.ndarray, "M 4 2"]:
-        """Stripes along all of the face, from ``low`` to ``high`` meters above the ground, on the canvas."""
+    def bands(self, low: float | np.ndarray, high: float | np.ndarray) -> Float[np.ndarray, "M 4 2"]:
+        """Project stripes along the whole face, from ``low`` to ``high`` meters above the ground."""
         low, high = np.atleast_1d(low), np.atleast_1d(high)
         if self._ends is None:
             return np.empty((0, 4, 2))
@@ -60,7 +65,7 @@ class Face:
         return flat
 
     def outline(self) -> Float[np.ndarray, "4 2"] | None:
-        """The face on the canvas; ``None`` if it isn't there."""
+        """Project the outline of the face. Return ``None`` if it is off the canvas."""
         if self._ends is None:
             return None
         x, scale, x_, scale_ = self._ends
@@ -70,15 +75,31 @@ class Face:
             return None
         return np.array(((x, horizon + down * scale), (x_, horizon + down * scale_), (x_, top_), (x, top)))
 
-    def grid(self, s0, s1, low, high) -> Float[np.ndarray, "N 4 2"]:
-        """Rectangles from ``s0`` to ``s1`` ``[n]`` and ``low`` to ``high`` ``[m]`` on the canvas, if they are on it."""
+    def grid(
+        self,
+        s0: Float[np.ndarray, " n"],
+        s1: Float[np.ndarray, " n"],
+        low: Float[np.ndarray, " m"],
+        high: Float[np.ndarray, " m"],
+    ) -> Float[np.ndarray, "N 4 2"]:
+        """Project a grid of rectangles, dropping those off the canvas.
+
+        Args:
+            s0: Left edges ``[n]`` along the face.
+            s1: Right edges ``[n]`` along the face.
+            low: Lower edges ``[m]``, in meters above the ground.
+            high: Upper edges ``[m]``, in meters above the ground.
+
+        Returns:
+            The rectangles on the canvas.
+        """
         view, (right, depth), (rise, far) = self.view, self.start, self.step
         s = np.stack([s0, s1])
         depths = depth + far * s
         scale = view.focal / np.maximum(depths, NEAR)
         x = 1 + (right + rise * s) * scale
-        seen = (depths.min(axis=0) >= NEAR) & (x.max(axis=0) > 0) & (x.min(axis=0) < CANVAS_WIDTH)
-        x, scale = x[:, seen], scale[:, seen]
+        visible = (depths.min(axis=0) >= NEAR) & (x.max(axis=0) > 0) & (x.min(axis=0) < CANVAS_WIDTH)
+        x, scale = x[:, visible], scale[:, visible]
         if not x.size:
             return np.empty((0, 4, 2))
         low, high = low[view.horizon + (view.height - low) * scale.min() > 0], high[: len(low)]
@@ -91,11 +112,19 @@ class Face:
         return flat.reshape(-1, 4, 2)
 
     def color(self, color: colors.Rgb, light: float = 1.0) -> tuple[int, int, int]:
-        """A color as seen on this face."""
+        """Return a color as it appears on this face."""
         return self.view.tint(color, self.depth, self.light * light)
 
     def marks_along(self, spacing: float, finest: float = FINEST) -> Float[np.ndarray, " N"]:
-        """Positions ``s`` about ``spacing`` meters apart, fewer where they would be too dense to be seen."""
+        """Return positions along the face in front of the camera.
+
+        Args:
+            spacing: Approximate distance between positions, in meters.
+            finest: Minimum distance on the canvas. Positions that are closer are skipped.
+
+        Returns:
+            Positions ``s``, in ascending order.
+        """
         count = max(int(self.length / spacing), 1)
         s = np.arange(count + 1) / count
         depths = self.start[1] + self.step[1] * s
@@ -112,7 +141,18 @@ class Face:
 
 
 def textured(rng: np.random.Generator, face: Face, color: colors.Rgb, spread: float, tile: str) -> Textured | None:
-    """The face as a stained surface."""
+    """Draw the face as a stained surface.
+
+    Args:
+        rng: Random stream.
+        face: Face to cover.
+        color: Mean color.
+        spread: Strength of the stains, in 0..1.
+        tile: Name of the noise tile.
+
+    Returns:
+        The mark, or ``None`` if the face is off the canvas.
+    """
     outline = face.outline()
     if outline is None:
         return None
@@ -122,25 +162,25 @@ def textured(rng: np.random.Generator, face: Face, color: colors.Rgb, spread: fl
     return Textured(outline, tile, period, colors.palette((0, low), (255, high)), offset)
 
 
-def building_face(rng: np.random.Generator, face: Face, style: dict) -> list[Mark]:
-    """One side of a building: plaster or bricks with a grid of windows."""
+def building_face(rng: np.random.Generator, face: Face, style: dict[str, Any]) -> list[Mark]:
+    """Draw one side of a building: plaster with a grid of windows."""
     base = textured(rng, face, style["color"], style["stain"], "plaster")
     if base is None:
         return []
     marks: list[Mark] = [base]
-    storey = max(style["storey"], 1.3 * FINEST / face.view.scale(face.depth))
-    storeys = max(int(face.height / storey), 1)
-    storey = face.height / storeys
+    story = max(style["story"], 1.3 * FINEST / face.view.scale(face.depth))
+    stories = max(int(face.height / story), 1)
+    story = face.height / stories
     edges = face.marks_along(style["bay"], 1.2 * FINEST)
-    up = np.arange(storeys) * storey
+    up = np.arange(stories) * story
     if style["ledge"]:
-        marks.append(Fill(face.bands(up - 0.05 * storey, up + 0.05 * storey), face.color(style["trim"])))
+        marks.append(Fill(face.bands(up - 0.05 * story, up + 0.05 * story), face.color(style["trim"])))
     if len(edges) >= 2:
         left, gap = style["margin"], edges[1:] - edges[:-1]
         s0, s1 = edges[:-1] + left * gap, edges[1:] - left * gap
-        low, high = up + style["sill"] * storey, up + style["lintel"] * storey
+        low, high = up + style["sill"] * story, up + style["lintel"] * story
         if style["frame"]:
-            border, rim = 0.09 * gap, 0.07 * storey
+            border, rim = 0.09 * gap, 0.07 * story
             marks.append(Fill(face.grid(s0 - border, s1 + border, low - rim, high + rim), face.color(style["trim"])))
         panes = face.grid(s0, s1, low, high)
         marks.append(Fill(panes, face.color(style["glass"])))
@@ -155,12 +195,12 @@ def building_face(rng: np.random.Generator, face: Face, style: dict) -> list[Mar
     return marks
 
 
-def building_style(rng: np.random.Generator) -> dict:
-    """What the sides of one building have in common."""
+def building_style(rng: np.random.Generator) -> dict[str, Any]:
+    """Draw the style that the sides of a building share."""
     u = rng.random(12).tolist()
     color = colors.draw(rng, "building")
     glass = colors.draw(rng, "glass")
-    if abs(sum(glass) - sum(color)) < 150:  # windows are what makes a building: never lose them
+    if abs(sum(glass) - sum(color)) < 150:  # windows identify buildings, so they must stand out
         glass = colors.contrast(color, 0.65)
     ribbon = u[0] < 0.15
     return {
@@ -170,7 +210,7 @@ def building_style(rng: np.random.Generator) -> dict:
         "lamp": colors.mix((255, 225, 150), (255, 255, 230), u[2]),
         "lit": 0.0 if u[3] < 0.5 else 0.35 * u[4],
         "stain": 0.05 + 0.1 * u[5],
-        "storey": 2.7 + 1.2 * u[6],
+        "story": 2.7 + 1.2 * u[6],
         "bay": 1.6 + 2.0 * u[7],
         "margin": 0.06 if ribbon else 0.2 + 0.08 * u[8],
         "sill": 0.22 + 0.15 * u[9],
@@ -184,9 +224,19 @@ def building_style(rng: np.random.Generator) -> dict:
 def building(
     rng: np.random.Generator, view: View, cover: Cover, x: float, deep: float, z0: float, z1: float
 ) -> list[Mark]:
-    """A house with its front at ``x`` from ``z0`` to ``z1``, reaching ``deep`` meters away from the street.
+    """Draw a house, skipping the parts that nearer houses hide.
 
-    ``deep`` is negative for a house on the left. What nearer houses hide is left out.
+    Args:
+        rng: Random stream.
+        view: Camera.
+        cover: Occlusion by nearer houses, which this one is added to.
+        x: Position of the front across the street, in meters.
+        deep: Extent away from the street, in meters, negative for a house on the left.
+        z0: Start along the street, in meters.
+        z1: End along the street, in meters.
+
+    Returns:
+        The marks.
     """
     height = 3.0 + 4.0 * rng.random() if rng.random() < 0.3 else 6.0 + 16.0 * rng.random() ** 1.5
     marks: list[Mark] = []
@@ -195,19 +245,27 @@ def building(
     if rng.random() < 0.5 and cover.shows((x + deep, z0), (x, z1), ridge):
         marks += _roof(rng, view, x, deep, z0, z1, height, ridge, end)
     front = cover.add((x, z0), (x, z1), height)
-    aside = end is not None and cover.add((x, end), (x + deep, end), height)
-    if not front and not aside:
+    gable = end is not None and cover.add((x, end), (x + deep, end), height)
+    if not front and not gable:
         return marks
     style = building_style(rng)
-    if aside:
+    if gable and end is not None:
         marks += building_face(rng, Face(view, (x, end), (x + deep, end), height), style)
     return marks + building_face(rng, Face(view, (x, z0), (x, z1), height), style) if front else marks
 
 
 def _roof(
-    rng: np.random.Generator, view: View, x: float, deep: float, z0: float, z1: float, height: float, ridge: float, end
+    rng: np.random.Generator,
+    view: View,
+    x: float,
+    deep: float,
+    z0: float,
+    z1: float,
+    height: float,
+    ridge: float,
+    end: float | None,
 ) -> list[Mark]:
-    """A gabled roof with its ridge along the street."""
+    """Draw a gabled roof with its ridge along the street."""
     x_ridge = x + deep / 2
     depth = view.depth(x_ridge, (z0 + z1) / 2)
     color = colors.draw(rng, "roof")
@@ -216,12 +274,12 @@ def _roof(
     if end is not None:
         gable = np.array([(x, height, end), (x + deep, height, end), (x_ridge, ridge, end)])
         faces.append((gable, 0.7))
-    seen = [(view.polygon(face), light) for face, light in faces]
-    return [Fill([p], view.tint(color, depth, light), True) for p, light in seen if p is not None]
+    polygons = [(view.polygon(face), light) for face, light in faces]
+    return [Fill([p], view.tint(color, depth, light), True) for p, light in polygons if p is not None]
 
 
 def wall(rng: np.random.Generator, view: View, start: Corner, end: Corner) -> list[Mark]:
-    """A wall of bricks or blocks with a coping on top."""
+    """Draw a wall of bricks or blocks with a coping on top."""
     face = Face(view, start, end, 1.2 + 2.3 * rng.random())
     color, amount = colors.draw(rng, "wall"), 0.35 + 0.3 * rng.random()
     base = textured(rng, face, color, 0.1, "plaster")
@@ -231,20 +289,20 @@ def wall(rng: np.random.Generator, view: View, start: Corner, end: Corner) -> li
     courses = max(int(face.height / course), 2)
     course = face.height / courses
     up = np.arange(courses) * course
-    ground = face.marks_along(2.2 * course, 1.8 * FINEST)
+    joints = face.marks_along(2.2 * course, 1.8 * FINEST)
     tint = face.color(colors.contrast(color, amount))
     marks: list[Mark] = [base, Fill(face.bands(up - 0.09 * course, up + 0.09 * course), tint)]
-    if len(ground) >= 2:
-        gap = ground[1:] - ground[:-1]
-        for parity in (0, 1):  # each course is shifted by half a brick against the one below
-            s, low = ground[:-1] + 0.5 * parity * gap, up[parity::2]
+    if len(joints) >= 2:
+        gap = joints[1:] - joints[:-1]
+        for parity in (0, 1):  # each course is offset by half a brick from the one below
+            s, low = joints[:-1] + 0.5 * parity * gap, up[parity::2]
             marks.append(Fill(face.grid(s - 0.07 * gap, s + 0.07 * gap, low, low + course), tint))
     top = face.bands(face.height - 0.12 * course, face.height + 0.35 * course)
     return [*marks, Fill(top, face.color(color, 1.25), True)]
 
 
 def fence(rng: np.random.Generator, view: View, start: Corner, end: Corner) -> list[Mark]:
-    """A fence: see-through bars, or boards of two tones, between two rails."""
+    """Draw a fence between two rails: see-through bars, or boards of two tones."""
     face = Face(view, start, end, 1.2 + 1.3 * rng.random())
     outline = face.outline()
     if outline is None:
@@ -264,7 +322,7 @@ def fence(rng: np.random.Generator, view: View, start: Corner, end: Corner) -> l
 
 
 def far_houses(rng: np.random.Generator, view: View, depth: float, low: float, high: float) -> list[Mark]:
-    """A skyline of small frontal houses at one depth, from ``low`` to ``high`` on the canvas's x axis."""
+    """Draw a skyline of small frontal houses at one depth, from ``low`` to ``high`` on the x axis of the canvas."""
     marks: list[Mark] = []
     x, foot, scale = low, view.foot(depth), view.scale(depth)
     while x < high:

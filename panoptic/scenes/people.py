@@ -1,4 +1,4 @@
-"""Persons, riders, bicycles and motorcycles of synthetic scenes: flat figures that face the camera."""
+"""Persons, riders, bicycles and motorcycles of synthetic scenes, as flat figures that face the camera."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from panoptic.scenes import colors
-from panoptic.scenes.marks import Fill, Mark, Shade, bar, box, ellipse
+from panoptic.scenes.marks import Coordinates, Fill, Mark, Shade, bar, box, ellipse
 from panoptic.scenes.stencils import Cutter, Stencil
 from panoptic.scenes.view import View
 
@@ -18,9 +18,15 @@ _SEATS = 8
 
 
 class Figure:
-    """Places flat figures on the ground: meters to the right of and above a position, to the canvas.
+    """Placement of a flat figure, with points in meters to the right of and above a ground position.
 
-    ``facing`` is 1 or -1, and less where a figure is turned away from the side.
+    Args:
+        view: Camera.
+        x: Position across the street, in meters.
+        z: Position along the street, in meters.
+        facing: Horizontal scale: its sign is the direction that the figure faces, and it is below 1 in magnitude where
+            the figure is seen at an angle.
+        size: Factor on the size of the figure.
     """
 
     def __init__(self, view: View, x: float, z: float, facing: float, size: float = 1.0) -> None:
@@ -29,32 +35,32 @@ class Figure:
         scale = view.scale(self.depth)
         self.scale, self.foot, self.center = scale * size, view.foot(self.depth), 1 + right * scale
 
-    def flat(self, points) -> np.ndarray:
-        """Points of the figure on the canvas."""
+    def flat(self, points: Coordinates) -> np.ndarray:
+        """Project points of the figure to the canvas."""
         flat = np.array(points, float)
         flat *= (self.scale * self.facing, -self.scale)
         flat += (self.center, self.foot)
         return flat
 
-    def fill(self, color: colors.Rgb, part, light: float = 1.0) -> Fill:
-        """A part of the figure, in its outline."""
+    def fill(self, color: colors.Rgb, part: Coordinates, light: float = 1.0) -> Fill:
+        """Return a mark for a part of the figure that belongs to its outline."""
         return Fill([self.flat(part)], self.view.tint(color, self.depth, light), True)
 
     def copy(self, stencil: Stencil, palette: dict[str, colors.Rgb]) -> Mark:
-        """A stencil in the place of the figure."""
+        """Return a stencil as a mark at the figure's place."""
         return stencil.copy(self.flat(stencil.points), self.view, self.depth, palette)
 
     def shadow(self, width: float) -> Shade:
-        """A soft patch on the ground below."""
+        """Return an elliptical shadow on the ground below."""
         across = width * self.scale * max(abs(self.facing), 0.4)
         return Shade([ellipse(self.center, self.foot, across, 0.1 * width * self.scale)], 0.6)
 
 
 def person(rng: np.random.Generator, view: View, x: float, z: float) -> list[Mark]:
-    """Someone who stands or walks, 1.2 to 2 meters tall."""
+    """Draw a person who stands or walks, 1.2 to 2 meters tall."""
     u = rng.random(6).tolist()
-    tall, wide = 0.7 if u[0] < 0.08 else 0.92 + 0.2 * u[0], 0.9 + 0.3 * u[1]
-    figure = Figure(view, x, z, wide if u[2] < 0.5 else -wide, tall)
+    size, width = 0.7 if u[0] < 0.08 else 0.92 + 0.2 * u[0], 0.9 + 0.3 * u[1]
+    figure = Figure(view, x, z, width if u[2] < 0.5 else -width, size)
     palette = {
         "skin": _SKIN[int(u[3] * 4)],
         "hair": colors.mix((25, 20, 18), (170, 130, 80), u[4] ** 2),
@@ -67,22 +73,22 @@ def person(rng: np.random.Generator, view: View, x: float, z: float) -> list[Mar
 
 @cache
 def _posture(number: int) -> Stencil:
-    """One of many ways to stand or walk."""
+    """Return one of many standing or walking postures."""
     u = np.random.Generator(np.random.Philox(5000 + number)).random(5).tolist()
-    cut, wide, step, swing = Cutter(), 0.2 + 0.06 * u[0], 0.28 * u[1], 0.25 * u[2]
-    cut.fill("top", bar((0.9 * wide, 1.42), (wide + swing, 0.85), 0.13, 0.09), light=0.75)
+    cut, width, step, swing = Cutter(), 0.2 + 0.06 * u[0], 0.28 * u[1], 0.25 * u[2]
+    cut.fill("top", bar((0.9 * width, 1.42), (width + swing, 0.85), 0.13, 0.09), light=0.75)
     left, right = (-0.1 - step, 0.05), (0.1 + step, 0.06)
     if u[3] < 0.2:  # a coat or skirt
         cut.fill("skin", bar((-0.09, 0.6), left, 0.13), bar((0.09, 0.6), right, 0.13))
-        cut.fill("trousers", [(-wide, 0.95), (wide, 0.95), (wide + 0.1, 0.42), (-wide - 0.1, 0.42)])
+        cut.fill("trousers", [(-width, 0.95), (width, 0.95), (width + 0.1, 0.42), (-width - 0.1, 0.42)])
     else:
         cut.fill("trousers", bar((0.09, 0.88), right, 0.19, 0.12), light=0.8)
         cut.fill("trousers", bar((-0.09, 0.88), left, 0.19, 0.12))
     cut.fill((40, 36, 34), box(-0.16 - step, 0, 0.02 - step, 0.08), box(0.04 + step, 0, 0.22 + step, 0.08))
-    cut.fill("top", [(-wide, 1.45), (wide, 1.45), (0.85 * wide, 0.84), (-0.85 * wide, 0.84)])
-    cut.fill("top", bar((-0.9 * wide, 1.42), (-wide - swing, 0.85), 0.13, 0.1), light=0.88)
+    cut.fill("top", [(-width, 1.45), (width, 1.45), (0.85 * width, 0.84), (-0.85 * width, 0.84)])
+    cut.fill("top", bar((-0.9 * width, 1.42), (-width - swing, 0.85), 0.13, 0.1), light=0.88)
     if u[4] < 0.25:  # a bag or rucksack
-        cut.fill("bag", box(-wide - 0.16, 0.95, -wide + 0.05, 1.38))
+        cut.fill("bag", box(-width - 0.16, 0.95, -width + 0.05, 1.38))
     _head(cut, (0.0, 1.6), "hair")
     return cut.stencil()
 
@@ -95,7 +101,7 @@ def _head(cut: Cutter, at: Point, hair: str) -> None:
 
 
 def bicycle(rng: np.random.Generator, figure: Figure) -> list[Mark]:
-    """Two thin wheels, a frame of tubes, saddle and handlebar."""
+    """Draw a bicycle: two thin wheels, a frame of tubes, saddle and handlebar."""
     tire = colors.mix((20, 20, 22), (70, 65, 60), rng.random())
     palette = {"paint": colors.draw(rng, "frame"), "tire": tire}
     return [figure.shadow(0.8), figure.copy(_bicycle(), palette)]
@@ -105,7 +111,7 @@ def bicycle(rng: np.random.Generator, figure: Figure) -> list[Mark]:
 def _bicycle() -> Stencil:
     cut = Cutter()
     rear, front, saddle, crank, head = (-0.52, 0.34), (0.52, 0.34), (-0.2, 0.88), (-0.05, 0.32), (0.4, 0.86)
-    for x, radius in (rear, front):  # one can see through between the spokes
+    for x, radius in (rear, front):  # the background is visible between the spokes
         ring = ellipse(x, radius, radius - 0.04, radius - 0.04)
         cut.fill(None, ellipse(x, radius, radius, radius))
         cut.lines((150, 150, 150), 0.012, *(((x, radius), tuple(ring[i])) for i in (1, 5, 9, 13)))
@@ -119,7 +125,7 @@ def _bicycle() -> Stencil:
 
 
 def motorcycle(rng: np.random.Generator, figure: Figure) -> list[Mark]:
-    """Two thick wheels, an engine, a painted tank, a long seat and a lamp."""
+    """Draw a motorcycle: two thick wheels, an engine, a painted tank, a long seat and a lamp."""
     return [figure.shadow(1.1), figure.copy(_motorcycle(), {"paint": colors.draw(rng, "frame")})]
 
 
@@ -140,7 +146,7 @@ def _motorcycle() -> Stencil:
 
 
 def rider(rng: np.random.Generator, figure: Figure, on_motorcycle: bool) -> list[Mark]:
-    """Someone who sits on a bicycle or motorcycle, bent forward, hands on the bar."""
+    """Draw a rider who sits on a bicycle or motorcycle, bent forward with hands on the bar."""
     u = rng.random(2).tolist()
     palette = {
         "skin": _SKIN[int(u[0] * 4)],

@@ -1,4 +1,4 @@
-"""Vegetation of synthetic scenes: trees, hedges and bushes, all of blotchy leaves with ragged edges."""
+"""Vegetation of synthetic scenes: trees, hedges and bushes of mottled leaves with ragged edges."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from panoptic.scenes import colors
 from panoptic.scenes.marks import Fill, Mark, Textured, bar, blob
 from panoptic.scenes.view import View
 
-TALLEST = 11.0  # meters
+TALLEST = 11.0
+"""Height of the tallest tree, in meters."""
 
 
 def leaves(
     rng: np.random.Generator, view: View, polygon: Float[np.ndarray, "K 2"], color: colors.Rgb, depth: float
 ) -> Textured:
-    """A polygon filled with leaves of a color."""
+    """Fill a polygon with leaves of a color."""
     dark, bright = colors.mix(color, (0, 0, 0), 0.6), colors.mix(color, (255, 255, 230), 0.3)
     tones = [view.tint(c, depth) for c in (dark, color, bright)]
     palette = colors.palette((20, tones[0]), (140, tones[1]), (240, tones[2]))
@@ -24,7 +25,7 @@ def leaves(
 
 
 def tree(rng: np.random.Generator, view: View, x: float, z: float, color: colors.Rgb) -> list[Mark]:
-    """A tree at a position on the ground: round, tall or a fir."""
+    """Draw a tree at a ground position: round, tall or a fir."""
     depth = view.depth(x, z)
     scale, foot = view.scale(depth), view.foot(depth)
     center = 1 + view.locate(x, z)[0] * scale
@@ -41,7 +42,7 @@ def tree(rng: np.random.Generator, view: View, x: float, z: float, color: colors
         return [*marks, leaves(rng, view, _fir(rng, center, top, low, width * 0.8), color, depth)]
     middle, half = (top + low) / 2, (low - top) / 2
     marks.append(leaves(rng, view, blob(rng, center, middle, width, half, 0.3, 44), color, depth))
-    for _ in range(2 if width > 0.07 else 0):  # smaller clumps in front, in a tone of their own
+    for _ in range(2 if width > 0.07 else 0):  # smaller clumps in front, each of its own tone
         dx, dy = (rng.random() - 0.5) * 1.3 * width, (rng.random() - 0.5) * 1.1 * half
         clump = blob(rng, center + dx, middle + dy, 0.5 * width, 0.45 * half, 0.35, 28)
         marks.append(leaves(rng, view, clump, colors.vary(rng, color, 35), depth))
@@ -67,23 +68,23 @@ def hedge(
     height: float,
     color: colors.Rgb,
 ) -> list[Mark]:
-    """A hedge or a row of dense trees between two positions, with a wavy top."""
+    """Draw a hedge or a dense row of trees between two ground positions, with a wavy top."""
     count = 24
     s = np.linspace(0, 1, count)
     x, z = start[0] + s * (end[0] - start[0]), start[1] + s * (end[1] - start[1])
-    seen = view.camera(np.stack([x, np.zeros(count), z], axis=-1))
-    ahead = seen[:, 2] > 0.8
+    points = view.camera(np.stack([x, np.zeros(count), z], axis=-1))
+    ahead = points[:, 2] > 0.8
     if ahead.sum() < 2:
         return []
-    bottom = view.flatten(seen[ahead])
-    tall = seen[ahead].copy()
-    tall[:, 1] = height * (0.8 + 0.4 * rng.random(len(tall)))
-    outline = np.concatenate([view.flatten(tall), bottom[::-1]])
-    return [leaves(rng, view, outline, colors.vary(rng, color, 25), float(np.median(seen[ahead][:, 2])))]
+    bottom = view.flatten(points[ahead])
+    top = points[ahead].copy()
+    top[:, 1] = height * (0.8 + 0.4 * rng.random(len(top)))
+    outline = np.concatenate([view.flatten(top), bottom[::-1]])
+    return [leaves(rng, view, outline, colors.vary(rng, color, 25), float(np.median(points[ahead][:, 2])))]
 
 
 def bush(rng: np.random.Generator, view: View, x: float, z: float, color: colors.Rgb) -> list[Mark]:
-    """A bush at a position on the ground."""
+    """Draw a bush at a ground position."""
     depth = view.depth(x, z)
     scale, foot = view.scale(depth), view.foot(depth)
     center = 1 + view.locate(x, z)[0] * scale
@@ -95,7 +96,7 @@ def bush(rng: np.random.Generator, view: View, x: float, z: float, color: colors
 def skyline(
     rng: np.random.Generator, view: View, depth: float, color: colors.Rgb, low: float, high: float
 ) -> list[Mark]:
-    """Far woods along the horizon, from ``low`` to ``high`` on the canvas's x axis."""
+    """Draw distant woods along the horizon, from ``low`` to ``high`` on the x axis of the canvas."""
     count = 30
     x, foot = np.linspace(low, high, count), view.foot(depth)
     waves = np.convolve(rng.random(count + 2), (0.25, 0.5, 0.25), mode="valid") + 0.4 * rng.random(count)

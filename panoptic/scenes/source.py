@@ -1,8 +1,8 @@
 """Synthetic street scenes with the classes of Cityscapes: a data set that needs no download.
 
-Every scene is a pure function of (seed, split, index, strength), laid out in a small three-dimensional world and
-painted at any size. Classes differ in shape and texture; their colors and places overlap, so that a classifier of
-single pixels fails on them (``benchmarks/pixel_baseline.py``).
+Every scene is a pure function of (seed, split, index, strength). It is laid out in a small three-dimensional world and
+painted at any size. Classes differ in shape and texture, but their colors and locations overlap, so that a per-pixel
+classifier fails on them (``benchmarks/pixel_baseline.py``).
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from panoptic.scenes.painter import Surface, label_of
 from panoptic.segments import Segments
 
 GENERATOR_VERSION = 1
-"""Changes whenever any scene does."""
+"""Version of the scene generator, raised whenever the pixels of any scene change."""
 
 _STREAMS = ("view", "street", "skyline", "backdrop", "clutter", "things", "crowd", "void")
-_SMALLEST_SIDE = 32
+_MIN_SIDE = 32
 
 
 def render_scene(
     seed: int, split: str, index: int, *, height: int = 512, width: int = 1024, strength: float = 1.0
 ) -> tuple[UInt8[np.ndarray, "H W 3"], Segments]:
-    """Paints one scene.
+    """Render one scene.
 
-    The bytes are the same at every call and on every machine with the same version of OpenCV; versions 4 and 5 differ
-    in a few of a thousand pixels, at the edges of polygons.
+    The result is identical bit for bit at every call and on every machine with the same version of OpenCV. OpenCV 4
+    and 5 differ in a few pixels per thousand, at the edges of polygons.
 
     Args:
-        seed: of the data set, at least 0.
-        split: train, val or test; no scene is in two.
-        index: of the scene, at least 0.
-        height: of the image in pixels; the layout is the same at every size.
-        width: of the image in pixels.
-        strength: 0..1, position in the curriculum; fewer things and less clutter below 1.
+        seed: Seed of the data set, at least 0.
+        split: One of train, val and test. No scene occurs in two splits.
+        index: Index of the scene, at least 0.
+        height: Height of the image, in pixels, at least 32. The layout does not depend on it.
+        width: Width of the image, in pixels, at least 32.
+        strength: Position in the curriculum, in 0..1. Below 1 there are fewer things and less clutter.
 
     Returns:
-        The image as RGB, and its segments: stuff first by class, then things, then crowds.
+        The RGB image and its segments: stuff by class, then things, then crowds.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: If an argument is out of range.
     """
     _check(split=split, height=height, width=width, strength=strength, seed=seed, index=index)
     key = np.random.SeedSequence((GENERATOR_VERSION, seed, SPLITS.index(split), index)).generate_state(2, np.uint64)
@@ -62,7 +62,7 @@ def render_scene(
 
 
 def _segments(labels: UInt8[np.ndarray, "H W"], layout: Layout) -> Segments:
-    """The label map as segments, those without a pixel left out."""
+    """Convert a label map to segments, dropping those without a visible pixel."""
     present = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel() > 0
     rows = {label_of(item): (item.class_, item.crowd) for item in layout.items if item.class_ >= 0}
     kept = [label for label in sorted(rows) if present[label]]
@@ -79,15 +79,15 @@ class SyntheticSource:
     """One split of the synthetic street scenes.
 
     Args:
-        split: train, val or test.
-        seed: of the data set, at least 0.
-        size: number of scenes, at least 1; a larger split begins with the scenes of a smaller one.
-        height: of the images in pixels, at least 32.
-        width: of the images in pixels, at least 32.
-        cache: whether to keep painted scenes in memory, 4 bytes a pixel, for the epochs to come.
+        split: One of train, val and test.
+        seed: Seed of the data set, at least 0.
+        size: Number of scenes, at least 1. A larger split starts with the scenes of a smaller one.
+        height: Height of the images, in pixels, at least 32.
+        width: Width of the images, in pixels, at least 32.
+        cache: Whether to keep rendered scenes in memory for later epochs, at 4 bytes per pixel.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: If an argument is out of range.
     """
 
     labels: LabelSpace = CITYSCAPES
@@ -106,17 +106,24 @@ class SyntheticSource:
 
     @property
     def image_ids(self) -> range:
-        """The numbers of the scenes."""
+        """Image ids, which are the indices of the scenes."""
         return range(self.size)
 
     def read(self, index: int, strength: float = 1.0) -> Sample:
-        """The scene at ``index``; validation and test scenes are of full strength whatever is asked for.
+        """Read the scene at ``index``.
+
+        Args:
+            index: Index of the scene.
+            strength: Position in the curriculum, in 0..1. Validation and test scenes ignore it and have full strength.
+
+        Returns:
+            The scene, from the cache if it holds the scene at this strength.
 
         Raises:
-            IndexError: if there is no such scene.
-            ValueError: if ``strength`` is not in 0..1.
+            IndexError: If there is no such scene.
+            ValueError: If ``strength`` is not in 0..1.
         """
-        strength = self._strength(index, strength)
+        strength = self._effective_strength(index, strength)
         scene = self._cache.get(index, strength) if self._cache is not None else None
         if scene is None:
             size = {"height": self.height, "width": self.width}
@@ -126,21 +133,28 @@ class SyntheticSource:
         return Sample(*scene, f"{self.split}_{index:06d}")
 
     def recipe(self, index: int, strength: float = 1.0) -> str:
-        """All that a scene depends on, as text: versions of the generator and of what it draws with, and the numbers.
+        """Describe everything that a scene depends on, for use as a cache key.
+
+        Args:
+            index: Index of the scene.
+            strength: Position in the curriculum, in 0..1.
+
+        Returns:
+            The versions of the generator and of OpenCV, and the parameters of the scene, as text.
 
         Raises:
-            IndexError: if there is no such scene.
-            ValueError: if ``strength`` is not in 0..1.
+            IndexError: If there is no such scene.
+            ValueError: If ``strength`` is not in 0..1.
         """
-        strength = self._strength(index, strength)
+        strength = self._effective_strength(index, strength)
         size = f"{self.height}x{self.width}"
         return (
             f"generator {GENERATOR_VERSION} OpenCV {cv2.__version__} seed {self.seed} {self.split} {index} {size} "
             f"strength {float(strength)!r}"
         )
 
-    def _strength(self, index: int, strength: float) -> float:
-        """The strength that counts for a scene."""
+    def _effective_strength(self, index: int, strength: float) -> float:
+        """Return the strength to render at: 1 outside the training split."""
         if not 0 <= index < self.size:
             raise IndexError(f"index: expected 0 to {self.size - 1}, got {index}")
         _check(split=self.split, height=self.height, width=self.width, strength=strength, seed=self.seed, index=index)
@@ -151,8 +165,8 @@ def _check(*, split: str, height: int, width: int, strength: float, seed: int, i
     if split not in SPLITS:
         raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     for name, side in (("height", height), ("width", width)):
-        if side < _SMALLEST_SIDE:
-            raise ValueError(f"{name}: expected at least {_SMALLEST_SIDE} pixels, got {side}")
+        if side < _MIN_SIDE:
+            raise ValueError(f"{name}: expected at least {_MIN_SIDE} pixels, got {side}")
     for name, number in (("seed", seed), ("index", index)):
         if number < 0:
             raise ValueError(f"{name}: expected at least 0, got {number}")

@@ -1,10 +1,11 @@
-"""The plan of a synthetic street, its ground and the sky above."""
+"""Plan of a synthetic street, its ground and the sky."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from panoptic.labels import CITYSCAPES
 from panoptic.scenes import colors
@@ -12,18 +13,28 @@ from panoptic.scenes.marks import FINEST, Fill, Item, Mark, Shade, Sky, Textured
 from panoptic.scenes.view import NEAR, View, thin
 
 CLASS = {name: c for c, name in enumerate(CITYSCAPES.names)}
-# Depths that keep the background behind everything that stands on the street.
+"""Class index of each name."""
+
 _SKY, _GROUND, SKYLINE, BACKDROP, BARRIER = 1e9, 1e8, 1e7, 1e6, 1e5
-_BEHIND, _BEYOND, _WIDE = -60.0, 3000.0, 3000.0
+"""Depths that keep the background behind everything that stands on the street."""
 
+_BEHIND, _BEYOND, _WIDE = -60.0, 3000.0, 3000.0  # extent of the ground: rear, front and to each side, in meters
 
-# Tile, size of its grain in meters, contrast.
+_Bound = float | np.ndarray
+
+# Tile, grain size in meters, contrast.
 _SOIL = {"road": ("grain", 0.1, 0.09), "sidewalk": ("plaster", 0.3, 0.05), "terrain": ("grass", 0.12, 0.4)}
 
 
 @dataclass(frozen=True)
 class Strip:
-    """A strip of ground along the street from ``x0`` to ``x1`` meters."""
+    """Strip of ground along the street.
+
+    Attributes:
+        kind: Class name: road, sidewalk or terrain.
+        x0: Left edge, in meters.
+        x1: Right edge, in meters.
+    """
 
     kind: str
     x0: float
@@ -32,12 +43,13 @@ class Strip:
 
 @dataclass(frozen=True)
 class Street:
-    """The plan of a street.
+    """Plan of a street.
 
     Attributes:
-        strips: of ground, from left to right; the first and the last go on forever.
-        left, right: where the backdrop begins.
-        end: how far it goes.
+        strips: Strips of ground, from left to right. The first and the last extend beyond the view.
+        left: Left edge of the street, where the backdrop begins, in meters.
+        right: Right edge of the street, where the backdrop begins, in meters.
+        end: Length of the street, in meters.
     """
 
     strips: tuple[Strip, ...]
@@ -46,26 +58,28 @@ class Street:
     end: float
 
     def kind(self, x: np.ndarray) -> np.ndarray:
-        """Index of the strip at each position across the street."""
+        """Return the index of the strip at each position across the street."""
         return np.searchsorted([strip.x1 for strip in self.strips[:-1]], x)
 
 
 def plan_street(rng: np.random.Generator) -> Street:
-    """Widths and kinds of the strips; the camera, at 0, stands on the road or beside it."""
+    """Draw widths and kinds of the strips. The camera, at 0, is on the road or beside it."""
     sides = [_plan_side(rng), _plan_side(rng)]
     road = 5 + 11 * rng.random() ** 1.5
     near = -road * (0.15 + 0.7 * rng.random())
-    if rng.random() < 0.3:  # seen from beside the road
+    if rng.random() < 0.3:  # camera beside the road
         widths = sum(width for _, width in sides[0])
         near += -road - near + 0.7 * widths * rng.random()
         near = min(near, widths * 0.8)
         if near < 0:
             near = 0.5
-    left, x = [], near
+    left: list[Strip] = []
+    x = near
     for kind, width in sides[0]:
         left.insert(0, Strip(kind, x - width, x))
         x -= width
-    right, y = [], near + road
+    right: list[Strip] = []
+    y = near + road
     for kind, width in sides[1]:
         right.append(Strip(kind, y, y + width))
         y += width
@@ -76,7 +90,7 @@ def plan_street(rng: np.random.Generator) -> Street:
 
 
 def _plan_side(rng: np.random.Generator) -> list[tuple[str, float]]:
-    """Strips of one side from the road outwards."""
+    """Draw the strips of one side, from the road outwards."""
     u = rng.random(5).tolist()
     walk, verge = ("sidewalk", 1.5 + 4 * u[1]), ("terrain", 1.2 + 5 * u[2])
     side = [[walk], [verge, walk], [walk, verge], [verge]][(u[0] > 0.4) + (u[0] > 0.6) + (u[0] > 0.8)]
@@ -86,7 +100,7 @@ def _plan_side(rng: np.random.Generator) -> list[tuple[str, float]]:
 
 
 def sky(rng: np.random.Generator, view: View) -> Item:
-    """The sky: a smooth gradient with clouds or without."""
+    """Draw the sky: a smooth gradient, with or without clouds."""
     zenith, horizon = colors.SKIES[int(rng.random() * len(colors.SKIES))]
     high, low = colors.from_range(rng, zenith), colors.from_range(rng, horizon)
     cloud = colors.mix(low, (255, 255, 255) if rng.random() < 0.7 else (90, 90, 100), 0.6)
@@ -97,15 +111,15 @@ def sky(rng: np.random.Generator, view: View) -> Item:
 
 
 def ground(rng: np.random.Generator, view: View, street: Street) -> list[Item]:
-    """All strips, with the marks that tell them apart: lanes, tiles, grass."""
-    look = {kind: colors.draw(rng, kind) for kind in ("road", "sidewalk", "terrain")}
+    """Draw all strips, with the marks that distinguish them: lanes, tiles, grass."""
+    base_colors = {kind: colors.draw(rng, kind) for kind in ("road", "sidewalk", "terrain")}
     items = []
     for i, strip in enumerate(street.strips):
         corners = [(strip.x0, _BEHIND), (strip.x1, _BEHIND), (strip.x1, _BEYOND), (strip.x0, _BEYOND)]
         outline = view.polygon(np.array([(x, 0.0, z) for x, z in corners]))
         if outline is None:
             continue
-        color = colors.vary(rng, look[strip.kind], 12)
+        color = colors.vary(rng, base_colors[strip.kind], 12)
         marks: list[Mark] = [_soil(rng, view, strip.kind, color, outline)]
         if strip.kind == "road":
             marks += _lanes(rng, view, strip, color)
@@ -123,8 +137,8 @@ def _soil(rng: np.random.Generator, view: View, kind: str, color: colors.Rgb, ou
     return Textured(outline, tile, grain / view.height, palette, offset, view.horizon)
 
 
-def _flat(x0, x1, z0, z1) -> np.ndarray:
-    """Rectangles on the ground in world coordinates, from broadcastable bounds."""
+def _flat(x0: _Bound, x1: _Bound, z0: _Bound, z1: _Bound) -> Float[np.ndarray, "N 4 3"]:
+    """Return rectangles on the ground in world coordinates, from broadcastable bounds."""
     (count,) = np.broadcast_shapes(*map(np.shape, (x0, x1, z0, z1))) or (1,)
     world = np.zeros((count, 4, 3))
     for corner, (x, z) in enumerate(((x0, z0), (x1, z0), (x1, z1), (x0, z1))):
@@ -133,7 +147,7 @@ def _flat(x0, x1, z0, z1) -> np.ndarray:
 
 
 def _lanes(rng: np.random.Generator, view: View, strip: Strip, color: colors.Rgb) -> list[Mark]:
-    """Edge lines, dashed lane lines and sometimes a zebra crossing."""
+    """Draw edge lines, dashed lane lines and sometimes a zebra crossing."""
     paint = view.tint(colors.mix((235, 235, 230), (240, 200, 60), float(rng.random() < 0.2)), 8.0)
     width = strip.x1 - strip.x0
     lanes = max(int(width / (2.8 + rng.random())), 1)
@@ -150,22 +164,23 @@ def _lanes(rng: np.random.Generator, view: View, strip: Strip, color: colors.Rgb
                 marks.append(Fill([line], paint))
     if rng.random() < 0.3:
         near = 4 + 16 * rng.random()
-        x = np.arange(strip.x0 + 0.4, strip.x1 - 0.5, 1.0)
-        marks.append(Fill(view.quads(_flat(x, x + 0.5, near, near + 3.0)), paint))
+        bars = np.arange(strip.x0 + 0.4, strip.x1 - 0.5, 1.0)
+        marks.append(Fill(view.quads(_flat(bars, bars + 0.5, near, near + 3.0)), paint))
     return marks
 
 
 def _tiles(rng: np.random.Generator, view: View, strip: Strip, color: colors.Rgb) -> list[Mark]:
-    """Joints between paving stones, and curbs."""
+    """Draw joints between paving stones, and curbs."""
     size = 0.7 + 0.9 * rng.random()
     tint = view.tint(colors.contrast(color, 0.3 + 0.25 * rng.random()), 8.0)
     x0, x1 = max(strip.x0, -60.0), min(strip.x1, 60.0)
     middle = min(max((x0 + x1) / 2, -20.0), 20.0)
     across, along = np.arange(x0, x1, size), np.arange(-30.0, 90.0, size)
-    along = along[_seen(view, np.full_like(along, middle), along)]
-    across = across[_seen(view, across, np.full_like(across, view.world(0.0, 9.0)[1]))]
+    along = along[_visible(view, np.full_like(along, middle), along)]
+    across = across[_visible(view, across, np.full_like(across, view.world(0.0, 9.0)[1]))]
     crossing = _flat(x0, x1, along, along + 0.1 * size)
-    running = _flat(across, across + 0.1 * size, -30.0, 90.0)[:, [0, 3, 2, 1]]  # long sides first
+    # `View.stripes` expects the long sides first.
+    running = _flat(across, across + 0.1 * size, -30.0, 90.0)[:, [0, 3, 2, 1]]
     marks: list[Mark] = [Fill(view.stripes(lines), tint) for lines in (crossing, running)]
     curb = view.tint(colors.mix(color, (255, 255, 255), 0.35), 8.0)
     for x in (strip.x0, strip.x1):
@@ -175,20 +190,20 @@ def _tiles(rng: np.random.Generator, view: View, strip: Strip, color: colors.Rgb
     return marks
 
 
-def _seen(view: View, x: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Indices of the positions in front of the camera, fewer where they are too dense to be told apart."""
-    seen = view.camera(np.stack([x, np.zeros(len(x)), z], axis=-1))
-    ahead = np.flatnonzero(seen[:, 2] > 2 * NEAR)
-    return ahead[thin(view.flatten(seen[ahead]), FINEST)] if len(ahead) else ahead
+def _visible(view: View, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return indices of the positions in front of the camera, skipping some where they are too dense to resolve."""
+    points = view.camera(np.stack([x, np.zeros(len(x)), z], axis=-1))
+    ahead = np.flatnonzero(points[:, 2] > 2 * NEAR)
+    return ahead[thin(view.flatten(points[ahead]), FINEST)] if len(ahead) else ahead
 
 
 def shadows(rng: np.random.Generator, view: View) -> list[Item]:
-    """Shadows that fall across the street from something out of sight."""
+    """Draw shadows that fall across the street from objects out of view."""
     items = []
     for _ in range(int(rng.integers(3))):
         z, x, lean = 3 + 25 * rng.random(), -15 + 30 * rng.random(), 8 * (rng.random() - 0.5)
-        long, wide = 4 + 14 * rng.random(), 1.5 + 6 * rng.random()
-        corners = ((x, z), (x + long, z + lean), (x + long, z + lean + wide), (x, z + wide))
+        length, width = 4 + 14 * rng.random(), 1.5 + 6 * rng.random()
+        corners = ((x, z), (x + length, z + lean), (x + length, z + lean + width), (x, z + width))
         shape = view.polygon(np.array([(a, 0.0, b) for a, b in corners]))
         if shape is not None:
             items.append(Item(-1, _GROUND / 2, [Shade([shape], 0.5 + 0.3 * float(rng.random()))]))

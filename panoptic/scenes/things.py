@@ -1,4 +1,4 @@
-"""Things of a synthetic scene: what they are, how large they look and where they stand."""
+"""Things of a synthetic scene: their kinds, apparent sizes and positions."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from panoptic.scenes.solids import Pose
 from panoptic.scenes.street import CLASS, Street
 from panoptic.scenes.view import View
 
-Spot = tuple[float, float]  # x, z
+Spot = tuple[float, float]
+"""Ground position (x, z), in meters."""
 
-_TRIES = 16
-_CHECKED = 3
-_OVERLAP = 0.45
-_SWARM = 140  # so many fit only if all are about as small as can be
-_PATIENCE = 100  # a street where so many in a row find no room is full
-_MANY = 50  # from so many on, things have room only if they are small and far
-_MOST = 200  # candidates for things: the label map holds bytes
+_POSITIONS = 16  # random positions per thing
+_BEST_POSITIONS = 3  # positions per thing that are tested for room
+_MAX_OVERLAP = 0.45  # share of a thing that a nearer one may cover
+_PACKED = 140  # from this count on, things fit only at about the smallest size
+_MAX_MISSES = 100  # things in a row without room after which the street counts as full
+_MANY = 50  # from this count on, things fit only if they are small and far
+_MAX_CANDIDATES = 200  # labels are bytes
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of thing.
+    """Kind of thing.
 
     Attributes:
-        weight: how often it is drawn.
-        size: side of a square as large as it usually looks, in meters.
-        shape: width of what it covers, by that size; the height is as much smaller.
-        radius: half of the room that it takes on the ground, in meters.
-        likes: how readily it stands on road, sidewalk and terrain.
-        near: how much larger it looks than others: what is big in the world is so in the image.
+        weight: Relative frequency.
+        size: Side of a square of its typical apparent area, in meters.
+        shape: Width of its bounding box, divided by ``size``. The height is ``size`` divided by ``shape``.
+        radius: Radius of its footprint, in meters.
+        likes: Preference for road, sidewalk and terrain.
+        near: Factor on its apparent size, so that large objects look larger in the image too.
     """
 
     weight: float
@@ -46,6 +47,7 @@ class Kind:
     near: float = 1.0
 
 
+# Preferences for surfaces.
 _FOOT = {"road": 0.4, "sidewalk": 1.0, "terrain": 0.6}
 _WHEEL = {"road": 1.0, "sidewalk": 0.6, "terrain": 0.4}
 _MOTOR = {"road": 1.0, "sidewalk": 0.15, "terrain": 0.2}
@@ -61,23 +63,37 @@ KINDS = {
     "bus": Kind(0.19, 4.0, 1.3, 4.0, _MOTOR, 2.0),
     "train": Kind(0.14, 5.0, 1.4, 5.0, _RAIL, 2.0),
 }
+"""Kinds of things by name."""
+
 _CROWDS = ("person", "person", "person", "bicycle", "car", "cyclist")
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large the things of one scene look: the logarithm of their size is uniform between these bounds.
+    """Distribution of apparent sizes in one scene: log sizes are uniform between the bounds.
 
-    Drawn without regard to how many things there are, so that scale variance doesn't follow density.
+    Up to moderate counts the bounds do not depend on the number of things, so that scale variance does not follow
+    density.
+
+    Attributes:
+        low: Lower bound of the log size.
+        high: Upper bound of the log size.
     """
 
     low: float
     high: float
 
     def draw(self, rng: np.random.Generator, position: int) -> float:
-        """Side of a square as large as the thing at this position in the scene looks, in image heights.
+        """Draw the apparent size of a thing: the square root of its area, in image heights.
 
-        The variance of a few draws is less than that of many: the first ones are set apart to make up for it.
+        The first things are drawn near the bounds, to compensate for the smaller variance of a few draws.
+
+        Args:
+            rng: Random stream.
+            position: Position of the thing in the order of draws.
+
+        Returns:
+            The size.
         """
         share = rng.random()
         if position < 4:
@@ -86,8 +102,8 @@ class Sizes:
 
 
 def draw_sizes(rng: np.random.Generator, count: int) -> Sizes:
-    """All far, all near, all alike, or mixed; many things have room only where they are far."""
-    if count >= _SWARM:
+    """Draw the sizes of a scene: all far, all near, all similar, or mixed. Many things fit only if they are far."""
+    if count >= _PACKED:
         return Sizes(math.log(0.046), math.log(0.085))
     least, most = math.log(0.05), math.log(0.8)
     half = 0.5 * (most - least) * rng.random() ** 0.5 * (1.0 if count < _MANY else 0.35)
@@ -96,27 +112,35 @@ def draw_sizes(rng: np.random.Generator, count: int) -> Sizes:
 
 
 def draw_count(rng: np.random.Generator) -> int:
-    """Number of things wanted: mostly log-uniform, more than a street holds at most; now and then none, one or many."""
+    """Draw the number of things: mostly log-uniform, sometimes 0 or 1, sometimes more than a street can hold."""
     u, few = rng.random(2).tolist()
     if few < 0.05:
         return int(u * 2)
     if few > 0.9:
-        return _SWARM + int(u * 60)
+        return _PACKED + int(u * 60)
     return round(2 * 55.0**u)
 
 
 class Places:
-    """Finds room on the street: remembers what stands where."""
+    """Occupied places on the street, used to find room for things."""
 
     def __init__(self, view: View, street: Street) -> None:
         self.view, self.street = view, street
-        # Of what stands there: x, z, radius; and roughly what it covers of the canvas: left, top, right, bottom, depth,
-        # area.
+        # x, z and radius on the ground; depth; approximate bounding box and area on the canvas, as unpacked in `_take`.
         self.taken: list[tuple[float, ...]] = []
 
     def find(self, rng: np.random.Generator, kinds: list[Kind], sizes: list[float]) -> Iterator[Spot | None]:
-        """Places where things of these kinds look this large, one after the other; ``None`` if there is no room."""
-        view, street, draws = self.view, self.street, rng.random((3, len(kinds), _TRIES))
+        """Find a place for each thing in turn.
+
+        Args:
+            rng: Random stream.
+            kinds: Kind of each thing.
+            sizes: Apparent size of each thing, in image heights.
+
+        Yields:
+            The place, or ``None`` if there is no room.
+        """
+        view, street, draws = self.view, self.street, rng.random((3, len(kinds), _POSITIONS))
         radius, size, shape = (np.array([getattr(k, n) for k in kinds])[:, None] for n in ("radius", "size", "shape"))
         nearest = np.maximum(view.focal * view.height / (1.1 - view.horizon), 1.2 + radius)
         depth = np.maximum(view.focal * size / np.array(sizes)[:, None] * (0.95 + 0.1 * draws[2]), nearest)
@@ -128,13 +152,13 @@ class Places:
         score = np.take_along_axis(likes, street.kind(x), axis=1) * draws[1] * inside
         scale = view.focal / depth
         center, half, foot = 1 + right * scale, 0.5 * size * shape * scale, view.horizon + view.height * scale
-        best = np.argsort(-score, axis=1, kind="stable")[:, :_CHECKED]
-        tall = size / shape * scale
-        room = [x, z, radius + 0 * x, center - half, foot - tall, center + half, foot, depth, 2 * half * tall]
-        rooms = np.stack([np.take_along_axis(a, best, axis=1) for a in room], axis=-1).tolist()
+        best = np.argsort(-score, axis=1, kind="stable")[:, :_BEST_POSITIONS]
+        height = size / shape * scale
+        bounds = [x, z, radius + 0 * x, center - half, foot - height, center + half, foot, depth, 2 * half * height]
+        spots = np.stack([np.take_along_axis(a, best, axis=1) for a in bounds], axis=-1).tolist()
         fits = (np.take_along_axis(score, best, axis=1) > 0).tolist()
-        for candidates_, good in zip(rooms, fits, strict=True):
-            for spot, fit in zip(candidates_, good, strict=True):
+        for spots_of_thing, fits_of_thing in zip(spots, fits, strict=True):
+            for spot, fit in zip(spots_of_thing, fits_of_thing, strict=True):
                 if fit and self._take(spot):
                     yield spot[0], spot[1]
                     break
@@ -142,23 +166,23 @@ class Places:
                 yield None
 
     def _take(self, spot: list[float]) -> bool:
-        """Takes a place if it is free and its thing would neither hide too much of another nor be hidden."""
+        """Occupy a place if it is free and its thing neither covers too much of another one nor is covered too much."""
         x, z, radius, left, top, right, bottom, depth, area = spot
-        # Plain numbers: most places are refused by one of the first few things, which an array wouldn't know.
+        # A loop over plain numbers can stop early: most places are rejected by one of the first few things.
         for x_, z_, radius_, left_, top_, right_, bottom_, depth_, area_ in self.taken:
-            dx, dz, least = x - x_, z - z_, 0.75 * (radius + radius_)
-            if dx * dx + dz * dz < least * least:
+            dx, dz, spacing = x - x_, z - z_, 0.75 * (radius + radius_)
+            if dx * dx + dz * dz < spacing * spacing:
                 return False
             if left < right_ and left_ < right and top < bottom_ and top_ < bottom:
                 common = (min(right, right_) - max(left, left_)) * (min(bottom, bottom_) - max(top, top_))
-                if common > _OVERLAP * (area if depth_ < depth else area_):
+                if common > _MAX_OVERLAP * (area if depth_ < depth else area_):
                     return False
         self.taken.append(tuple(spot))
         return True
 
 
 def _heading(rng: np.random.Generator, x: float, street: Street) -> float:
-    """Traffic keeps to its side; some vehicles cross or are parked across."""
+    """Draw the heading of a vehicle: by its side of the road, with some crossing or parked across."""
     u, road = rng.random(), next(strip for strip in street.strips if strip.kind == "road")
     heading = 0.0 if x > (road.x0 + road.x1) / 2 else math.pi
     if u < 0.3:
@@ -174,7 +198,19 @@ def _facing(rng: np.random.Generator) -> float:
 def dress(
     rng: np.random.Generator, view: View, street: Street, kind: str, x: float, z: float
 ) -> list[tuple[str, list[Mark]]]:
-    """How a thing looks at a place: class names with marks, the vehicle before its rider."""
+    """Draw the appearance of a thing.
+
+    Args:
+        rng: Random stream.
+        view: Camera.
+        street: Plan of the street.
+        kind: Name in :data:`KINDS`.
+        x: Position across the street, in meters.
+        z: Position along the street, in meters.
+
+    Returns:
+        Pairs of class name and marks, the vehicle before its rider.
+    """
     if kind in ("car", "truck", "bus", "train"):
         pose = Pose(view, x, z, _heading(rng, x, street))
         draw = {"car": vehicles.car, "truck": vehicles.truck, "bus": vehicles.bus, "train": vehicles.train}[kind]
@@ -192,25 +228,36 @@ def dress(
 
 
 def candidates(rng: np.random.Generator, view: View, street: Street, places: Places, count: int) -> list[Item]:
-    """More things than wanted: some will be hidden or too small. They are numbered from 1 in random order."""
+    """Draw candidates for things, numbered from 1 in random order.
+
+    Args:
+        rng: Random stream.
+        view: Camera.
+        street: Plan of the street.
+        places: Occupied places, which the candidates are added to.
+        count: Number of things wanted.
+
+    Returns:
+        More things than wanted if there is room, because some will be hidden or too small.
+    """
     names = list(KINDS)
     weights = np.array([kind.weight for kind in KINDS.values()]) * (0.15 + rng.random(len(names)) ** 2)
-    if count < 5:  # a rider is as large as what he sits on: a few such pairs would leave no variance
+    if count < 5:  # rider and vehicle are of similar size: a few such pairs would leave no variance
         weights[[names.index("cyclist"), names.index("motorcyclist")]] *= 0.25
-    if count >= _MANY:  # what is big would hide the many
+    if count >= _MANY:  # large vehicles would hide many others
         weights[[names.index("truck"), names.index("bus"), names.index("train")]] *= 0.25
     limits = np.cumsum(weights / weights.sum())
     sizes, tries = draw_sizes(rng, count), 2 * count + 8
     drawn = [names[min(int(i), len(names) - 1)] for i in np.searchsorted(limits, rng.random(tries))]
-    wanted = [
+    apparent_sizes = [
         sizes.draw(rng, position) * (KINDS[name].near if count < _MANY else 1.0) for position, name in enumerate(drawn)
     ]
     items: list[Item] = []
     pairs = missed = 0
-    for name, place in zip(drawn, places.find(rng, [KINDS[name] for name in drawn], wanted), strict=True):
+    for name, place in zip(drawn, places.find(rng, [KINDS[name] for name in drawn], apparent_sizes), strict=True):
         if place is None:
             missed += 1
-            if missed == _PATIENCE:
+            if missed == _MAX_MISSES:
                 break
             continue
         missed = 0
@@ -220,19 +267,31 @@ def candidates(rng: np.random.Generator, view: View, street: Street, places: Pla
         for i, (class_, marks) in enumerate(parts):
             pair = pairs if len(parts) > 1 else 0
             items.append(Item(CLASS[class_], depth - 1e-3 * i, marks, len(items) + 1, False, pair))
-        if len(items) >= min(_MOST, count + count // 4 + 4):
+        if len(items) >= min(_MAX_CANDIDATES, count + count // 4 + 4):
             break
     return items
 
 
 def crowd(rng: np.random.Generator, view: View, street: Street, places: Places, number: int) -> list[Item]:
-    """A band of overlapping things of one class that nobody could tell apart: one segment with this number."""
+    """Draw a crowd: overlapping things of one class that cannot be told apart, labeled as one segment.
+
+    Args:
+        rng: Random stream.
+        view: Camera.
+        street: Plan of the street.
+        places: Occupied places, which the crowd is added to.
+        number: Number of the segment.
+
+    Returns:
+        The members, or an empty list if there is no room.
+    """
     name = _CROWDS[int(rng.integers(len(_CROWDS)))]
     kind, size, members = KINDS[name], 0.06 + 0.12 * rng.random(), int(rng.integers(7, 18))
     place = next(places.find(rng, [kind], [size]))
     if place is None:
         return []
-    items, (x, z) = [], place
+    items: list[Item] = []
+    x, z = place
     step = 0.9 * kind.radius if name != "person" else 0.42
     right, depth = view.locate(x, z)
     for i in range(members):
@@ -240,7 +299,7 @@ def crowd(rng: np.random.Generator, view: View, street: Street, places: Places, 
         back = depth + kind.radius * 2 * rng.random()
         for class_, marks in dress(rng, view, street, name, *view.world(side, back)):
             items.append(Item(CLASS[class_], back - 1e-3 * len(items), marks, number, True))
-    # A crowd is of one class: riders are labeled with the vehicles that they sit on.
+    # A crowd has a single class: riders get the class of their vehicles.
     for item in items:
         item.class_ = items[0].class_
     return items

@@ -22,7 +22,7 @@ _NOSE: Profile = ((0, 0.1), (0, 0.5), (0.02, 1), (0.97, 1), (1, 0.5), (1, 0.1))
 _CRATE: Profile = ((0, 0.0), (0, 1), (1, 1), (1, 0.0))
 
 _HEADLIGHT, _TAIL_LIGHT, _BLACK = (255, 250, 225), (205, 25, 30), (30, 30, 32)
-# Profile, height, length and panes of a sedan, a hatchback and a van.
+# Profile, height, length and glass panels of a sedan, a hatchback and a van.
 _CARS = ((_SEDAN, 1.42, 4.5, (2, 4)), (_HATCH, 1.5, 4.0, (2, 4)), (_VAN, 1.9, 4.8, (1, 3)))
 
 
@@ -36,7 +36,7 @@ def _glass(rng: np.random.Generator) -> colors.Rgb:
 
 
 def car(rng: np.random.Generator, pose: Pose) -> list[Mark]:
-    """A sedan, hatchback or van."""
+    """Draw a sedan, hatchback or van."""
     kind = int(3 * rng.random())
     length = _CARS[kind][2]
     stencil = _car(kind, pose.aspect(-length / 2, length, 1.8))
@@ -50,7 +50,7 @@ def _car(kind: int, aspect: Aspect) -> Stencil:
     cut, body = Carver(aspect), Body(profile, -length / 2, length, 1.8, height)
     cut.skirt(body)
     cut.solid(body, "paint", panes=panes)
-    # Side windows lean with the screens: quadrilaterals along the profile.
+    # Side windows are slanted like the windshield and the rear window.
     if kind == 2:
         back, front = (0.08, 0.58, 0.92), (0.61, 0.7, 0.82)
         windows = [
@@ -72,11 +72,11 @@ def _car(kind: int, aspect: Aspect) -> Stencil:
 
 
 def truck(rng: np.random.Generator, pose: Pose) -> list[Mark]:
-    """A cab and, in another color, a box, a tarpaulin or an open load behind it."""
+    """Draw a truck: a cab and, in another color, a high or low box behind it."""
     low = rng.random() < 0.15
     stencil = _truck(low, pose.aspect(-4.2, 8.6, 2.5))
     paint, load = colors.draw(rng, "paint"), colors.draw(rng, "load")
-    if sum(abs(a - b) for a, b in zip(paint, load, strict=True)) < 180:  # cab and load: two things on one frame
+    if sum(abs(a - b) for a, b in zip(paint, load, strict=True)) < 180:  # keep the cab and the load distinguishable
         paint = colors.contrast(load, 0.6)
     palette = {"paint": paint, "load": load, "glass": _glass(rng), "rib": colors.contrast(load, 0.25)}
     return [pose.shadow(9.0, 2.5), pose.copy(stencil, _stretch(rng, 0.1), palette)]
@@ -107,7 +107,7 @@ def _truck(low: bool, aspect: Aspect) -> Stencil:
 
 
 def bus(rng: np.random.Generator, pose: Pose) -> list[Mark]:
-    """A city bus in one color: a row of large windows, doors, a destination board."""
+    """Draw a city bus in a single color, with a row of large windows, doors and a destination board."""
     tall = rng.random() < 0.15
     stencil = _bus(tall, pose.aspect(-5.6, 11.2, 2.55))
     paint, glass = colors.draw(rng, "bus"), _glass(rng)
@@ -134,7 +134,7 @@ def _bus(tall: bool, aspect: Aspect) -> Stencil:
 
 
 def train(rng: np.random.Generator, pose: Pose) -> list[Mark]:
-    """A tram or train: long, many cars, a stripe along all of them, no wheels to be seen, a light at the nose."""
+    """Draw a tram or train: long, with several cars, a stripe along all of them, no visible wheels and a headlight."""
     stencil = _train(pose.aspect(-14.5, 29.0, 2.7))
     paint, stripe = colors.draw(rng, "train"), colors.draw(rng, "sign")
     palette = {"paint": paint, "stripe": stripe, "glass": _glass(rng), "roof": colors.contrast(paint, 0.5)}

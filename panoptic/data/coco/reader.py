@@ -34,10 +34,11 @@ class CocoPanopticSource:
     """One split of a data set in COCO panoptic format.
 
     The JSON file of a split is searched below ``root`` as ``annotations/panoptic_<split>2017.json`` (the layout of
-    COCO), without the year, directly in the root, as ``<split>/panoptic.json``, and as ``panoptic.json`` for all splits
-    if no split has its own file. The folder of PNG files is the path of the JSON file without its suffix, or stands
-    beside ``annotations`` (the layout of detectron2). The images are in a folder named after the split (``val2017`` for ``panoptic_val2017.json``), in the root or in ``images``, or
-    in ``images`` itself. Each path can be given instead; relative paths are relative to the root if there is one.
+    COCO), without the year, directly in the root, as ``<split>/panoptic.json``, and as ``panoptic.json`` for all
+    splits if no split has its own file. The folder of PNG files is the path of the JSON file without its suffix, or
+    stands beside ``annotations`` (the layout of detectron2). The images are in a folder named after the split
+    (``val2017`` for ``panoptic_val2017.json``), in the root or in ``images``, or in ``images`` itself. Each path
+    can be given instead; relative paths are relative to the root if there is one.
 
     The ground truth of ``test`` may be withheld: segments are ``None`` if the JSON file lists images but no
     annotations, or if there are images but no JSON file. Without a JSON file, the label space is that of ``val`` or
