@@ -1,4 +1,4 @@
-"""What a data set holds: every image examined in parallel, its faults, its numbers, and pictures to look at."""
+"""Inspection of data sets: faults of all images, examined in parallel, statistics, thumbnails and histograms."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from panoptic.utils.processes import in_processes
 from panoptic.visualization.overlay import overlay
 
 THUMBNAIL = 320
-"""Width in pixels of an image in a contact sheet; its height is at most the same."""
+"""Maximum width and height of an image in a contact sheet, in pixels."""
 
 
 @dataclass
 class ImageNumbers:
-    """What is kept of one image.
+    """Results of the examination of one image.
 
     Attributes:
-        file: of the image.
-        faults: of the image and its truth.
-        size: height and width; ``None`` if the image cannot be read.
-        digest: of the file's content; ``None`` if there is none.
-        classes: of its segments; ``None`` if they are not known.
-        areas: of its segments, in pixels.
-        crowd: whether each is a crowd.
-        complexity: object density and scale variance.
-        thumbnail: the image with its segments, where one was asked for.
+        file: File of the image.
+        faults: Faults of the image and its ground truth.
+        size: Height and width; ``None`` if the image cannot be read.
+        digest: Hash of the file's content; ``None`` if it is empty or cannot be read.
+        classes: Class of each segment; ``None`` without ground truth, as ``areas``, ``crowd`` and ``complexity``.
+        areas: Area of each segment in pixels.
+        crowd: Whether each segment is a crowd.
+        complexity: Object density and scale variance.
+        thumbnail: Image next to the image with its segments; ``None`` if not requested.
     """
 
     file: str
@@ -54,12 +54,15 @@ class ImageNumbers:
 
 
 def examine_split(examiner: Examiner, shown: Sequence[int], workers: int | None = None) -> Iterator[ImageNumbers]:
-    """Every image of a split, in order.
+    """Examine every image of a split, in order.
 
     Args:
-        examiner: of the split.
-        shown: indices of the images to make thumbnails of.
-        workers: see :func:`panoptic.utils.processes.in_processes`.
+        examiner: Examiner of the split.
+        shown: Indices of the images that get a thumbnail.
+        workers: Number of processes; see :func:`panoptic.utils.processes.in_processes`.
+
+    Yields:
+        Results of each image.
     """
     yield from in_processes(_examine, (examiner, frozenset(shown)), len(examiner), workers)
 
@@ -68,7 +71,7 @@ def _examine(context: tuple[Examiner, frozenset[int]], index: int) -> ImageNumbe
     examiner, shown = context
     examined = examiner.examine(index)
     numbers = ImageNumbers(str(examined.file), examined.faults)
-    with suppress(OSError, ValueError):  # that it cannot be read is among the faults
+    with suppress(OSError, ValueError):  # an unreadable file is already a fault
         content = examined.file.read_bytes()
         numbers.digest = hashlib.blake2b(content, digest_size=16).hexdigest() if content else None
     if examined.image is not None:
@@ -86,9 +89,9 @@ def _examine(context: tuple[Examiner, frozenset[int]], index: int) -> ImageNumbe
 
 
 def _thumbnail(examined: Examined, labels: LabelSpace) -> UInt8[np.ndarray, "h w 3"]:
-    """The image, and beside it the image with its segments, small."""
+    """Draw a small version of the image next to one with its segments."""
     image = examined.image
-    assert image is not None  # a thumbnail is made of images that can be read
+    assert image is not None  # only readable images get a thumbnail
     factor = min(THUMBNAIL / max(image.shape[:2]), 1.0)
     drawn = image if examined.segments is None else overlay(image, examined.segments, labels)
     size = (max(round(image.shape[1] * factor), 1), max(round(image.shape[0] * factor), 1))
@@ -97,19 +100,19 @@ def _thumbnail(examined: Examined, labels: LabelSpace) -> UInt8[np.ndarray, "h w
 
 @dataclass
 class SplitNumbers:
-    """The numbers of a split, added up image by image.
+    """Statistics of a split, accumulated image by image.
 
     Attributes:
-        labels: its label space.
-        images: how many there are.
-        with_truth: how many have segments that are known.
-        sizes: how many images have each height and width.
-        segments: number of segments by class, crowd among them.
-        crowd: number of crowd segments by class.
-        images_with: number of images by class.
-        pixels: by class; the last is void.
-        complexity: of each image with truth.
-        thing_areas: of all things but crowd, in pixels.
+        labels: Label space.
+        images: Number of images.
+        with_truth: Number of images with ground truth.
+        sizes: Number of images of each height and width.
+        segments: Number of segments of each class, including crowds.
+        crowd: Number of crowd segments of each class.
+        images_with: Number of images with each class.
+        pixels: Number of pixels of each class; the last entry is void.
+        complexity: Object density and scale variance of each image with ground truth.
+        thing_areas: Areas of the things in each image, except crowds, in pixels.
     """
 
     labels: LabelSpace
@@ -128,7 +131,11 @@ class SplitNumbers:
         self.pixels = np.zeros(len(self.labels) + 1, np.int64)
 
     def add(self, image: ImageNumbers) -> None:
-        """Counts an image."""
+        """Add an image.
+
+        Args:
+            image: Results of the image.
+        """
         self.images += 1
         if image.size is not None:
             self.sizes[image.size] = self.sizes.get(image.size, 0) + 1
@@ -147,7 +154,7 @@ class SplitNumbers:
         self.thing_areas.append(image.areas[is_thing & ~image.crowd])
 
     def result(self) -> dict[str, Any]:
-        """Plain containers."""
+        """Return the statistics as plain containers, for JSON; shares of pixels are in 0..1."""
         total = max(int(self.pixels.sum()), 1)
         complexity = np.array(self.complexity, np.float64).reshape(-1, 2)
         per_class = {
@@ -165,18 +172,18 @@ class SplitNumbers:
             "with_truth": self.with_truth,
             "sizes": {f"{w}x{h}": n for (h, w), n in sorted(self.sizes.items(), key=lambda size: -size[1])},
             "void_pixels": float(self.pixels[-1] / total),
-            "thing_area": _spread(self.areas()),
-            **{name: _spread(complexity[:, i]) for i, name in enumerate(COMPLEXITY_NAMES)},
+            "thing_area": _summarize(self.areas()),
+            **{name: _summarize(complexity[:, i]) for i, name in enumerate(COMPLEXITY_NAMES)},
             "per_class": per_class,
         }
 
     def areas(self) -> np.ndarray:
-        """Of all things but crowd."""
+        """Return the areas of all things except crowds, in pixels."""
         return np.concatenate([*self.thing_areas, np.zeros(0, np.int64)])
 
 
-def _spread(values: np.ndarray) -> dict[str, float]:
-    """Least, median, mean and greatest; nothing if there is no value."""
+def _summarize(values: np.ndarray) -> dict[str, float]:
+    """Return minimum, median, mean and maximum; empty if there are no values."""
     if not len(values):
         return {}
     return {
@@ -188,13 +195,18 @@ def _spread(values: np.ndarray) -> dict[str, float]:
 
 
 class SameContents:
-    """Finds image files that have the same contents, within a split and across splits."""
+    """Detector of image files with the same contents, within a split and across splits."""
 
     def __init__(self) -> None:
         self._first: dict[str, tuple[str, str]] = {}
 
     def fault(self, split: str, image: ImageNumbers) -> Fault | None:
-        """What is wrong with an image that came before."""
+        """Return a fault if an earlier image, in another file, has the same contents.
+
+        Args:
+            split: Split of the image.
+            image: Results of the image.
+        """
         if image.digest is None:
             return None
         first_split, first = self._first.setdefault(image.digest, (split, image.file))
@@ -209,8 +221,8 @@ class Inspection:
 
     Attributes:
         faults: Faults, each with the split it is in.
-        notes: Remarks that are no faults.
-        numbers: Numbers of each split that can be read.
+        notes: Remarks that are not faults.
+        numbers: Statistics of each split that can be read.
         thumbnails: Captions and pictures for the contact sheet.
     """
 
@@ -231,12 +243,13 @@ def inspect_data(
     """Examine every image of the splits of a data set.
 
     Args:
-        data: The data set.
-        splits: Splits to read, each with all that its files serve.
-        required: Splits that must be there.
-        sheet: Number of thumbnails, about.
-        workers: Number of processes; by default one for each processor.
-        progress: Shows how far it is.
+        data: Data module of the data set.
+        splits: Splits to read, each with all splits that share its files, itself included.
+        required: Splits that must exist.
+        sheet: Approximate number of thumbnails.
+        workers: Number of processes; by default one per processor.
+        progress: Wrapper of an iterable that displays progress, called with the iterable, a description and the number
+            of images.
     """
     inspection = Inspection()
     inspection.notes += [f"the same files serve {', '.join(served)}" for served in splits.values() if len(served) > 1]
@@ -292,40 +305,52 @@ def _differing_categories(splits: Mapping[str, SplitNumbers], root: str) -> list
 
 
 def evenly(count: int, most: int) -> list[int]:
-    """At most ``most`` of ``count`` indices, evenly spread."""
+    """Return evenly spaced indices.
+
+    Args:
+        count: Number of items to choose from.
+        most: Maximum number of indices.
+
+    Returns:
+        Distinct indices in 0..``count - 1``, in ascending order.
+    """
     return [*dict.fromkeys(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist())] if count else []
 
 
 def contact_sheet(thumbnails: Sequence[tuple[str, np.ndarray]], columns: int = 4) -> UInt8[np.ndarray, "H W 3"]:
-    """Thumbnails in a grid, each below its name.
+    """Arrange thumbnails in a grid, each below its caption.
 
     Args:
-        thumbnails: names with pictures.
-        columns: of the grid.
+        thumbnails: Captions and pictures; at least one.
+        columns: Maximum number of columns.
+
+    Returns:
+        Contact sheet.
     """
-    caption, gap = 22, 8
+    caption_height, gap = 22, 8
     width = max(picture.shape[1] for _, picture in thumbnails) + gap
     columns = min(columns, len(thumbnails))
     rows = []
     for start in range(0, len(thumbnails), columns):
-        some = thumbnails[start : start + columns]
-        row = np.full((max(p.shape[0] for _, p in some) + caption + gap, width * columns, 3), 255, np.uint8)
-        for i, (name, picture) in enumerate(some):
-            fitting = name if len(name) <= width // 8 else f"...{name[3 - width // 8 :]}"
-            plain = fitting.encode("ascii", "replace").decode()
-            cv2.putText(row, plain, (i * width + 4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
-            row[caption : caption + picture.shape[0], i * width : i * width + picture.shape[1]] = picture
+        in_row = thumbnails[start : start + columns]
+        height = max(picture.shape[0] for _, picture in in_row)
+        row = np.full((height + caption_height + gap, width * columns, 3), 255, np.uint8)
+        for i, (caption, picture) in enumerate(in_row):
+            shortened = caption if len(caption) <= width // 8 else f"...{caption[3 - width // 8 :]}"
+            text = shortened.encode("ascii", "replace").decode()
+            cv2.putText(row, text, (i * width + 4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
+            row[caption_height : caption_height + picture.shape[0], i * width : i * width + picture.shape[1]] = picture
         rows.append(row)
     return np.concatenate(rows)
 
 
 def write_histograms(path: Path, splits: dict[str, SplitNumbers], most_classes: int = 40) -> None:
-    """Draws how the numbers of each split are spread.
+    """Draw histograms of the statistics of each split, and the shares of the categories.
 
     Args:
-        path: of the PNG file.
-        splits: by name.
-        most_classes: that get a bar, by falling share of pixels.
+        path: Path of the PNG to write.
+        splits: Statistics of each split, by name.
+        most_classes: Maximum number of categories to draw, those with the most pixels.
     """
     from matplotlib.figure import Figure
 
@@ -343,26 +368,27 @@ def write_histograms(path: Path, splits: dict[str, SplitNumbers], most_classes: 
     labels = next(iter(splits.values())).labels
     order = np.argsort(-sum(s.pixels[:-1] for s in splits.values()), kind="stable")[:most_classes]
     names = [labels.names[c] for c in order]
-    for axis, what in ((axes[4], "pixels"), (axes[5], "segments")):
+    for axis, quantity in ((axes[4], "pixels"), (axes[5], "segments")):
         for name, split in splits.items():
-            values = getattr(split, what)[: len(labels)]
+            values = getattr(split, quantity)[: len(labels)]
             shares = values / max(values.sum(), 1)
             axis.plot(shares[order], np.arange(len(order)), "o", label=name, markersize=4)
         axis.set_yticks(np.arange(len(order)), names, fontsize=7)
         axis.invert_yaxis()
-        axis.set(title=f"share of the {what} by category", xlim=(0, None))
+        axis.set(title=f"share of the {quantity} by category", xlim=(0, None))
         axis.grid(axis="x", alpha=0.3)
     axes[0].legend()
     save_figure(figure, path)
 
 
 def _histogram(axis: Any, values: dict[str, np.ndarray], title: str) -> None:
-    """One outline for each split, over the same bins, as shares of the split."""
-    together = np.concatenate([*values.values()])
-    if len(together):
-        low, high = float(together.min()), float(together.max())
+    """Draw the outline of a histogram for each split, with the same bins, as shares of the split."""
+    all_values = np.concatenate([*values.values()])
+    if len(all_values):
+        low, high = float(all_values.min()), float(all_values.max())
         bins = np.linspace(low - 0.5, high + 0.5, 2) if low == high else np.linspace(low, high, 31)
-        for name, own in values.items():
-            if len(own):
-                axis.hist(own, bins=bins, weights=np.full(len(own), 1 / len(own)), histtype="step", label=name)
+        for name, split_values in values.items():
+            count = len(split_values)
+            if count:
+                axis.hist(split_values, bins=bins, weights=np.full(count, 1 / count), histtype="step", label=name)
     axis.set(title=title, ylabel="share")

@@ -1,1 +1,1 @@
-"""What inspection finds: the faults of data sets, by format."""
+"""Checks of data sets for faults, by format."""

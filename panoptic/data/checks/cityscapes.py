@@ -1,4 +1,4 @@
-"""Cityscapes, examined: every fault, where the reader stops at the first."""
+"""Examiner for Cityscapes, which collects all faults instead of raising at the first."""
 
 from __future__ import annotations
 
@@ -26,14 +26,28 @@ from panoptic.errors import InputError
 from panoptic.labels import CITYSCAPES
 
 LABEL_IDS = range(34)
-"""The numbers that Cityscapes gives a meaning, beside -1, which is stored as 65535."""
+"""Label ids of Cityscapes, except -1, which is stored as 65535."""
 
 
 class CityscapesExaminer:
-    """One split of Cityscapes; see :class:`panoptic.data.cityscapes.CityscapesSource` for the arguments.
+    """Examiner of one split of Cityscapes; see :class:`panoptic.data.cityscapes.CityscapesSource` for the format.
+
+    Args:
+        split: ``train``, ``val`` or ``test``.
+        root: Folder that contains ``leftImg8bit`` and ``gtFine``.
+
+    Attributes:
+        labels: Label space.
+        withheld: Whether missing and empty ground truth is expected, as in ``test``.
+        faults: Faults known before any image is read.
+        notes: Remarks that are not faults.
+        images: Image file of each stem.
+        truths: ``instanceIds`` file of each stem.
+        stems: Stems of the images, in order.
 
     Raises:
-        InputError: if the root or the split is not there at all.
+        InputError: If the root is ``None``, the split is missing or has no images, or the JSON file of its panoptic
+            version cannot be used.
     """
 
     labels = CITYSCAPES
@@ -47,7 +61,7 @@ class CityscapesExaminer:
             first = self.images.setdefault(stem_of(path), path)
             if first != path:
                 self.faults.append(Fault("doubled", str(path), f"has the name of {first}"))
-        assert root is not None  # find_street_images raises without one
+        assert root is not None  # find_street_images raises if it is None
         truths = find_truths(split, root)
         self.truths: dict[str, Path] = {}
         for stem, path in truths:
@@ -58,10 +72,10 @@ class CityscapesExaminer:
         panoptic_json = None if truths else find_panoptic(split, root)
         if panoptic_json is not None:
             self._examine_json(split, panoptic_json)
-        there = self.truths if self._panoptic is None else self._rows
-        lacking = [path for stem, path in self.images.items() if stem not in there]
+        annotated = self.truths if self._panoptic is None else self._rows
+        unannotated = [path for stem, path in self.images.items() if stem not in annotated]
         if not self.withheld:
-            self.faults += [Fault("missing", str(path), "its annotation is not there") for path in lacking]
+            self.faults += [Fault("missing", str(path), "its annotation is not there") for path in unannotated]
         self.faults += [
             Fault("missing", str(path), "its image is not there")
             for stem, path in self.truths.items()
@@ -70,6 +84,7 @@ class CityscapesExaminer:
         self.stems = list(self.images)
 
     def _examine_json(self, split: str, panoptic_json: Path) -> None:
+        """Examine the JSON file of the panoptic version."""
         self._panoptic = CocoExaminer(split, panoptic_json=panoptic_json, image_of=self.images)
         self._class_of = torch.tensor(matching_classes(self._panoptic.labels, panoptic_json), dtype=torch.int64)
         self._rows = {str(entry.image_id): row for row, entry in enumerate(self._panoptic.entries)}
@@ -82,10 +97,11 @@ class CityscapesExaminer:
         ]
 
     def __len__(self) -> int:
+        """Return the number of images."""
         return len(self.stems)
 
     def examine(self, index: int) -> Examined:
-        """Reads an image and its truth as far as that can be done."""
+        """Read an image and its ground truth as far as possible, and collect their faults."""
         stem = self.stems[index]
         if self._panoptic is not None and stem in self._rows:
             examined = self._panoptic.examine(self._rows[stem])
@@ -106,16 +122,17 @@ class CityscapesExaminer:
         return examined
 
     def _examine_truth(self, truth: Path, examined: Examined) -> None:
+        """Read an ``instanceIds`` file, and add its segments and faults."""
         try:
             stored = read_instance_ids(truth)
         except InputError as error:
             examined.faults.append(Fault.of("unreadable", truth, error))
             return
-        numbers = np.unique(stored.astype(np.uint16))
-        labels = np.where(numbers < 1000, numbers, numbers // 1000)
-        strange = numbers[(labels >= len(LABEL_IDS)) & (numbers != 65535)].tolist()
-        if strange:
-            examined.add("ids", truth, f"numbers of no label of Cityscapes: {some(strange)}")
+        values = np.unique(stored.astype(np.uint16))
+        label_ids = np.where(values < 1000, values, values // 1000)
+        unknown = values[(label_ids >= len(LABEL_IDS)) & (values != 65535)].tolist()
+        if unknown:
+            examined.add("ids", truth, f"numbers of no label of Cityscapes: {some(unknown)}")
         segments = segments_from_instance_ids(stored)
         if not len(segments.classes):
             if not self.withheld:

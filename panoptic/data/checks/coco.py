@@ -1,4 +1,4 @@
-"""A data set in COCO panoptic format, examined: every fault, where the reader stops at the first."""
+"""Examiner for the COCO panoptic format, which collects all faults instead of raising at the first."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from panoptic.segments import Segments
 
 @dataclass
 class Entry:
-    """What a JSON file says of one image, as far as it is sound.
+    """Valid entries of a JSON file for one image.
 
     Attributes:
-        image_id: of the image.
-        file_name: of the image.
-        size: height and width, where they are given.
-        png: file name of its segments; ``None`` if there is no annotation.
-        ids: of the segments in the PNG.
-        classes: of the segments.
-        crowd: whether each is a crowd.
+        image_id: Image id; ``None`` without a JSON file.
+        file_name: File name of the image.
+        size: Height and width; ``None`` where not given.
+        png: File name of the PNG with its segments; ``None`` without a valid annotation.
+        ids: Id of each segment in the PNG; ``None`` without a valid annotation, as ``classes`` and ``crowd``.
+        classes: Class of each segment.
+        crowd: Whether each segment is a crowd.
     """
 
     image_id: int | str | None
@@ -55,18 +55,30 @@ class Entry:
 
 
 class CocoExaminer:
-    """One split in COCO panoptic format; see :class:`panoptic.data.coco.reader.CocoPanopticSource` for the arguments.
+    """Examiner of one split in COCO panoptic format.
+
+    Files are searched as by :class:`panoptic.data.coco.reader.CocoPanopticSource`.
 
     Args:
         split: ``train``, ``val`` or ``test``.
-        root: the folder of the data set.
-        image_dir: where the images are.
-        panoptic_dir: where the PNG files are.
-        panoptic_json: the JSON file.
-        image_of: the image of each image id, for data sets whose JSON file does not say; instead of ``image_dir``.
+        root: Folder of the data set.
+        image_dir: Folder that the file names of images are relative to; required without a root or ``image_of``.
+        panoptic_dir: Folder that the file names of annotations are relative to.
+        panoptic_json: Path of the JSON file.
+        image_of: Image file of each image id, replacing ``image_dir``, for data sets whose JSON file does not contain
+            the paths of images.
+
+    Attributes:
+        labels: Label space.
+        faults: Faults known before any image is read.
+        notes: Remarks that are not faults.
+        entries: Entries of the images.
+        panoptic_json: Path of the JSON file; ``None`` if there is none.
+        image_dir: Folder of the images; ``None`` if it is missing or replaced by ``image_of``.
+        panoptic_dir: Folder of the PNG files; ``None`` if it is missing or the ground truth is withheld.
 
     Raises:
-        InputError: if the JSON file or its categories cannot be made use of at all.
+        InputError: If the JSON file or its categories cannot be used at all.
     """
 
     def __init__(
@@ -88,7 +100,7 @@ class CocoExaminer:
         self.panoptic_dir: Path | None = None
         if self.panoptic_json is None:
             self.image_dir = find_image_dir(split, root, image_dir, None)
-            assert self.image_dir is not None  # there is a root where there is no JSON file
+            assert self.image_dir is not None  # find_json raises if neither a JSON file nor a root is given
             self.labels = labels_of_any_split(base)
             self.entries = [Entry(None, path.name) for path in find_images(self.image_dir)]
             return
@@ -96,12 +108,12 @@ class CocoExaminer:
         self.labels = read_labels(content, self.panoptic_json)
         withheld = split == "test" and not content.get("annotations")
         self.entries, self.faults = survey(content, self.panoptic_json, self.labels, withheld=withheld)
-        # Whatever is wrong with the JSON file is told, even if a folder is not there.
+        # A missing folder is a fault rather than an error, so that the faults of the JSON file are reported too.
         if image_of is None:
             try:
                 self.image_dir = find_image_dir(split, root, image_dir, self.panoptic_json)
-                assert self.image_dir is not None  # there is a root, or it raises
-                self._note_strays(self.image_dir, (entry.file_name for entry in self.entries))
+                assert self.image_dir is not None  # a root or image_dir is required
+                self._note_unlisted(self.image_dir, (entry.file_name for entry in self.entries))
             except InputError as error:
                 self.faults.append(Fault("missing", *str(error).split(": ", 1)))
         if withheld:
@@ -109,22 +121,26 @@ class CocoExaminer:
         given = None if panoptic_dir is None else base / Path(panoptic_dir).expanduser()
         try:
             self.panoptic_dir = find_panoptic_dir(self.panoptic_json, given)
-            self._note_strays(self.panoptic_dir, (entry.png for entry in self.entries if entry.png is not None))
+            self._note_unlisted(self.panoptic_dir, (entry.png for entry in self.entries if entry.png is not None))
         except InputError as error:
             self.faults.append(Fault("missing", *str(error).split(": ", 1)))
 
-    def _note_strays(self, folder: Path, listed: Iterable[str]) -> None:
+    def _note_unlisted(self, folder: Path, listed: Iterable[str]) -> None:
+        """Note the files of a folder that the JSON file does not list, except hidden ones."""
         known = set(listed)
-        strays = sorted(name for name in os.listdir(folder) if name not in known and os.path.isfile(folder / name))
-        strays = [name for name in strays if not name.startswith(".")]
-        if strays:
-            self.notes.append(f"{folder}: {len(strays)} files that {self.panoptic_json} does not list: {some(strays)}")
+        unlisted = sorted(name for name in os.listdir(folder) if name not in known and os.path.isfile(folder / name))
+        unlisted = [name for name in unlisted if not name.startswith(".")]
+        if unlisted:
+            self.notes.append(
+                f"{folder}: {len(unlisted)} files that {self.panoptic_json} does not list: {some(unlisted)}"
+            )
 
     def __len__(self) -> int:
+        """Return the number of images."""
         return len(self.entries)
 
     def examine(self, index: int) -> Examined:
-        """Reads an image and its PNG as far as that can be done."""
+        """Read an image and its PNG as far as possible, and collect their faults."""
         entry = self.entries[index]
         path = Path(entry.file_name)
         if self._image_of is not None:
@@ -134,7 +150,7 @@ class CocoExaminer:
         examined = Examined(path)
         sizes = {}
         if self._image_of is None and self.image_dir is None:
-            pass  # all images are missing, which was told once
+            pass  # all images are missing, which is already a fault of the split
         elif not os.path.exists(path):
             examined.add("missing", path, f"the image of image id {entry.image_id!r} is not there")
         else:
@@ -149,15 +165,16 @@ class CocoExaminer:
             if examined.segments is not None:
                 sizes[png] = tuple(examined.segments.size)
         for file, size in sizes.items():
-            if any(said not in (None, side) for said, side in zip(entry.size, size, strict=True)):
+            if any(expected not in (None, side) for expected, side in zip(entry.size, size, strict=True)):
                 examined.add("size", file, f"height and width {size}, {self.panoptic_json} says {entry.size}")
         if len(set(sizes.values())) > 1:
-            (image, one), (png, other) = sizes.items()
-            examined.add("size", png, f"height and width {other}, its image {image} has {one}")
+            (image, image_size), (png, png_size) = sizes.items()
+            examined.add("size", png, f"height and width {png_size}, its image {image} has {image_size}")
             examined.segments = None
         return examined
 
     def _examine_png(self, png: Path, entry: Entry, examined: Examined) -> None:
+        """Read a PNG, and add its segments and faults."""
         if not os.path.exists(png):
             examined.add("missing", png, f"the segments of {examined.file.name} are not there")
             return
@@ -166,7 +183,7 @@ class CocoExaminer:
         except InputError as error:
             examined.faults.append(Fault.of("unreadable", png, error))
             return
-        assert entry.ids is not None  # an entry with a PNG has its table
+        assert entry.ids is not None  # an entry with a PNG has all columns
         assert entry.classes is not None
         assert entry.crowd is not None
         rows, unknown, absent = match_ids(words, entry.ids)
@@ -184,16 +201,19 @@ class CocoExaminer:
 def survey(
     content: dict[str, Any], path: Path, labels: LabelSpace, *, withheld: bool = False
 ) -> tuple[list[Entry], list[Fault]]:
-    """What a JSON file says of each image, and everything that is wrong with it.
+    """Parse the entries of a JSON file for each image, and collect its faults.
 
     Args:
-        content: of the file.
-        path: of the file.
-        labels: its label space.
-        withheld: whether there are no annotations, as for a test split.
+        content: Content of the JSON file.
+        path: Path of the JSON file.
+        labels: Label space of the JSON file.
+        withheld: Whether the annotations are withheld, as for a test split; if so, they are not expected.
+
+    Returns:
+        Valid entries of each image, and faults.
     """
     faults: list[Fault] = []
-    entries = _images(content, path, faults)
+    entries = _parse_images(content, path, faults)
     if withheld:
         return entries, faults
     annotations = content.get("annotations")
@@ -201,35 +221,36 @@ def survey(
         faults.append(Fault("malformed", str(path), "no list of 'annotations'"))
         annotations = []
     entry_of = {entry.image_id: entry for entry in entries}
-    spoken_for = set()
+    annotated = set()
     for annotation in annotations:
         try:
-            image_id = _annotated(annotation, path)
+            image_id = _image_id(annotation, path)
         except InputError as error:
             faults.append(Fault.of("malformed", path, error))
             continue
-        spoken_for.add(image_id)
+        annotated.add(image_id)
         entry = entry_of.get(image_id)
         if entry is None:
             faults.append(Fault("missing", str(path), f"an annotation is of image id {image_id!r}, no image has it"))
         elif entry.png is not None:
             faults.append(Fault("doubled", str(path), f"image id {image_id!r} has more than one annotation"))
         else:
-            table = _table(annotation, path, labels, image_id, faults)
+            table = _parse_segments(annotation, path, labels, image_id, faults)
             if table is not None:
                 entry.png = table.file_names[0]
                 entry.ids, entry.classes, entry.crowd, _ = table.rows(0)
     faults += [
         Fault("missing", entry.file_name, f"{path} has no annotation of it (image id {entry.image_id!r})")
         for entry in entries
-        if entry.image_id not in spoken_for
+        if entry.image_id not in annotated
     ]
     pngs = Counter(entry.png for entry in entries if entry.png is not None)
     faults += [Fault("doubled", png, f"{path} names it for {count} images") for png, count in pngs.items() if count > 1]
     return entries, faults
 
 
-def _images(content: dict[str, Any], path: Path, faults: list[Fault]) -> list[Entry]:
+def _parse_images(content: dict[str, Any], path: Path, faults: list[Fault]) -> list[Entry]:
+    """Parse ``images``, and add its faults."""
     images = content.get("images")
     if not isinstance(images, list) or not images:
         faults.append(Fault("malformed", str(path), "no list of 'images' with any in it"))
@@ -237,15 +258,15 @@ def _images(content: dict[str, Any], path: Path, faults: list[Fault]) -> list[En
     entries: dict[int | str, Entry] = {}
     for image in images:
         try:
-            one = ImageList.parse({"images": [image]}, path)
+            parsed = ImageList.parse({"images": [image]}, path)
         except InputError as error:
             faults.append(Fault.of("malformed", path, error))
             continue
-        image_id = one.ids[0]
+        image_id = parsed.ids[0]
         if image_id in entries:
             faults.append(Fault("doubled", str(path), f"image id {image_id!r} is listed more than once"))
         else:
-            entries[image_id] = Entry(image_id, one.file_names[0], one.sizes[0])
+            entries[image_id] = Entry(image_id, parsed.file_names[0], parsed.sizes[0])
     names = Counter(entry.file_name for entry in entries.values())
     faults += [
         Fault("doubled", name, f"{path} lists it as {count} images") for name, count in names.items() if count > 1
@@ -253,11 +274,11 @@ def _images(content: dict[str, Any], path: Path, faults: list[Fault]) -> list[En
     return list(entries.values())
 
 
-def _annotated(annotation: Any, path: Path) -> int | str:
-    """The image id of an annotation.
+def _image_id(annotation: Any, path: Path) -> int | str:
+    """Return the image id of an annotation.
 
     Raises:
-        InputError: if it has none.
+        InputError: If it has none.
     """
     image_id = annotation.get("image_id") if isinstance(annotation, dict) else None
     if not isinstance(image_id, (int, str)) or isinstance(image_id, bool):
@@ -265,28 +286,28 @@ def _annotated(annotation: Any, path: Path) -> int | str:
     return image_id
 
 
-def _table(
+def _parse_segments(
     annotation: dict[str, Any], path: Path, labels: LabelSpace, image_id: int | str, faults: list[Fault]
 ) -> SegmentTable | None:
-    """The segments of one annotation that are sound; the others become faults."""
+    """Parse the valid segments of one annotation, and add the faults of the others."""
 
-    def parsed(segments: Any) -> SegmentTable:
-        one = {"annotations": [{**annotation, "segments_info": segments}]}
-        return SegmentTable.parse(one, path, labels, [image_id])
+    def parse(segments: Any) -> SegmentTable:
+        content = {"annotations": [{**annotation, "segments_info": segments}]}
+        return SegmentTable.parse(content, path, labels, [image_id])
 
     segments = annotation.get("segments_info")
     try:
-        return parsed(segments)  # nearly always
+        return parse(segments)  # the common case
     except InputError as error:
         try:
-            parsed([])
-        except InputError:  # not a segment's fault
+            parse([])
+        except InputError:  # the fault is not in the segments
             faults.append(Fault.of("malformed", path, error))
             return None
         if not isinstance(segments, list):
             faults.append(Fault.of("malformed", path, error))
             return None
-    sound: dict[int, Any] = {}
+    valid: dict[int, Any] = {}
     for segment in segments:
         where = f"image id {image_id!r}"
         category = segment.get("category_id") if isinstance(segment, dict) else None
@@ -296,12 +317,12 @@ def _table(
             )
             continue
         try:
-            parsed([segment])
+            parse([segment])
         except InputError as error:
             faults.append(Fault.of("malformed", path, error))
             continue
-        if segment["id"] in sound:
+        if segment["id"] in valid:
             faults.append(Fault("doubled", str(path), f"{where}: segment {segment['id']} is listed more than once"))
         else:
-            sound[segment["id"]] = segment
-    return parsed(list(sound.values()))
+            valid[segment["id"]] = segment
+    return parse(list(valid.values()))

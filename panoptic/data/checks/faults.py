@@ -1,4 +1,7 @@
-"""What can be wrong with a data set: faults with the names of their files, found without stopping at the first."""
+"""Faults of data sets, and the interface of the examiners that find them.
+
+A reader raises an error at the first fault; an examiner collects all of them.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +27,17 @@ KINDS = {
     "category": "a segment is of a category that is not listed",
     "empty": "an image has no segment at all",
 }
-"""Every kind of fault, and what it means."""
+"""Kinds of faults and their meanings."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault.
+    """One fault of a data set.
 
     Attributes:
-        kind: a key of :data:`KINDS`.
-        file: that is at fault.
-        what: is wrong with it.
+        kind: Key of :data:`KINDS`.
+        file: File with the fault.
+        what: Description of the fault.
     """
 
     kind: str
@@ -42,25 +45,31 @@ class Fault:
     what: str
 
     def __post_init__(self) -> None:
-        for part in ("file", "what"):  # names of files may hold what no text file can
+        for part in ("file", "what"):  # file names may contain surrogates, which UTF-8 cannot encode
             text = str(getattr(self, part)).encode("utf-8", "backslashreplace").decode()
             object.__setattr__(self, part, text)
 
     @classmethod
     def of(cls, kind: str, file: str | Path, error: InputError) -> Fault:
-        """A fault that a reader told, without the file's name, which its sentence begins with."""
+        """Create a fault from the error of a reader, without the file name that its message starts with.
+
+        Args:
+            kind: Key of :data:`KINDS`.
+            file: File with the fault.
+            error: Error of the reader.
+        """
         return cls(kind, str(file), str(error).removeprefix(f"{file}: "))
 
 
 @dataclass
 class Examined:
-    """One image with what is wrong with it.
+    """One image with its ground truth and faults.
 
     Attributes:
-        file: of the image.
-        faults: of the image and its truth.
-        image: ``None`` if it cannot be read.
-        segments: ``None`` if they cannot be read, or are withheld.
+        file: File of the image.
+        faults: Faults of the image and its ground truth.
+        image: RGB image in 0..255; ``None`` if it cannot be read.
+        segments: Ground truth; ``None`` if it cannot be read or is withheld.
     """
 
     file: Path
@@ -69,15 +78,21 @@ class Examined:
     segments: Segments | None = None
 
     def add(self, kind: str, file: str | Path, what: str) -> None:
-        """Notes a fault."""
+        """Add a fault.
+
+        Args:
+            kind: Key of :data:`KINDS`.
+            file: File with the fault.
+            what: Description of the fault.
+        """
         self.faults.append(Fault(kind, str(file), what))
 
 
 class SourceExaminer:
-    """A split whose source can have no faults, for its numbers.
+    """Examiner of a source that cannot have faults; its images only contribute to the statistics.
 
     Args:
-        source: to read.
+        source: Source to read.
     """
 
     def __init__(self, source: Source) -> None:
@@ -87,22 +102,23 @@ class SourceExaminer:
         self.notes: list[str] = []
 
     def __len__(self) -> int:
+        """Return the number of images."""
         return len(self.source)
 
     def examine(self, index: int) -> Examined:
-        """Reads an image."""
+        """Read an image and its ground truth."""
         sample = self.source.read(index)
         return Examined(Path(sample.name), [], sample.image, sample.segments)
 
 
 @runtime_checkable
 class Examiner(Protocol):
-    """One split of a data set, to be looked at image by image.
+    """One split of a data set, examined image by image.
 
     Attributes:
-        labels: its label space.
-        faults: what is known to be wrong before any image is opened.
-        notes: what is worth knowing, and no fault.
+        labels: Label space.
+        faults: Faults known before any image is read.
+        notes: Remarks that are not faults.
     """
 
     labels: LabelSpace
@@ -110,9 +126,9 @@ class Examiner(Protocol):
     notes: list[str]
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         ...
 
     def examine(self, index: int) -> Examined:
-        """Reads an image and its truth as far as that can be done."""
+        """Read an image and its ground truth as far as possible, and collect their faults."""
         ...

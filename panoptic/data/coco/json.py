@@ -1,4 +1,4 @@
-"""The JSON file of a data set in COCO panoptic format: where it is, and what it says."""
+"""Search and parsing of the JSON files of data sets in COCO panoptic format."""
 
 from __future__ import annotations
 
@@ -15,19 +15,25 @@ import numpy as np
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 
-_JSON = (  # where the JSON file of a split is looked for below the root, in this order
+_JSON = (  # candidates for the JSON file of a split, relative to the root, in order of precedence
     "annotations/panoptic_{split}2017.json",
     "annotations/panoptic_{split}.json",
     "panoptic_{split}2017.json",
     "panoptic_{split}.json",
     "{split}/panoptic.json",
 )
-_ONLY_JSON = "panoptic.json"  # serves every split, where no split has a file of its own
+_ONLY_JSON = "panoptic.json"  # used for all splits if no split has its own file
 
 
 @dataclass(frozen=True)
 class ImageList:
-    """What ``images`` says, in its order: distinct ids, file names, and heights and widths where they are given."""
+    """Entries of ``images``, in order.
+
+    Attributes:
+        ids: Image ids, distinct.
+        file_names: File name of each image.
+        sizes: Height and width of each image; ``None`` where not given.
+    """
 
     ids: list[int | str]
     file_names: list[str]
@@ -35,34 +41,41 @@ class ImageList:
 
     @classmethod
     def parse(cls, content: dict[str, Any], path: Path) -> ImageList:
-        """Reads ``images``.
+        """Parse ``images``.
+
+        Args:
+            content: Content of the JSON file.
+            path: Path of the JSON file, for error messages.
 
         Raises:
-            InputError: if there is none, one lacks its id or file name, or two share an id.
+            InputError: If there are no images, an entry is invalid or has no id or file name, or ids are not distinct.
         """
         where = f"{path}: images"
         entries = _get(content, "images", (list,), str(path))
         ids = [_get(entry, "id", (int, str), where) for entry in entries]
-        doubled = _doubled(ids)
-        if not ids or doubled:
-            raise InputError(f"{where}: expected distinct ids, got {f'twice {some(doubled)}' if doubled else 'none'}")
+        duplicates = _duplicates(ids)
+        if not ids or duplicates:
+            got = f"twice {some(duplicates)}" if duplicates else "none"
+            raise InputError(f"{where}: expected distinct ids, got {got}")
         sizes = [tuple(_get(e, side, (int, type(None)), where) for side in ("height", "width")) for e in entries]
         return cls(ids, [_file_name(entry, where) for entry in entries], sizes)
 
 
 @dataclass(frozen=True)
 class SegmentTable:
-    """What ``annotations`` says, in the order of the images.
+    """Segments listed in ``annotations``, in the order of the images.
 
-    Flat arrays, since data-loading workers share them: millions of small dicts would be copied by reference counting.
+    Segments are stored in flat arrays because data-loading workers share them: reference counting would copy the memory
+    of millions of small dicts.
 
     Attributes:
-        file_names: the PNG of each image.
-        starts: the first row of each image, and the number of all rows.
-        ids: the number of each segment in its PNG.
-        classes: the class of each segment.
-        crowd: whether it is a crowd; never true for stuff, whatever the file says, unless asked for.
-        scores: its score; NaN where there is none.
+        file_names: File name of each image's PNG.
+        starts: First row of each image, followed by the total number of rows.
+        ids: Id of each segment in its PNG.
+        classes: Class of each segment.
+        crowd: Whether each segment is a crowd; false for stuff regardless of the file, unless parsed with
+            ``stuff_crowd``.
+        scores: Score of each segment; NaN where not given.
     """
 
     file_names: list[str]
@@ -83,34 +96,34 @@ class SegmentTable:
         lowest_id: int = 1,
         stuff_crowd: bool = False,
     ) -> SegmentTable:
-        """Reads ``annotations``.
+        """Parse ``annotations``.
 
         Args:
-            content: of the file.
-            path: of the file.
-            labels: its label space.
-            image_ids: of the images that must have one each.
-            lowest_id: of a segment. The official evaluators take pixels of 0 for void in the truth, and for a segment
-                in predictions that list one with this id.
-            stuff_crowd: whether a crowd of a stuff category is one, as for those evaluators.
+            content: Content of the JSON file.
+            path: Path of the JSON file, for error messages.
+            labels: Label space of the JSON file.
+            image_ids: Ids of the images, each of which must have exactly one annotation.
+            lowest_id: Smallest valid segment id. The official evaluators treat pixels with id 0 as void in the ground
+                truth, and also in predictions unless a segment with id 0 is listed.
+            stuff_crowd: Whether to keep the crowd flag of stuff categories, as the official evaluators do.
 
         Raises:
-            InputError: if it is not exactly one for each image, or one is invalid.
+            InputError: If there is not exactly one annotation for each image, or an annotation is invalid.
         """
         where = f"{path}: annotations"
         entries = _get(content, "annotations", (list,), str(path))
-        of_image = {_get(entry, "image_id", (int, str), where): entry for entry in entries}
-        if len(of_image) < len(entries):
-            doubled = _doubled(entry["image_id"] for entry in entries)
-            raise InputError(f"{where}: expected one for each of 'images', got more for {some(doubled)}")
+        annotation_of = {_get(entry, "image_id", (int, str), where): entry for entry in entries}
+        if len(annotation_of) < len(entries):
+            duplicates = _duplicates(entry["image_id"] for entry in entries)
+            raise InputError(f"{where}: expected one for each of 'images', got more for {some(duplicates)}")
         known = set(image_ids)
-        strange = [image_id for image_id in of_image if image_id not in known]
-        if strange:
-            raise InputError(f"{where}: expected an image_id that is in 'images', got {some(strange)}")
-        bare = [image_id for image_id in image_ids if image_id not in of_image]
-        if bare:
-            raise InputError(f"{where}: expected one for each of 'images', got none for {some(bare)}")
-        ordered = [of_image[image_id] for image_id in image_ids]
+        unknown = [image_id for image_id in annotation_of if image_id not in known]
+        if unknown:
+            raise InputError(f"{where}: expected an image_id that is in 'images', got {some(unknown)}")
+        unannotated = [image_id for image_id in image_ids if image_id not in annotation_of]
+        if unannotated:
+            raise InputError(f"{where}: expected one for each of 'images', got none for {some(unannotated)}")
+        ordered = [annotation_of[image_id] for image_id in image_ids]
         tables = [
             _read_rows(entry, f"{where}: image_id {entry['image_id']!r}", labels, lowest_id, stuff_crowd)
             for entry in ordered
@@ -127,7 +140,11 @@ class SegmentTable:
         )
 
     def rows(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Copies of the ids, classes, crowd and scores of one image."""
+        """Return copies of the ids, classes, crowd flags and scores of one image.
+
+        Args:
+            index: Index of the image.
+        """
         rows = slice(self.starts[index], self.starts[index + 1])
         return self.ids[rows].copy(), self.classes[rows].copy(), self.crowd[rows].copy(), self.scores[rows].copy()
 
@@ -135,7 +152,7 @@ class SegmentTable:
 def _read_rows(
     annotation: dict[str, Any], where: str, labels: LabelSpace, lowest_id: int, stuff_crowd: bool
 ) -> list[tuple[int, int, bool, float]]:
-    """Id, class, crowd and score of each segment of an image."""
+    """Parse the id, class, crowd flag and score of each segment of an image."""
     rows = []
     for info in _get(annotation, "segments_info", (list,), where):
         segment = _get(info, "id", (int,), where)
@@ -147,31 +164,45 @@ def _read_rows(
             raise InputError(f"{where}: segment {segment}: expected a category_id of 'categories', got {category}")
         crowd = bool(_get(info, "iscrowd", (int, bool), where, 0)) and (stuff_crowd or labels.is_thing[c])
         rows.append((segment, c, crowd, _score(info, where)))
-    doubled = _doubled(row[0] for row in rows)
-    if doubled:
-        raise InputError(f"{where}: expected distinct segment ids, got twice {some(doubled)}")
+    duplicates = _duplicates(row[0] for row in rows)
+    if duplicates:
+        raise InputError(f"{where}: expected distinct segment ids, got twice {some(duplicates)}")
     return rows
 
 
 def annotated_images(content: dict[str, Any], path: Path) -> list[int | str]:
-    """The image ids of ``annotations``, in their order.
+    """Return the image ids of ``annotations``, in order.
+
+    Args:
+        content: Content of the JSON file.
+        path: Path of the JSON file, for error messages.
 
     Raises:
-        InputError: if there is none, one lacks its image id, or two share one.
+        InputError: If there are no annotations, one has no image id, or image ids are not distinct.
     """
     where = f"{path}: annotations"
     ids = [_get(entry, "image_id", (int, str), where) for entry in _get(content, "annotations", (list,), str(path))]
-    doubled = _doubled(ids)
-    if not ids or doubled:
-        raise InputError(f"{where}: expected distinct image ids, got {f'twice {some(doubled)}' if doubled else 'none'}")
+    duplicates = _duplicates(ids)
+    if not ids or duplicates:
+        got = f"twice {some(duplicates)}" if duplicates else "none"
+        raise InputError(f"{where}: expected distinct image ids, got {got}")
     return ids
 
 
 def find_json(split: str, root: str | os.PathLike | None, given: str | os.PathLike | None) -> Path | None:
-    """The JSON file of a split; ``None`` if it is the test split that has none.
+    """Find the JSON file of a split.
+
+    Args:
+        split: Name of the split.
+        root: Folder of the data set.
+        given: Path to use instead of searching below the root; relative to the root if there is one.
+
+    Returns:
+        Path of the JSON file; it may not exist if it was given. ``None`` if the split is ``test`` and has none.
 
     Raises:
-        InputError: if the root is not there, or no file is where one may be.
+        InputError: If neither a root nor a path is given, the root is missing, or no JSON file is found for a split
+            other than ``test``.
     """
     base = Path(root).expanduser() if root is not None else Path()
     if root is not None:
@@ -183,23 +214,32 @@ def find_json(split: str, root: str | os.PathLike | None, given: str | os.PathLi
         )
     if given is not None:
         return base / Path(given).expanduser()
-    found = _existing(base, split)
-    only = base / _ONLY_JSON
-    if found is None and only.is_file() and not any(_existing(base, other) for other in ("train", "val", "test")):
-        return only
-    if found is None and split != "test":
-        looked = ", ".join([*(pattern.format(split=split) for pattern in _JSON), _ONLY_JSON])
-        raise InputError(f"{base}: expected the JSON file of split {split!r} ({looked}), got none of them")
-    return found
+    path = _existing_json(base, split)
+    shared = base / _ONLY_JSON
+    if path is None and shared.is_file() and not any(_existing_json(base, other) for other in ("train", "val", "test")):
+        return shared
+    if path is None and split != "test":
+        candidates = ", ".join([*(pattern.format(split=split) for pattern in _JSON), _ONLY_JSON])
+        raise InputError(f"{base}: expected the JSON file of split {split!r} ({candidates}), got none of them")
+    return path
 
 
 def find_image_dir(
     split: str, root: str | os.PathLike | None, given: str | os.PathLike | None, panoptic_json: Path | None
 ) -> Path | None:
-    """The folder of a split's images; ``None`` if neither it nor the root is given.
+    """Find the folder of the images of a split.
+
+    Args:
+        split: Name of the split.
+        root: Folder of the data set.
+        given: Folder to use instead of searching below the root; relative to the root if there is one.
+        panoptic_json: JSON file of the split; the folder of ``panoptic_<name>.json`` may be called ``<name>``.
+
+    Returns:
+        Folder of the images; ``None`` if neither it nor the root is given.
 
     Raises:
-        InputError: if it is not there, or no folder is where one may be.
+        InputError: If the folder is missing or not found.
     """
     base = Path(root).expanduser() if root is not None else Path()
     if given is not None:
@@ -211,28 +251,30 @@ def find_image_dir(
     tags = [f"{split}2017", split]
     if panoptic_json is not None and panoptic_json.stem.startswith("panoptic_"):
         tags.insert(0, panoptic_json.stem.removeprefix("panoptic_"))
-    # A split's own folder may hold images/ beside its JSON file, so that comes before the folder itself.
+    # The folder of a split may contain images/ next to its JSON file, so images/ precedes the folder itself.
     names = [f"{split}/images", *tags, *(f"images/{tag}" for tag in tags), "images"]
-    found = next((base / name for name in names if (base / name).is_dir()), None)
-    if found is None:
-        looked = ", ".join(dict.fromkeys(names))
-        raise InputError(f"{base}: expected a folder with the images of split {split!r} ({looked}), got none of them")
-    return found
+    image_dir = next((base / name for name in names if (base / name).is_dir()), None)
+    if image_dir is None:
+        candidates = ", ".join(dict.fromkeys(names))
+        raise InputError(
+            f"{base}: expected a folder with the images of split {split!r} ({candidates}), got none of them"
+        )
+    return image_dir
 
 
 def find_panoptic_dir(panoptic_json: Path, given: Path | None = None, key: str | None = None) -> Path:
-    """Return the folder with the PNG files of a JSON file.
+    """Find the folder with the PNG files of a JSON file.
 
-    It is named like the JSON file and stands beside it, as COCO unzips, or beside its folder ``annotations``, as
-    detectron2 has it.
+    It is named like the JSON file and is next to it (the layout of COCO), or next to its parent folder ``annotations``
+    (the layout of detectron2).
 
     Args:
         panoptic_json: JSON file.
-        given: Folder to use instead.
-        key: Configuration key of the folder, for the message.
+        given: Folder to use instead of searching.
+        key: Configuration key of the folder, for the error message.
 
     Raises:
-        InputError: If it is not there.
+        InputError: If the folder is missing.
     """
     folder = panoptic_json.with_suffix("") if given is None else given
     above = panoptic_json.parent.parent / panoptic_json.stem
@@ -243,22 +285,29 @@ def find_panoptic_dir(panoptic_json: Path, given: Path | None = None, key: str |
 
 
 def labels_of_any_split(root: Path) -> LabelSpace:
-    """The label space of a data set, for a split without a JSON file.
+    """Read the label space of ``val`` or ``train``, for a split without a JSON file.
+
+    Args:
+        root: Folder of the data set.
 
     Raises:
-        InputError: if neither ``val`` nor ``train`` has one.
+        InputError: If neither split has a JSON file, or it is invalid.
     """
-    found = _existing(root, "val") or _existing(root, "train")
-    if found is None:
+    path = _existing_json(root, "val") or _existing_json(root, "train")
+    if path is None:
         raise InputError(f"{root}: expected a JSON file of some split, for its categories, got none")
-    return read_labels(load(found), found)
+    return read_labels(load(path), path)
 
 
 def read_labels(content: dict[str, Any], path: Path) -> LabelSpace:
-    """The label space in ``categories``.
+    """Parse the label space in ``categories``.
+
+    Args:
+        content: Content of the JSON file.
+        path: Path of the JSON file, for error messages.
 
     Raises:
-        InputError: if it is missing or invalid.
+        InputError: If it is missing or invalid.
     """
     categories = _get(content, "categories", (list,), str(path))
     try:
@@ -268,59 +317,76 @@ def read_labels(content: dict[str, Any], path: Path) -> LabelSpace:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The content of the file.
+    """Read a JSON file that contains an object.
+
+    Args:
+        path: Path of the file.
 
     Raises:
-        InputError: if it is missing, or not a JSON object.
+        InputError: If the file cannot be read, or does not contain a JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_refuse)
+        content = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_reject_constant)
     except OSError as error:
         raise InputError(f"{path}: expected a JSON file, got none that can be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # also for text that is no UTF-8
+    except (ValueError, RecursionError) as error:  # ValueError includes text that is not UTF-8
         raise InputError(f"{path}: expected JSON, got text that is not: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected an object with images, annotations and categories, got {_short(content)}")
     return content
 
 
-def _refuse(constant: str) -> None:
+def _reject_constant(constant: str) -> None:
+    """Raise for ``NaN`` and infinities, which Python accepts but JSON does not."""
     raise ValueError(f"{constant} is no number")
 
 
 def demand_folder(path: Path, what: str) -> None:
-    """Raises an InputError if the folder is not there."""
+    """Check that a folder exists.
+
+    Args:
+        path: Path of the folder.
+        what: Description of the contents, for the error message, such as "with images".
+
+    Raises:
+        InputError: If it does not.
+    """
     if not path.is_dir():
         got = "a file" if path.exists() else "a path that is not there"
         raise InputError(f"{path}: expected a folder {what}, got {got}")
 
 
 def some(values: Iterable) -> str:
-    """A few of the values, for an error."""
+    """Format the first five values and the number of the others, for a message."""
     values = list(values)
     rest = f" and {len(values) - 5} more" if len(values) > 5 else ""
     return ", ".join(repr(value) for value in values[:5]) + rest
 
 
-def _existing(root: Path, split: str) -> Path | None:
+def _existing_json(root: Path, split: str) -> Path | None:
+    """Return the first existing candidate for the JSON file of a split."""
     candidates = (root / pattern.format(split=split) for pattern in _JSON)
     return next((path for path in candidates if path.is_file()), None)
 
 
 def _get(entry: Any, key: str, kinds: tuple[type, ...], where: str, default: Any = None) -> Any:
-    """The value of a key, which must be of one of these kinds."""
+    """Return the value of a key.
+
+    Raises:
+        InputError: If ``entry`` is not a dict, or the value is not of one of the types ``kinds``.
+    """
     value = entry.get(key, default) if isinstance(entry, dict) else None
-    # Python's True is an int, JSON's true is no number.
+    # In Python, bool is a subclass of int; in JSON, true is not a number.
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        words = " or ".join(dict.fromkeys(_WORDS[kind] for kind in kinds if kind in _WORDS))
+        expected = " or ".join(dict.fromkeys(_TYPE_NAMES[kind] for kind in kinds if kind in _TYPE_NAMES))
         if not isinstance(entry, dict):
             raise InputError(f"{where}: expected an object with {key!r}, got {_short(entry)}")
         got = _short(entry[key]) if key in entry else f"none in {_short(entry)}"
-        raise InputError(f"{where}: expected {key!r} to be {words}, got {got}")
+        raise InputError(f"{where}: expected {key!r} to be {expected}, got {got}")
     return value
 
 
-_WORDS = {int: "a whole number", float: "one with decimals", str: "text", list: "a list", bool: "true or false"}
+_TYPE_NAMES = {int: "a whole number", float: "one with decimals", str: "text", list: "a list", bool: "true or false"}
 
 
 def _score(info: dict[str, Any], where: str) -> float:
@@ -337,7 +403,8 @@ def _file_name(entry: Any, where: str) -> str:
     return name
 
 
-def _doubled(values: Iterable) -> list:
+def _duplicates(values: Iterable) -> list:
+    """Return each value that occurs ``n > 1`` times, ``n - 1`` times."""
     return [value for value, count in Counter(values).items() for _ in range(count - 1)]
 
 
