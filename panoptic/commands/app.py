@@ -1,4 +1,4 @@
-"""What all commands share: Hydra's entry, errors meant for a person, and the folder a run writes to."""
+"""Shared code of all commands: entry point with Hydra, error reporting, and the folder of a run."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ Task = Callable[[DictConfig], object]
 
 
 def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> None:
-    """Runs a command with Hydra: composes ``conf/<name>.yaml`` with the command line and hands the result over.
+    """Run a command with Hydra on ``conf/<name>.yaml`` composed with the command line.
 
-    What a person can mend is shown as its sentence alone and ends with exit status 1, without a traceback. In a
-    multirun the other jobs still run before that.
+    User errors print only their message, without a traceback, and exit with status 1. In a multirun, the remaining jobs
+    run first.
 
     Args:
-        name: of the command.
-        run: what it does.
-        arguments: instead of the process's own.
+        name: Name of the command.
+        run: Function to call with the configuration.
+        arguments: Command-line arguments; by default those of the process.
     """
     register()
-    for resolver in (run_folder, sweep_folder, sweep_subfolder):  # kept, so that a run has one folder
+    for resolver in (run_folder, sweep_folder, sweep_subfolder):  # cached, so that a run has a single folder
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True, use_cache=True)
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask over the network at import
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # so that errors come here, rather than to Hydra's own printing
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # disable the online version check at import
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let errors propagate instead of being printed by Hydra
 
     failures: list[InputError] = []
 
@@ -55,13 +55,13 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
             run(config)
         except InputError as error:
             if is_multirun():
-                raise  # the sweep goes on, and ends with this error
-            failures.append(error)  # Hydra would announce it in its own words
+                raise  # the sweep continues, and ends with this error
+            failures.append(error)  # raised later, since Hydra would add its own message
         except OSError as error:
             if is_multirun() or error.errno is None:
                 raise
-            what = error.filename or "a file"
-            failures.append(InputError(f"{what}: expected to read or write it, got: {error.strerror}"))
+            path = error.filename or "a file"
+            failures.append(InputError(f"{path}: expected to read or write it, got: {error.strerror}"))
         finally:
             _remove_if_empty(run_dir())
 
@@ -86,14 +86,14 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
 
 
 LAUNCHERS = {"joblib": ("hydra-joblib-launcher", "sweeps"), "submitit": ("hydra-submitit-launcher", "slurm")}
-"""Hydra's plugins for sweeps by the beginning of their option, each with its package and the extra that has it."""
+"""Package and extra of Hydra's launcher plugins, by prefix of their option."""
 
 
 def _check_launcher(arguments: list[str]) -> None:
-    """Says what to install for a launcher, where Hydra would say that it has no such option.
+    """Raise if a launcher is not installed, where Hydra would report an unknown option.
 
     Raises:
-        InputError: if the launcher is not installed.
+        InputError: If the launcher is not installed; the message names what to install.
     """
     for argument in arguments:
         key, _, option = argument.partition("=")
@@ -109,17 +109,18 @@ def _check_launcher(arguments: list[str]) -> None:
 
 
 def run_dir() -> Path:
-    """The folder of this run."""
+    """Return the folder of this run."""
     return Path(HydraConfig.get().runtime.output_dir)
 
 
 def is_multirun() -> bool:
-    """Whether this is one job of a sweep."""
+    """Return whether this run is a job of a sweep."""
     return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def _fail(reason: object) -> NoReturn:
-    # What a data-loading worker raised comes wrapped in its traceback; its last line is the error itself.
+    """Print an error and exit with status 1."""
+    # Errors raised in data-loading workers contain the worker's traceback; the message follows it.
     text = str(reason)
     if "Original Traceback" in text:
         text = text.rstrip().rsplit(f"{InputError.__name__}: ", 1)[-1]
@@ -128,7 +129,7 @@ def _fail(reason: object) -> NoReturn:
 
 
 def _refused_by_resolver(error: BaseException) -> InputError | None:
-    """What a resolver has raised, without the words that OmegaConf puts before it; ``None`` if none has."""
+    """Return the error raised by a resolver, without OmegaConf's wrapper, or ``None``."""
     inner: BaseException | None = error
     while inner is not None and not isinstance(inner, InputError):
         inner = inner.__context__
@@ -136,16 +137,16 @@ def _refused_by_resolver(error: BaseException) -> InputError | None:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """Removes the folder that Hydra made for a run, if nothing came to be in it, and so the folders around it."""
-    here = Path.cwd()
+    """Remove the run folder created by Hydra if it is empty, and then its parents if they are empty."""
+    working_dir = Path.cwd()
     for path in (folder, *folder.parents):
-        if here not in path.parents or not path.is_dir() or any(path.iterdir()):
+        if working_dir not in path.parents or not path.is_dir() or any(path.iterdir()):
             return
         path.rmdir()
 
 
 def _quiet_libraries() -> None:
-    """Shows warnings as their sentence, and keeps from the user what libraries say to programmers."""
+    """Print only the message of warnings, and hide warnings addressed to developers."""
     warnings.simplefilter("ignore", FutureWarning)
 
     def show(message, category, filename, lineno, file=None, line=None) -> None:

@@ -1,4 +1,4 @@
-"""``python -m panoptic.compare``: compares the variants among finished runs, paired by seed."""
+"""Command ``python -m panoptic.compare``: compare the variants among finished runs, paired by seed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ FILES = (
     *("report.md", "variants.csv", "differences.csv", "categories.csv", "quartiles.csv", "runs.csv"),
     *("differences.png", "categories.png", "quartiles.png", "alpha.png", "alpha_maps.png"),
 )
-"""All that a comparison may write."""
+"""All files that a comparison can write."""
 
 
 def compare(config: DictConfig) -> None:
-    """Compares as configured.
+    """Run the command.
 
     Raises:
-        InputError: if something that was given cannot be used; nothing is written then.
+        InputError: If an input is invalid; nothing is written in that case.
     """
     from panoptic.comparison.differences import compare_variants
     from panoptic.comparison.report import About, difference_table, score_table
@@ -37,11 +37,15 @@ def compare(config: DictConfig) -> None:
     folders = _folders(config.runs)
     output = _output(config, folders)
     runs, split, unfinished = read_runs(folders, config.split)
-    variants, doubled = find_variants(runs)
+    variants, duplicates = find_variants(runs)
     baseline = choose_baseline(variants, config.baseline)
     kept = [run for variant in variants for run in variant.runs]
-    by_image, left_out = same_images(kept)
-    warnings = [*doubled, *warnings_of(variants, baseline, unfinished), *([left_out] if left_out else [])]
+    by_image, images_warning = same_images(kept)
+    warnings = [
+        *duplicates,
+        *warnings_of(variants, baseline, unfinished),
+        *([images_warning] if images_warning else []),
+    ]
     things = thing_categories(kept) if by_image else None
     comparison = compare_variants(variants, baseline, split, by_image, things)
     _write(output, comparison, About(_command(config, folders), tuple(folders), tuple(warnings)))
@@ -54,21 +58,21 @@ def compare(config: DictConfig) -> None:
 
 
 def _print(title: str, table: Table) -> None:
-    """Prints a table, narrower than a report shows it: without spaces around ±, a name where it changes."""
+    """Print a table, narrower than in a report: without spaces around ± and without repeated names."""
     from panoptic.commands.console import print_rows
 
     columns, rows = table
-    before = [None, *(row[0] for row in rows)]
-    names = ["" if row[0] == last else row[0] for row, last in zip(rows, before, strict=False)]
+    previous = [None, *(row[0] for row in rows)]
+    names = ["" if row[0] == last else row[0] for row, last in zip(rows, previous, strict=False)]
     cells = [[name, *(cell.replace(" ± ", "±") for cell in row[1:])] for name, row in zip(names, rows, strict=True)]
     print_rows(title, columns, cells)
 
 
 def _folders(given: Any) -> list[Path]:
-    """Where to look for runs.
+    """Return the folders in which to search for runs.
 
     Raises:
-        InputError: if it is not a folder or a list of them.
+        InputError: If the value is not a folder or a list of folders.
     """
     names = list(given) if isinstance(given, ListConfig) else [given]
     if not names or not all(isinstance(name, (str, int, float)) and str(name) for name in names):
@@ -77,10 +81,10 @@ def _folders(given: Any) -> list[Path]:
 
 
 def _output(config: DictConfig, folders: Sequence[Path]) -> Path:
-    """The folder to write to; another for each baseline, split and list of folders, unless it is given.
+    """Return the output folder, by default named after the folders, split and baseline.
 
     Raises:
-        InputError: if it is a file.
+        InputError: If the path is a file.
     """
     from panoptic.config.resolvers import slug
 
@@ -95,17 +99,17 @@ def _output(config: DictConfig, folders: Sequence[Path]) -> Path:
 
 
 def _command(config: DictConfig, folders: Sequence[Path]) -> str:
-    """What to type for the same comparison again."""
+    """Return the command line that reproduces the comparison."""
     import shlex
 
-    several = f"[{','.join(map(str, folders))}]"
-    keys = {"runs": str(folders[0]) if len(folders) == 1 else several}
+    folder_list = f"[{','.join(map(str, folders))}]"
+    keys = {"runs": str(folders[0]) if len(folders) == 1 else folder_list}
     keys |= {key: config[key] for key in ("split", "baseline", "output") if config[key] is not None}
     return " ".join(["python -m panoptic.compare", *(shlex.quote(f"{key}={value}") for key, value in keys.items())])
 
 
 def _write(output: Path, comparison: Comparison, about: About) -> None:
-    """Writes the report and what belongs to it: beside its place first, so that all of it appears or nothing."""
+    """Write all files to a temporary folder, then move them to the output folder, so that all or none appear."""
     import os
     import shutil
     import tempfile
@@ -128,4 +132,4 @@ def _write(output: Path, comparison: Comparison, about: About) -> None:
             if (part / file).exists():
                 os.replace(part / file, output / file)
             else:
-                (output / file).unlink(missing_ok=True)  # of an earlier comparison
+                (output / file).unlink(missing_ok=True)  # left by an earlier comparison

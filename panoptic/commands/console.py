@@ -1,4 +1,4 @@
-"""Tables and progress on a terminal or in a log. Imports no torch."""
+"""Tables and progress bars for terminals and logs. Does not import torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def print_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
-    """Prints a table: a row by name, a column by the names of its numbers."""
+    """Print a table of numbers, given by row and column name."""
     from panoptic.metrics.display import rich_table
 
     if not rows:
@@ -54,11 +54,11 @@ def print_evaluation(evaluated: Evaluated) -> None:
 
 
 PRINTED_ROWS = 20
-"""Images that :func:`print_counts` shows."""
+"""Maximum number of images shown by :func:`print_counts`."""
 
 
 def counts_row(name: str, segments: Segments, labels: LabelSpace) -> tuple[str, ...]:
-    """Return an image's row for :func:`print_counts`: name, size, number of things, and categories."""
+    """Return the row of an image for :func:`print_counts`: name, size, number of things, and categories."""
     classes = segments.classes.tolist()
     things = sum(labels.is_thing[c] for c in classes)
     categories = ", ".join(labels.names[c] for c in sorted(set(classes)))
@@ -66,11 +66,11 @@ def counts_row(name: str, segments: Segments, labels: LabelSpace) -> tuple[str, 
 
 
 def print_counts(rows: Sequence[tuple[str, ...]], images: int) -> None:
-    """Print a table of what was predicted in each of the first images.
+    """Print a table of the predictions for the first images.
 
     Args:
-        rows: Rows of :func:`counts_row`.
-        images: Number of images in all.
+        rows: Rows from :func:`counts_row`.
+        images: Total number of images.
     """
     table = Table(title=f"{images} images", title_justify="left")
     for column in ("image", "size", "things", "categories"):
@@ -83,7 +83,7 @@ def print_counts(rows: Sequence[tuple[str, ...]], images: int) -> None:
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints a table of texts; without a heading if all columns are unnamed."""
+    """Print a table of strings, without a header if all columns are unnamed."""
     table = Table(title=title, title_justify="left", show_header=any(columns))
     for i, column in enumerate(columns):
         table.add_column(column, justify="left" if i == 0 or not any(columns) else "right", overflow="fold")
@@ -93,7 +93,7 @@ def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def progress(items: Sequence[T] | Iterable[T], description: str, total: int) -> Iterable[T]:
-    """The items, behind a progress bar on a terminal; a line in a log."""
+    """Return the items with a progress bar on a terminal, or after printing a line to a log."""
     if not sys.stdout.isatty():
         print(f"{description}: {total}", flush=True)
         return items
@@ -101,5 +101,5 @@ def progress(items: Sequence[T] | Iterable[T], description: str, total: int) -> 
 
 
 def _console() -> Console:
-    """Plain text of fixed width in a log, the terminal's own otherwise."""
+    """Return a console with the terminal's settings, or with plain text of fixed width for a log."""
     return Console() if sys.stdout.isatty() else Console(width=100, no_color=True, highlight=False)

@@ -1,6 +1,6 @@
-"""What ``--help`` prints: Hydra's own text for a command, without the second that Hydra takes to list its groups.
+"""Help text of the commands, equal to Hydra's but without the second that Hydra takes to list the groups.
 
-Imports no torch.
+Does not import torch.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from omegaconf import OmegaConf, open_dict
 from panoptic.config.composing import config_path, with_hydra
 
 FLAGS = {"--help", "-h", "--multirun", "-m"}
-"""Flags beside which the text can be made here; others are Hydra's to understand."""
+"""Flags with which the text is created here; with other flags, Hydra handles the command line."""
 
 
 def help_text(name: str, arguments: Sequence[str]) -> str | None:
-    """The text of a command, where it is asked for in a way that is understood here.
+    """Return the help text of a command, or ``None`` if it is not requested or Hydra has to handle the flags.
 
     Args:
-        name: of the command.
-        arguments: of the command line; changes to the configuration show in the text.
+        name: Name of the command.
+        arguments: Arguments of the command line; overrides of the configuration appear in the text.
 
     Raises:
-        HydraException: if the configuration cannot be composed.
+        HydraException: If the configuration cannot be composed.
     """
     flags = {argument for argument in arguments if argument.startswith("-")}
     if not flags & {"--help", "-h"} or not flags <= FLAGS:
@@ -42,9 +42,9 @@ def help_text(name: str, arguments: Sequence[str]) -> str | None:
 
 
 def config_groups() -> Iterator[tuple[str, list[str]]]:
-    """List the groups of the configuration by name, each with its options, in alphabetical order.
+    """Yield the groups of the configuration and their options, in alphabetical order.
 
-    Files that options are made of, ``hydra/command.yaml`` and ``data/base.yaml``, are no options.
+    Files that only serve as parts of options, ``hydra/command.yaml`` and ``data/base.yaml``, are omitted.
     """
     path = config_path()
     yield from _groups(Path(str(files(path.removeprefix("pkg://")))) if path.startswith("pkg://") else Path(path), "")

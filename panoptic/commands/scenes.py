@@ -1,4 +1,4 @@
-"""``python -m panoptic.scenes``: writes synthetic street scenes as a data set on disk."""
+"""Command ``python -m panoptic.scenes``: write synthetic street scenes as a data set on disk."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from panoptic.errors import InputError
 
 
 def scenes(config: DictConfig) -> None:
-    """Writes as configured.
+    """Run the command.
 
     Raises:
-        InputError: if something that was given cannot be used.
+        InputError: If an input is invalid.
     """
     from panoptic.commands.console import progress
     from panoptic.data.sample import SPLITS

@@ -1,4 +1,4 @@
-"""``python -m panoptic.score``: scores saved predictions in COCO panoptic format; no model is needed."""
+"""Command ``python -m panoptic.score``: score saved predictions in COCO panoptic format, without a model."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from panoptic.errors import InputError
 
 
 def score(config: DictConfig) -> None:
-    """Scores as configured.
+    """Run the command.
 
     Raises:
-        InputError: if something that was given cannot be used; nothing is written then.
+        InputError: If an input is invalid; nothing is written in that case.
     """
     from panoptic.analysis.scoring import RowWriter, Worst, score_pairs, scoring_settings
     from panoptic.commands.console import print_table, progress
+    from panoptic.config.schema import ScoreConfig
     from panoptic.data.coco.pairs import PredictionPairs
     from panoptic.metrics.display import SUMMARY, score_rows
     from panoptic.metrics.per_image import Evaluation
@@ -25,7 +26,9 @@ def score(config: DictConfig) -> None:
 
     if config.missing not in ("error", "count_as_empty"):
         raise InputError(f"missing: expected error or count_as_empty, got {config.missing!r}")
-    settings = scoring_settings(OmegaConf.to_object(config))
+    options = OmegaConf.to_object(config)
+    assert isinstance(options, ScoreConfig)
+    settings = scoring_settings(options)
     output = _output(config.output, (config.ground_truth, config.predictions))
     pairs = PredictionPairs(
         config.ground_truth,
@@ -46,9 +49,9 @@ def score(config: DictConfig) -> None:
         for image_id, file_name, scores in progress(scored, "scoring images", len(pairs)):
             evaluation.add(scores)
             worst.add(rows.add(image_id, file_name, scores))
-        if output is not None:  # while the rows are not in place yet, so that both appear or neither
-            given = {"ground_truth": str(pairs.truth_json), "predictions": str(pairs.prediction_json)}
-            write_json(output, given | {"without_prediction": pairs.missing} | evaluation.result())
+        if output is not None:  # before the rows are moved to their final path, so that both files appear or neither
+            inputs = {"ground_truth": str(pairs.truth_json), "predictions": str(pairs.prediction_json)}
+            write_json(output, inputs | {"without_prediction": pairs.missing} | evaluation.result())
     print_table(f"{len(pairs)} images", score_rows(evaluation.scores(), pairs.labels, SUMMARY))
     if config.worst:
         print_table(f"the {len(worst.rows())} images with the lowest PQ", worst.rows())
@@ -57,17 +60,17 @@ def score(config: DictConfig) -> None:
 
 
 def _output(given: str | None, inputs: Sequence[str]) -> Path | None:
-    """The file to write.
+    """Return the path of the JSON file to write.
 
     Raises:
-        InputError: if it is a folder or one of the inputs, or its name does not end in .json.
+        InputError: If the path is a folder or one of the inputs, or does not end in .json.
     """
     if given is None:
         return None
     path = Path(given).expanduser()
     if path.is_dir() or path.suffix.lower() != ".json":
-        came = "a folder" if path.is_dir() else "another name"
-        raise InputError(f"output={given}: expected the name of a .json file, got {came}")
+        reason = "a folder" if path.is_dir() else "another name"
+        raise InputError(f"output={given}: expected the name of a .json file, got {reason}")
     if path.resolve() in [Path(name).expanduser().resolve() for name in inputs]:
         raise InputError(f"output={given}: expected a file of its own, got one that is to be read")
     return path

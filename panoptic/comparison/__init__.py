@@ -1,1 +1,1 @@
-"""Comparing finished runs: variants beside a baseline, with intervals, as tables, figures and a report."""
+"""Comparison of finished runs: variants against a baseline, with intervals, as tables, figures and a report."""

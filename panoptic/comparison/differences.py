@@ -1,4 +1,4 @@
-"""The numbers of a comparison: variants beside a baseline, with runs paired by seed. Scores are in points, 100 x PQ."""
+"""Statistics of a comparison of variants with a baseline, runs paired by seed. Scores are in points: 100 x PQ."""
 
 from __future__ import annotations
 
@@ -26,31 +26,37 @@ COMPARED = ("pq", "pq_things", "pq_stuff", "boundary_f1")
 """Scores whose differences are tested."""
 
 REPLICATES = 2000
-"""Of the bootstrap."""
+"""Number of bootstrap replicates."""
 
 QUARTILES = (0.25, 0.5, 0.75)
 VARIES = 1e-5
-"""How far α has to spread over images to be said to vary: more than rounding makes."""
+"""Smallest range of α over images that counts as variation; above rounding error."""
 
 
 class Spread(NamedTuple):
-    """Mean and standard deviation (of the sample; NaN for one) of ``count`` values; NaN for none."""
+    """Mean and standard deviation of some values.
+
+    Attributes:
+        mean: Mean; NaN without values.
+        std: Sample standard deviation; NaN for fewer than two values.
+        count: Number of values.
+    """
 
     mean: float
     std: float
-    count: int
+    count: int  # type: ignore[assignment]  # shadows tuple.count, which is not used
 
 
 class Difference(NamedTuple):
-    """A score of a variant less that of the baseline, over pairs of runs.
+    """Score of a variant minus that of the baseline, over pairs of runs.
 
     Attributes:
-        variant: its name.
-        score: which.
-        points: mean and standard deviation of the differences.
-        interval: the mean with the interval of the paired t test.
-        bootstrap: the mean with its bootstrap interval.
-        over_images: whether the bootstrap draws images too, beside seeds.
+        variant: Name of the variant.
+        score: Name of the score.
+        points: Mean and standard deviation of the differences, in points.
+        interval: Mean with the confidence interval of the paired t test.
+        bootstrap: Mean with its bootstrap interval.
+        over_images: Whether the bootstrap resamples images as well as seeds.
     """
 
     variant: str
@@ -62,16 +68,20 @@ class Difference(NamedTuple):
 
     @property
     def shown(self) -> bool | None:
-        """Whether neither interval includes 0; ``None`` where there are none."""
+        """Whether neither interval includes 0; ``None`` without intervals."""
         if math.isnan(self.interval.low):
             return None
         return excludes_zero(self.interval) and excludes_zero(self.bootstrap)
 
 
 class CategoryRow(NamedTuple):
-    """PQ of a category: the baseline's mean over runs, and the difference of each other variant by name.
+    """PQ of a category, in points.
 
-    The interval is the bootstrap's over seeds and images, that of the paired t test where images are not compared.
+    Attributes:
+        category: Name of the category.
+        baseline: Mean over the runs of the baseline.
+        differences: Differences to the baseline by name of the variant. Intervals are bootstrap intervals over seeds
+            and images, or those of the paired t test if images are not compared.
     """
 
     category: str
@@ -80,16 +90,16 @@ class CategoryRow(NamedTuple):
 
 
 class QuartileRow(NamedTuple):
-    """PQ over the images of a quartile.
+    """PQ over the images of a quartile, in points.
 
     Attributes:
-        measure: what the images are sorted by.
-        quartile: 1 to 4.
-        low: the least value of its images.
-        high: the greatest.
-        images: how many it has.
-        scores: by variant, over its runs.
-        differences: by variant other than the baseline, with the bootstrap's interval over seeds and images.
+        measure: Complexity measure by which images are sorted.
+        quartile: Index from 1 to 4.
+        low: Smallest value of the measure in the quartile.
+        high: Largest value of the measure in the quartile.
+        images: Number of images.
+        scores: PQ over runs, by name of the variant.
+        differences: Differences to the baseline by name of the variant, with bootstrap intervals over seeds and images.
     """
 
     measure: str
@@ -102,14 +112,14 @@ class QuartileRow(NamedTuple):
 
 
 class AlphaRow(NamedTuple):
-    """α of a variant, over its runs.
+    """Fusion weights α of a variant, over its runs.
 
     Attributes:
-        variant: its name.
-        means: mean over images by level.
-        correlations: Spearman's with each measure of complexity, by level and measure: the mean over runs with the
-            bootstrap's interval over seeds and images, that of Student's t where images differ; of one run, its own.
-            Empty where α does not vary.
+        variant: Name of the variant.
+        means: Mean over images, by level.
+        correlations: Spearman correlations with each complexity measure, by level and measure: the mean over runs with
+            the bootstrap interval over seeds and images, or Student's t interval if the images of the runs differ; for
+            a single run, its own interval. Empty if α does not vary.
     """
 
     variant: str
@@ -119,21 +129,21 @@ class AlphaRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that a report says of some variants.
+    """Results of comparing variants, as shown in a report.
 
     Attributes:
-        split: whose scores they are.
-        variants: by name.
-        baseline: that the others are compared with.
-        categories: names, where images are compared those of their table.
-        by_image: whether what is computed image by image is there.
-        things_known: whether it is known which categories are things.
-        differences: of each variant other than the baseline and each score.
-        category_rows: in the order of the categories.
-        quartile_rows: none where images are not compared.
-        alpha_rows: of the variants whose α was written.
-        explained: R² of predicted object density and scale variance, by variant.
-        shuffled: change of PQ when images get the complexity of others, by variant.
+        split: Split of the scores.
+        variants: All variants, sorted by name.
+        baseline: Variant with which the others are compared.
+        categories: Names of the categories; those of the per-image tables if images are compared.
+        by_image: Whether per-image results are available for all runs.
+        things_known: Whether the thing categories are known.
+        differences: Differences to the baseline, by variant and score.
+        category_rows: PQ by category, in the order of the categories.
+        quartile_rows: PQ by quartile of complexity; empty if images are not compared.
+        alpha_rows: Fusion weights of the variants that have them.
+        explained: R² of the predicted object density and scale variance, by variant.
+        shuffled: Change of PQ if the complexity is shuffled among the images, by variant.
     """
 
     split: str
@@ -151,12 +161,12 @@ class Comparison:
 
     @property
     def others(self) -> list[Variant]:
-        """The variants but for the baseline."""
+        """All variants except the baseline."""
         return [variant for variant in self.variants if variant is not self.baseline]
 
     @property
     def images(self) -> int | None:
-        """How many images there are, if all runs that say so agree."""
+        """Number of images, if the runs that record it agree."""
         counts = {run.evaluation.get("images") for variant in self.variants for run in variant.runs} - {None}
         return counts.pop() if len(counts) == 1 else None
 
@@ -164,20 +174,20 @@ class Comparison:
 def compare_variants(
     variants: Sequence[Variant], baseline: Variant, split: str, by_image: bool, things: frozenset[str] | None
 ) -> Comparison:
-    """Compares.
+    """Compare variants with a baseline.
 
     Args:
-        variants: all, the baseline among them.
-        baseline: with which the others are compared.
-        split: whose scores they have.
-        by_image: whether all runs have the same images, so that these can be compared.
-        things: names of the categories that are things, where that is known.
+        variants: All variants, including the baseline.
+        baseline: Variant with which the others are compared.
+        split: Split of the scores.
+        by_image: Whether all runs were evaluated on the same images, so that images can be compared.
+        things: Names of the thing categories, or ``None`` if unknown.
     """
-    others = [variant for variant in variants if variant is not baseline]
+    non_baseline = [variant for variant in variants if variant is not baseline]
     runs = [run for variant in variants for run in variant.runs]
-    named = dict.fromkeys(name.removeprefix("pq/") for run in runs for name in run.scores if name.startswith("pq/"))
-    categories = runs[0].images.categories if by_image and runs[0].images is not None else tuple(named)
-    groups = _groups(categories, things) if by_image else {}
+    scored = dict.fromkeys(name.removeprefix("pq/") for run in runs for name in run.scores if name.startswith("pq/"))
+    categories = runs[0].images.categories if by_image and runs[0].images is not None else tuple(scored)
+    masks = _category_masks(categories, things) if by_image else {}
     return Comparison(
         split,
         tuple(variants),
@@ -186,49 +196,57 @@ def compare_variants(
         by_image,
         things is not None,
         tuple(
-            _difference(variant, baseline, score, groups.get(score))
-            for variant in others
+            _difference(variant, baseline, score, masks.get(score))
+            for variant in non_baseline
             for score in COMPARED
             if any(score in run.scores for run in runs)
         ),
-        _categories([name for name in categories if name in named], categories, baseline, others, by_image),
-        tuple(row for measure in TRUTH for row in _quartiles(variants, baseline, measure)) if by_image else (),
-        tuple(_alpha(variant, by_image) for variant in variants if any(images.levels for images in _tables(variant))),
+        _category_rows([name for name in categories if name in scored], categories, baseline, non_baseline, by_image),
+        tuple(row for measure in TRUTH for row in _quartile_rows(variants, baseline, measure)) if by_image else (),
+        tuple(_alpha_row(v, by_image) for v in variants if any(images.levels for images in _tables(v))),
         {v.name: _explained(v) for v in variants if any(images.predicted is not None for images in _tables(v))},
         {v.name: mean_with_interval(changes) for v in variants if len(changes := _shuffled(v))},
     )
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """Mean and standard deviation."""
-    found = np.array(list(values), np.float64)
-    if not len(found):
+    """Compute mean and sample standard deviation."""
+    array = np.array(list(values), np.float64)
+    if not len(array):
         return Spread(math.nan, math.nan, 0)
-    return Spread(float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else math.nan, len(found))
+    return Spread(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else math.nan, len(array))
 
 
 def points(runs: Iterable[Run], score: str) -> list[float]:
-    """A score of runs in points, of those that have it."""
+    """Return a score in points for each run that has it."""
     return [100 * run.scores[score] for run in runs if score in run.scores]
 
 
 def excludes_zero(estimate: Estimate) -> bool:
-    """Whether an interval lies above or below 0."""
+    """Return whether an interval lies entirely above or below 0."""
     return estimate.low > 0 or estimate.high < 0
 
 
 def quality_by_category(counts: Float64[np.ndarray, "*n C 4"]) -> Float64[np.ndarray, "*n C"]:
-    """PQ of each category in points from counts; NaN for one that does not occur."""
+    """Compute PQ of each category, in points; NaN for categories that do not occur.
+
+    Args:
+        counts: Sum of IoU, true positives, false positives and false negatives by category.
+    """
     iou_sum, tp, fp, fn = np.moveaxis(counts, -1, 0)
     size = tp + fp / 2 + fn / 2
     return np.where(size > 0, 100 * iou_sum / np.where(size > 0, size, 1.0), np.nan)
 
 
 def quality(counts: Float64[np.ndarray, "*n C 4"]) -> Float64[np.ndarray, " *n"]:
-    """PQ in points from counts: the mean over categories that occur; NaN where none does."""
+    """Compute PQ in points, the mean over categories that occur; NaN if none does.
+
+    Args:
+        counts: Sum of IoU, true positives, false positives and false negatives by category.
+    """
     values = quality_by_category(counts)
-    number = (~np.isnan(values)).sum(-1)
-    return np.where(number > 0, np.nansum(values, axis=-1) / np.maximum(number, 1), np.nan)
+    num_categories = (~np.isnan(values)).sum(-1)
+    return np.where(num_categories > 0, np.nansum(values, axis=-1) / np.maximum(num_categories, 1), np.nan)
 
 
 def bootstrap_differences(
@@ -236,49 +254,53 @@ def bootstrap_differences(
     replicates: int = REPLICATES,
     score: Callable[[np.ndarray], np.ndarray] = quality,
 ) -> Float64[np.ndarray, "R ..."]:
-    """Replicates of the mean difference in PQ, with images and pairs of runs drawn anew: the same images for all runs.
+    """Bootstrap the mean difference in PQ over images and pairs of runs; all runs share the resampled images.
 
     Args:
-        pairs: counts of a variant's run and of the baseline's, by pair.
-        replicates: how many.
-        score: from counts to PQ, or to PQ of each category.
+        pairs: Counts of a run of the variant and of the baseline's run with the same seed.
+        replicates: Number of replicates.
+        score: Function from counts to PQ, or to PQ of each category.
+
+    Returns:
+        Mean difference of each replicate, in points.
     """
     rng = np.random.default_rng(0)
     images = len(pairs[0][0])
     weights = rng.multinomial(images, np.full(images, 1 / images), size=replicates).astype(np.float64)
 
-    def drawn(counts: Float64[np.ndarray, "I C 4"]) -> np.ndarray:
+    def resampled_score(counts: Float64[np.ndarray, "I C 4"]) -> np.ndarray:
         return score((weights @ counts.reshape(images, -1)).reshape(replicates, *counts.shape[1:]))
 
-    differences = np.stack([drawn(own) - drawn(other) for own, other in pairs])  # [n R], [n R C]
+    differences = np.stack([resampled_score(run) - resampled_score(base) for run, base in pairs])  # [n R], [n R C]
     return differences[rng.integers(0, len(pairs), (len(pairs), replicates)), np.arange(replicates)].mean(0)
 
 
 def bootstrap_means(values: Float64[np.ndarray, " n"], replicates: int = REPLICATES) -> Float64[np.ndarray, " R"]:
-    """Replicates of the mean with values drawn anew."""
+    """Bootstrap the mean of some values."""
     return values[np.random.default_rng(0).integers(0, len(values), (replicates, len(values)))].mean(1)
 
 
-def _groups(categories: Sequence[str], things: frozenset[str] | None) -> dict[str, Bool[np.ndarray, " C"]]:
-    """Which categories each of the scores averages over that counts give."""
-    groups = {"pq": np.ones(len(categories), bool)}
+def _category_masks(categories: Sequence[str], things: frozenset[str] | None) -> dict[str, Bool[np.ndarray, " C"]]:
+    """Return the categories that are averaged, for each score that follows from counts."""
+    masks = {"pq": np.ones(len(categories), bool)}
     if things is not None:
-        groups["pq_things"] = np.array([name in things for name in categories], bool)
-        groups["pq_stuff"] = ~groups["pq_things"]
-    return groups
+        masks["pq_things"] = np.array([name in things for name in categories], bool)
+        masks["pq_stuff"] = ~masks["pq_things"]
+    return masks
 
 
 def _difference(
     variant: Variant, baseline: Variant, score: str, categories: Bool[np.ndarray, " C"] | None
 ) -> Difference:
-    pairs = [(own, other) for own, other in paired(variant, baseline) if score in own.scores and score in other.scores]
+    """Compare a score; the bootstrap resamples images only if ``categories`` selects some."""
+    pairs = [(run, base) for run, base in paired(variant, baseline) if score in run.scores and score in base.scores]
     differences = _paired_points(pairs, score)
     interval = mean_with_interval(differences)
     over_images = categories is not None and bool(categories.any())
     if len(pairs) < 2:
         bootstrap = Estimate(interval.value, math.nan, math.nan)
     elif over_images:
-        counts = [tuple(_counts(run)[:, categories] for run in pair) for pair in pairs]
+        counts = [(_counts(run)[:, categories], _counts(base)[:, categories]) for run, base in pairs]
         bootstrap = percentiles(interval.value, bootstrap_differences(counts))
     else:
         bootstrap = percentiles(interval.value, bootstrap_means(differences))
@@ -286,7 +308,7 @@ def _difference(
 
 
 def _paired_points(pairs: Iterable[tuple[Run, Run]], score: str) -> Float64[np.ndarray, " n"]:
-    return np.array([100 * (own.scores[score] - other.scores[score]) for own, other in pairs], np.float64)
+    return np.array([100 * (run.scores[score] - base.scores[score]) for run, base in pairs], np.float64)
 
 
 def _counts(run: Run) -> Float64[np.ndarray, "I C 4"]:
@@ -294,66 +316,77 @@ def _counts(run: Run) -> Float64[np.ndarray, "I C 4"]:
     return run.images.counts
 
 
-def _categories(
-    names: Sequence[str], categories: Sequence[str], baseline: Variant, others: Sequence[Variant], by_image: bool
+def _category_rows(
+    names: Sequence[str], categories: Sequence[str], baseline: Variant, variants: Sequence[Variant], by_image: bool
 ) -> tuple[CategoryRow, ...]:
-    """The rows of some categories; counts are in the order of ``categories``."""
+    """Return the rows of the named categories.
+
+    Args:
+        names: Categories to include.
+        categories: All categories, in the order of the counts.
+        baseline: Variant with which the others are compared.
+        variants: All variants except the baseline.
+        by_image: Whether images can be compared.
+    """
     differences: dict[str, dict[str, Estimate]] = {name: {} for name in names}
-    for variant in others:
+    for variant in variants:
         pairs = paired(variant, baseline)
         replicates = None
         if by_image and len(pairs) > 1:
-            counts = [(_counts(own), _counts(other)) for own, other in pairs]
+            counts = [(_counts(run), _counts(base)) for run, base in pairs]
             replicates = bootstrap_differences(counts, score=quality_by_category)
         for name in names:
             score = f"pq/{name}"
-            known = [pair for pair in pairs if all(score in run.scores for run in pair)]
-            found = mean_with_interval(_paired_points(known, score))
-            if replicates is not None and len(known) > 1:
-                found = percentiles(found.value, replicates[:, categories.index(name)])
-            differences[name][variant.name] = found
+            scored = [pair for pair in pairs if all(score in run.scores for run in pair)]
+            estimate = mean_with_interval(_paired_points(scored, score))
+            if replicates is not None and len(scored) > 1:
+                estimate = percentiles(estimate.value, replicates[:, categories.index(name)])
+            differences[name][variant.name] = estimate
     return tuple(
         CategoryRow(name, spread(points(baseline.runs, f"pq/{name}")).mean, differences[name]) for name in names
     )
 
 
 def quartile_of(values: Float64[np.ndarray, " I"]) -> np.ndarray:
-    """The quartile of each value, 0 to 3. A value at an edge belongs below it, so that ties can leave one empty."""
+    """Return the quartile of each value, 0 to 3.
+
+    A value equal to a boundary belongs to the lower quartile, so ties can leave a quartile empty.
+    """
     return np.searchsorted(np.quantile(values, QUARTILES), values, side="left")
 
 
-def _quartiles(variants: Sequence[Variant], baseline: Variant, measure: str) -> list[QuartileRow]:
+def _quartile_rows(variants: Sequence[Variant], baseline: Variant, measure: str) -> list[QuartileRow]:
     values = _tables(baseline)[0].truth[:, TRUTH.index(measure)]
     quartiles, rows = quartile_of(values), []
     for quartile in range(4):
         inside = quartiles == quartile
         if not inside.any():
             continue
-        by_folder = {r.folder: float(quality(_counts(r)[inside].sum(0))) for v in variants for r in v.runs}
-        scores = {v.name: spread(_known(by_folder[run.folder] for run in v.runs)) for v in variants}
+        pq = {run.folder: float(quality(_counts(run)[inside].sum(0))) for v in variants for run in v.runs}
+        scores = {v.name: spread(_drop_nan(pq[run.folder] for run in v.runs)) for v in variants}
         differences = {}
         for variant in (v for v in variants if v is not baseline):
             pairs = [
-                (a, b)
-                for a, b in paired(variant, baseline)
-                if not math.isnan(by_folder[a.folder] - by_folder[b.folder])
+                (run, base)
+                for run, base in paired(variant, baseline)
+                if not math.isnan(pq[run.folder] - pq[base.folder])
             ]
-            found = mean_with_interval(
-                np.array([by_folder[a.folder] - by_folder[b.folder] for a, b in pairs], np.float64)
+            estimate = mean_with_interval(
+                np.array([pq[run.folder] - pq[base.folder] for run, base in pairs], np.float64)
             )
             if len(pairs) > 1:
-                counts = [(_counts(a)[inside], _counts(b)[inside]) for a, b in pairs]
-                found = percentiles(found.value, bootstrap_differences(counts))
-            differences[variant.name] = found
+                counts = [(_counts(run)[inside], _counts(base)[inside]) for run, base in pairs]
+                estimate = percentiles(estimate.value, bootstrap_differences(counts))
+            differences[variant.name] = estimate
         low, high = float(values[inside].min()), float(values[inside].max())
         rows.append(QuartileRow(measure, quartile + 1, low, high, int(inside.sum()), scores, differences))
     return rows
 
 
-def _known(values: Iterable[float]) -> Float64[np.ndarray, " n"]:
-    """Those that are not NaN, as PQ is of images without a segment, true or predicted."""
-    found = np.array(list(values), np.float64)
-    return found[~np.isnan(found)]
+def _drop_nan(values: Iterable[float]) -> Float64[np.ndarray, " n"]:
+    """Drop NaN values; PQ is NaN for images without true and predicted segments."""
+    array = np.array(list(values), np.float64)
+    return array[~np.isnan(array)]
 
 
 def _tables(variant: Variant) -> list[Images]:
@@ -361,45 +394,45 @@ def _tables(variant: Variant) -> list[Images]:
 
 
 def varies(images: Images) -> bool:
-    """Whether α differs among the images."""
+    """Return whether α varies over the images."""
     return bool(images.levels) and bool((np.ptp(images.alpha, axis=0) > VARIES).any())
 
 
-def _alpha(variant: Variant, by_image: bool) -> AlphaRow:
+def _alpha_row(variant: Variant, by_image: bool) -> AlphaRow:
     tables = [images for images in _tables(variant) if images.levels]
     levels = tables[0].levels
     tables = [images for images in tables if images.levels == levels]
     means = {level: spread(float(images.alpha[:, i].mean()) for images in tables) for i, level in enumerate(levels)}
-    moving = [images for images in tables if varies(images)]
+    varying = [images for images in tables if varies(images)]
     correlations = {
-        (level, measure): _rank_correlation([(m.alpha[:, i], m.truth[:, j]) for m in moving], by_image)
+        (level, measure): _rank_correlation([(table.alpha[:, i], table.truth[:, j]) for table in varying], by_image)
         for i, level in enumerate(levels)
         for j, measure in enumerate(TRUTH)
-        if moving
+        if varying
     }
     return AlphaRow(variant.name, means, correlations)
 
 
 def _rank_correlation(runs: Sequence[tuple[np.ndarray, np.ndarray]], by_image: bool) -> Estimate:
-    """Spearman's ρ of α and a measure of complexity: the mean over runs with its interval; of one run, its own."""
-    found = [(spearman(alpha, truth), alpha, truth) for alpha, truth in runs]
-    known = [(rho, alpha, truth) for rho, alpha, truth in found if not math.isnan(rho.value)]
-    if len(known) < 2:
-        return known[0][0] if known else NOTHING
-    mean = mean_with_interval(np.array([rho.value for rho, _, _ in known], np.float64))
+    """Correlate α with a complexity measure: mean of Spearman's ρ over runs, or ρ of a single run, with interval."""
+    correlations = [(spearman(alpha, truth), alpha, truth) for alpha, truth in runs]
+    defined = [(rho, alpha, truth) for rho, alpha, truth in correlations if not math.isnan(rho.value)]
+    if len(defined) < 2:
+        return defined[0][0] if defined else NOTHING
+    mean = mean_with_interval(np.array([rho.value for rho, _, _ in defined], np.float64))
     if not by_image:
         return mean
-    return percentiles(mean.value, bootstrap_spearman([alpha for _, alpha, _ in known], known[0][2], REPLICATES))
+    return percentiles(mean.value, bootstrap_spearman([alpha for _, alpha, _ in defined], defined[0][2], REPLICATES))
 
 
 def _explained(variant: Variant) -> tuple[Spread, Spread]:
     tables = [images for images in _tables(variant) if images.predicted is not None]
     density, variance = (
         spread(
-            share
+            r2
             for images in tables
             if images.predicted is not None
-            and not math.isnan(share := r_squared(images.predicted[:, j], images.truth[:, j]))
+            and not math.isnan(r2 := r_squared(images.predicted[:, j], images.truth[:, j]))
         )
         for j in range(2)
     )
@@ -407,6 +440,6 @@ def _explained(variant: Variant) -> tuple[Spread, Spread]:
 
 
 def _shuffled(variant: Variant) -> Float64[np.ndarray, " n"]:
-    """By run that has it, the change of PQ in points."""
+    """Return the change of PQ with shuffled complexity, in points, for each run that has it."""
     changes = [shuffled_change(run.evaluation) for run in variant.runs]
     return np.array([change for change in changes if change is not None], np.float64)

@@ -1,4 +1,4 @@
-"""A comparison for people: tables of texts, and the report that they are in."""
+"""Markdown report of a comparison, and its tables as text."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ NAMES = {
     "scale_variance": "scale variance",
 }
 SHOWN = ("pq", "pq_things", "pq_stuff", "boundary_f1", "boundary_pq")
+"""Scores shown in the table of scores."""
+
 Table = tuple[list[str], list[list[str]]]
-"""Columns, and rows of texts."""
+"""Column names, and rows of cells."""
 
 PERCENT = f"{CONFIDENCE:.0%}"
 
 
 @dataclass(frozen=True)
 class About:
-    """What a report says of itself.
+    """Provenance of a report.
 
     Attributes:
-        command: that made it.
-        folders: in which runs were looked for.
-        warnings: what speaks against the comparison.
+        command: Command line that creates the report.
+        folders: Folders that were searched for runs.
+        warnings: Reasons against the comparison.
     """
 
     command: str
@@ -45,7 +47,7 @@ class About:
 
 
 def score_table(comparison: Comparison) -> Table:
-    """The scores of each variant in points, and its minutes of training: means over all its runs."""
+    """Return scores in points and training minutes of each variant, averaged over its runs."""
     rows = []
     for variant in comparison.variants:
         scores = [spread_text(spread(points(variant.runs, score))) for score in SHOWN]
@@ -54,7 +56,7 @@ def score_table(comparison: Comparison) -> Table:
 
 
 def difference_table(comparison: Comparison) -> Table:
-    """Each score of each variant less that of the baseline."""
+    """Return the difference of each score of each variant to the baseline."""
     columns = ["variant", "score", "mean", "std", f"{PERCENT} t", f"{PERCENT} bootstrap", "pairs", "says"]
     rows = [
         [
@@ -73,7 +75,7 @@ def difference_table(comparison: Comparison) -> Table:
 
 
 def verdict(difference: Difference) -> str:
-    """Whether a difference is shown, in words."""
+    """Describe in words whether a difference is shown."""
     if difference.shown is None:
         return "too few pairs"
     if not difference.shown:
@@ -82,7 +84,7 @@ def verdict(difference: Difference) -> str:
 
 
 def category_table(comparison: Comparison) -> Table:
-    """PQ of the baseline by category, and the differences of the others."""
+    """Return PQ of the baseline by category, and the differences of the other variants."""
     columns = ["category", comparison.baseline.name, *(variant.name for variant in comparison.others)]
     rows = [
         [row.category, _number(row.baseline), *(_with_interval(row.differences[v.name]) for v in comparison.others)]
@@ -92,7 +94,7 @@ def category_table(comparison: Comparison) -> Table:
 
 
 def quartile_table(comparison: Comparison, measure: str) -> Table:
-    """PQ of each variant by quartile of a measure of complexity, and the differences to the baseline."""
+    """Return PQ of each variant by quartile of a complexity measure, and the differences to the baseline."""
     columns = ["quartile", "range", "images", *(variant.name for variant in comparison.variants)]
     columns += [f"{variant.name} less {comparison.baseline.name}" for variant in comparison.others]
     rows = []
@@ -105,36 +107,36 @@ def quartile_table(comparison: Comparison, measure: str) -> Table:
 
 
 def alpha_table(comparison: Comparison) -> Table:
-    """Mean α of each level of each variant, and its rank correlation with complexity."""
+    """Return mean α by variant and level, and its rank correlation with complexity."""
     rows = []
     for row in comparison.alpha_rows:
         for level, mean in row.means.items():
-            found = [row.correlations.get((level, measure)) for measure in TRUTH]
-            texts = ["does not vary" if rho is None else _with_interval(rho) for rho in found]
+            correlations = [row.correlations.get((level, measure)) for measure in TRUTH]
+            texts = ["does not vary" if rho is None else _with_interval(rho) for rho in correlations]
             rows.append([row.variant, level, spread_text(mean, 3), *texts])
     return ["variant", "level", "mean α", *(f"ρ with {NAMES[measure]}" for measure in TRUTH)], rows
 
 
 def complexity_table(comparison: Comparison) -> Table:
-    """R² of the predicted complexity, and what exchanging it among images does to PQ."""
+    """Return R² of the predicted complexity, and the change of PQ if it is shuffled among images."""
     rows = []
     for name in (variant.name for variant in comparison.variants):
         explained, change = comparison.explained.get(name), comparison.shuffled.get(name)
         if explained is None and change is None:
             continue
         texts = ["–", "–"] if explained is None else [spread_text(part) for part in explained]
-        said = "–" if change is None or math.isnan(change.low) else _includes(change)
-        rows.append([name, *texts, "–" if change is None else _with_interval(change), said])
+        conclusion = "–" if change is None or math.isnan(change.low) else _direction(change)
+        rows.append([name, *texts, "–" if change is None else _with_interval(change), conclusion])
     return ["variant", *(f"R² of {NAMES[m]}" for m in TRUTH), "PQ with another image's complexity", "says"], rows
 
 
 def markdown(comparison: Comparison, about: About, figures: Iterable[str]) -> str:
-    """The report.
+    """Return the report in Markdown.
 
     Args:
-        comparison: that it is about.
-        about: what it says of itself.
-        figures: names of the picture files beside it.
+        comparison: Results to report.
+        about: Provenance of the report.
+        figures: Names of the figure files next to the report.
     """
     return "\n".join(_lines(comparison, about, frozenset(figures)))
 
@@ -148,7 +150,7 @@ def _lines(comparison: Comparison, about: About, figures: frozenset[str]) -> Ite
     yield f"- runs: {len(runs)}, of {len(comparison.variants)} variants"
     yield f"- seeds: {', '.join(map(str, sorted({run.seed for run in runs})))}"
     images = "" if comparison.images is None else f", {comparison.images} images"
-    yield f"- scores: of the split {comparison.split}{images}{_scored(runs)}"
+    yield f"- scores: of the split {comparison.split}{images}{_scored_checkpoints(runs)}"
     generators = {(run.summary.get("versions") or {}).get("generator") for run in runs} - {None}
     if generators:
         yield f"- scenes: generator version {', '.join(map(str, sorted(generators, key=str)))}"
@@ -170,13 +172,13 @@ def _lines(comparison: Comparison, about: About, figures: frozenset[str]) -> Ite
     yield from _alpha(comparison, figures)
 
 
-def _scored(runs: Sequence[Run]) -> str:
-    """What was scored, and how, of runs that were evaluated."""
-    found = [run.evaluation for run in runs if run.evaluation]
-    names = sorted({Path(str(evaluation.get("checkpoint"))).name for evaluation in found})
-    passes = sorted({str(evaluation.get("tta", "none")) for evaluation in found} - {"none"})
-    tta = f", test-time augmentation {', '.join(passes)}" if passes else ""
-    return f", {', '.join(names)}{tta}" if found else ", as training ended"
+def _scored_checkpoints(runs: Sequence[Run]) -> str:
+    """Describe the evaluated checkpoints and their test-time augmentation."""
+    evaluations = [run.evaluation for run in runs if run.evaluation]
+    names = sorted({Path(str(evaluation.get("checkpoint"))).name for evaluation in evaluations})
+    modes = sorted({str(evaluation.get("tta", "none")) for evaluation in evaluations} - {"none"})
+    tta = f", test-time augmentation {', '.join(modes)}" if modes else ""
+    return f", {', '.join(names)}{tta}" if evaluations else ", as training ended"
 
 
 def _differences(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]:
@@ -187,18 +189,18 @@ def _differences(comparison: Comparison, figures: frozenset[str]) -> Iterator[st
         f"\nPoints of a variant less those of {base} with the same seed. The t interval is that of the paired t test, "
         "for other seeds on the same images. A difference counts as shown only if neither interval includes 0.\n"
     )
-    drawn_over = {d.score: d.over_images for d in comparison.differences}
-    over_images = [NAMES[score] for score, images in drawn_over.items() if images]
-    alone = [NAMES[score] for score, images in drawn_over.items() if not images]
-    drawn = f"The bootstrap interval comes from {REPLICATES} replicates. "
+    resamples_images = {d.score: d.over_images for d in comparison.differences}
+    over_images = [NAMES[score] for score, images in resamples_images.items() if images]
+    over_seeds = [NAMES[score] for score, images in resamples_images.items() if not images]
+    explanation = f"The bootstrap interval comes from {REPLICATES} replicates. "
     if over_images:
-        drawn += f"Of {', '.join(over_images)} it draws seeds and images anew, the same images for all runs"
-        drawn += f"; of {', '.join(alone)} seeds alone." if alone else "."
+        explanation += f"Of {', '.join(over_images)} it draws seeds and images anew, the same images for all runs"
+        explanation += f"; of {', '.join(over_seeds)} seeds alone." if over_seeds else "."
     else:
-        drawn += "It draws seeds alone, since there are no counts of the same images for all runs."
+        explanation += "It draws seeds alone, since there are no counts of the same images for all runs."
     if over_images and not comparison.things_known:
-        drawn += " Which categories are things is not known here, since scores.json has no categories."
-    yield f"{drawn}\n"
+        explanation += " Which categories are things is not known here, since scores.json has no categories."
+    yield f"{explanation}\n"
     for difference in comparison.differences:
         if difference.score != "pq" or difference.shown is None:
             continue
@@ -208,17 +210,18 @@ def _differences(comparison: Comparison, figures: frozenset[str]) -> Iterator[st
 
 
 def _sentence(difference: Difference, base: str) -> str:
-    include = [
+    including_zero = [
         name
         for name, estimate in (("t interval", difference.interval), ("bootstrap interval", difference.bootstrap))
         if not excludes_zero(estimate)
     ]
-    if include:
-        verb = "includes" if len(include) == 1 else "include"
-        return f"no difference shown in PQ to {base}: the {' and the '.join(include)} {verb} 0."
-    way = "higher" if difference.interval.value > 0 else "lower"
+    if including_zero:
+        verb = "includes" if len(including_zero) == 1 else "include"
+        return f"no difference shown in PQ to {base}: the {' and the '.join(including_zero)} {verb} 0."
+    direction = "higher" if difference.interval.value > 0 else "lower"
     return (
-        f"PQ is {way} than that of {base} by {abs(difference.interval.value):.2f} points; neither interval includes 0."
+        f"PQ is {direction} than that of {base} by {abs(difference.interval.value):.2f} points; "
+        "neither interval includes 0."
     )
 
 
@@ -240,7 +243,7 @@ def _categories(comparison: Comparison, figures: frozenset[str]) -> Iterator[str
 
 
 def _by_chance(comparisons: int) -> str:
-    """How many of so many intervals miss 0 though there is no difference."""
+    """State how many of the intervals are expected to exclude 0 without any true difference."""
     expected = (1 - CONFIDENCE) * comparisons
     return f"Of {comparisons} intervals, about {expected:.1f} would be by chance alone. " if comparisons else ""
 
@@ -292,7 +295,7 @@ def _alpha(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]:
 
 
 def alpha_maps(comparison: Comparison) -> tuple[Path, str] | None:
-    """The first picture of α over images that an evaluation has left, and what it is; ``None`` if there is none."""
+    """Return path and caption of the first figure of α maps written by an evaluation; ``None`` without one."""
     for variant in comparison.variants:
         for run in variant.runs:
             path = run.folder / f"evaluate_{comparison.split}" / "alpha_maps.png"
@@ -301,9 +304,9 @@ def alpha_maps(comparison: Comparison) -> tuple[Path, str] | None:
     return None
 
 
-def _figure(name: str, what: str, figures: frozenset[str]) -> Iterator[str]:
+def _figure(name: str, caption: str, figures: frozenset[str]) -> Iterator[str]:
     if name in figures:
-        yield f"![{what}]({name})\n"
+        yield f"![{caption}]({name})\n"
 
 
 def _table(table: Table) -> Iterator[str]:
@@ -315,7 +318,7 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def spread_text(found: Spread, decimals: int = 2) -> str:
-    """``39.31 ± 0.52``; the mean alone for one value, a dash for none."""
+    """Format a spread as ``39.31 ± 0.52``, a single value as its mean, and no value as a dash."""
     if found.count == 0:
         return "–"
     mean = f"{found.mean:.{decimals}f}"
@@ -323,7 +326,7 @@ def spread_text(found: Spread, decimals: int = 2) -> str:
 
 
 def interval_text(estimate: Estimate) -> str:
-    """``[+0.10, +0.52]``, or a dash where there is none."""
+    """Format an interval as ``[+0.10, +0.52]``, or as a dash if it is not defined."""
     return "–" if math.isnan(estimate.low) else f"[{_signed(estimate.low)}, {_signed(estimate.high)}]"
 
 
@@ -335,7 +338,7 @@ def _with_interval(estimate: Estimate) -> str:
     return f"{_signed(estimate.value)} {interval_text(estimate)}{' *' if excludes_zero(estimate) else ''}"
 
 
-def _includes(change: Estimate) -> str:
+def _direction(change: Estimate) -> str:
     if not excludes_zero(change):
         return "no difference shown"
     return "higher" if change.value > 0 else "lower"
@@ -350,5 +353,5 @@ def _signed(value: float) -> str:
 
 
 def minutes(variant: Variant) -> Spread:
-    """Of training, over the runs of a variant."""
+    """Return the training minutes over the runs of a variant."""
     return spread(run.minutes for run in variant.runs)

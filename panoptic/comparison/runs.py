@@ -1,4 +1,4 @@
-"""What the compare command reads: finished runs in folders, with their scores and what was found in each image."""
+"""Reading finished runs from folders, with their scores and per-image results."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from panoptic.errors import InputError
 
 SPLITS = ("test", "val")
 SCORES = ("pq", "pq_things", "pq_stuff", "boundary_f1", "boundary_pq", "mean_iou")
-"""The scores of a run that are compared; beside them ``pq/<category>``."""
+"""Scores of a run that are compared, in addition to ``pq/<category>``."""
 
 COUNTS = ("iou_sum", "tp", "fp", "fn")
 TRUTH = ("object_density", "scale_variance")
+"""Complexity measures of the ground truth."""
 
 
 class Images(NamedTuple):
-    """What was found in each of the images that a run was evaluated on, in the order of their ids.
+    """Results for each image on which a run was evaluated, sorted by image id.
 
     Attributes:
-        ids: of the images.
-        categories: their names.
-        counts: sum of IoU, true positives, false positives and false negatives by image and category.
-        truth: object density and scale variance of each image's truth.
-        predicted: the same two as predicted, where they were written.
-        levels: names of the levels that α weighs; none where it was not written.
-        alpha: of each image, the mean over places for local fusion.
+        ids: Image ids.
+        categories: Names of the categories.
+        counts: Sum of IoU, true positives, false positives and false negatives by image and category.
+        truth: Object density and scale variance of the ground truth, by image.
+        predicted: Predicted object density and scale variance by image, or ``None`` if not recorded.
+        levels: Names of the levels weighted by α; empty if not recorded.
+        alpha: Fusion weights α by image and level; for local fusion, their mean over locations.
     """
 
     ids: tuple[str, ...]
@@ -47,17 +48,17 @@ class Images(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run.
+    """Finished run.
 
     Attributes:
-        folder: of the run.
-        seed: of the run.
-        config: as it was resolved.
-        summary: all of ``summary.json``.
-        finished: when that file was written, in seconds.
-        scores: those of :data:`SCORES` that there are, and ``pq/<category>``; each in 0..1.
-        evaluation: all of ``scores.json``; empty where the scores are those of the summary.
-        images: where the run was evaluated image by image.
+        folder: Folder of the run.
+        seed: Random seed.
+        config: Resolved configuration.
+        summary: Content of ``summary.json``.
+        finished: Modification time of ``summary.json``, in seconds since the epoch.
+        scores: Available :data:`SCORES` and ``pq/<category>``, each in 0..1.
+        evaluation: Content of ``scores.json``; empty if the scores come from the summary.
+        images: Per-image results, or ``None`` if not available.
     """
 
     folder: Path
@@ -71,62 +72,72 @@ class Run:
 
     @property
     def minutes(self) -> float:
-        """How long it trained."""
+        """Training time in minutes."""
         return float(self.summary["seconds"]) / 60
 
 
 def read_runs(folders: Sequence[Path], split: str | None) -> tuple[list[Run], str, list[Path]]:
-    """All finished runs below some folders.
+    """Read all finished runs below some folders.
 
     Args:
-        folders: of runs or sweeps, or around them.
-        split: whose scores are read; ``None`` is test if any run was evaluated on it, else val.
+        folders: Folders of runs or sweeps, or parents of such folders.
+        split: Split of the scores; ``None`` selects test if any run was evaluated on it, else val.
 
     Returns:
-        The runs in the order of their folders, the split, and the folders of runs that have not finished.
+        Runs sorted by folder, the split, and the folders of unfinished runs.
 
     Raises:
-        InputError: if there is no run, one was not evaluated on the split, or a file is damaged.
+        InputError: If there is no run, a run was not evaluated on the split, or a file is damaged.
     """
-    found, unfinished = find_runs(folders)
-    if not found:
+    finished, unfinished = find_runs(folders)
+    if not finished:
         named = ", ".join(map(str, folders))
         more = f"; {len(unfinished)} there have not finished" if unfinished else ""
         raise InputError(f"runs={named}: expected folders with the summary.json of finished runs, got none{more}")
     if split is None:
-        split = "test" if any((folder / "evaluate_test").is_dir() for folder in found) else "val"
-    return [read_run(folder, split) for folder in found], split, unfinished
+        split = "test" if any((folder / "evaluate_test").is_dir() for folder in finished) else "val"
+    return [read_run(folder, split) for folder in finished], split, unfinished
 
 
 def find_runs(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """The folders of finished runs, and those of runs with a ``config.yaml`` but no summary; each once, sorted.
+    """Find the folders of finished runs, and those of runs with a ``config.yaml`` but no summary.
+
+    Returns:
+        Folders of finished and of unfinished runs, each sorted and without duplicates.
 
     Raises:
-        InputError: if one of the folders is none.
+        InputError: If one of the folders does not exist or is a file.
     """
     finished: dict[Path, Path] = {}
-    begun: dict[Path, Path] = {}
+    started: dict[Path, Path] = {}
     for folder in folders:
         if not folder.is_dir():
-            came = "a file" if folder.exists() else "no such folder"
-            raise InputError(f"runs={folder}: expected a folder with runs, got {came}")
-        for kind, name in ((finished, "summary.json"), (begun, "config.yaml")):
+            reason = "a file" if folder.exists() else "no such folder"
+            raise InputError(f"runs={folder}: expected a folder with runs, got {reason}")
+        for by_real_path, name in ((finished, "summary.json"), (started, "config.yaml")):
             for path in folder.rglob(name):
                 if not any(part.startswith(".") for part in path.relative_to(folder).parts):
-                    kind.setdefault(path.parent.resolve(), path.parent)
-    unfinished = [path for real, path in begun.items() if real not in finished]
+                    by_real_path.setdefault(path.parent.resolve(), path.parent)
+    unfinished = [path for real_path, path in started.items() if real_path not in finished]
     return sorted(finished.values()), sorted(unfinished)
 
 
 def read_run(folder: Path, split: str) -> Run:
-    """A finished run with its scores on a split; on val, those at the end of training where it was not evaluated.
+    """Read a finished run with its scores on a split.
+
+    For val, the scores at the end of training are used if the run was not evaluated.
 
     Raises:
-        InputError: if a file is damaged, or the run was not evaluated on the split.
+        InputError: If a file is damaged, or the run was not evaluated on the split.
     """
     path = folder / "summary.json"
-    parts = {"seed": int, "seconds": (int, float), "last": dict, "config": dict}
-    summary = _read_json(path, parts, {"versions": dict})
+    required: dict[str, type | tuple[type, ...]] = {
+        "seed": int,
+        "seconds": (int, float),
+        "last": dict,
+        "config": dict,
+    }
+    summary = _read_json(path, required, {"versions": dict})
     run = Run(folder, summary["seed"], summary["config"], summary, path.stat().st_mtime, {}, {})
     evaluated = folder / f"evaluate_{split}"
     if (evaluated / "scores.json").is_file():
@@ -146,73 +157,78 @@ def read_run(folder: Path, split: str) -> Run:
 
 
 def _with_evaluation(run: Run, folder: Path) -> Run:
-    parts = {"all": dict, "things": dict, "stuff": dict, "per_class": dict}
-    found = _read_json(folder / "scores.json", parts, {"images": int, "fusion": dict, "categories": list})
+    required = {"all": dict, "things": dict, "stuff": dict, "per_class": dict}
+    evaluation = _read_json(folder / "scores.json", required, {"images": int, "fusion": dict, "categories": list})
     try:
-        scores = _evaluation_scores(found)
-        shuffled_change(found)
-        things_of(found)
+        scores = _evaluation_scores(evaluation)
+        shuffled_change(evaluation)
+        things_of(evaluation)
     except (AttributeError, TypeError, KeyError) as error:
         raise InputError(f"{folder / 'scores.json'}: expected scores as evaluation writes them, got: {error}") from None
     table = folder / "per_image.csv"
-    return replace(run, scores=scores, evaluation=found, images=read_images(table) if table.is_file() else None)
+    return replace(run, scores=scores, evaluation=evaluation, images=read_images(table) if table.is_file() else None)
 
 
-def _evaluation_scores(found: Mapping[str, Any]) -> dict[str, float]:
-    """Of an evaluation; those of a group without a category are left out."""
+def _evaluation_scores(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """Return the scores of an evaluation; groups without categories are omitted."""
     scores: dict[str, Any] = {
-        name: found[group]["pq"] if found[group]["n"] else None
+        name: evaluation[group]["pq"] if evaluation[group]["n"] else None
         for name, group in (("pq", "all"), ("pq_things", "things"), ("pq_stuff", "stuff"))
     }
-    if "boundary_pq" in found:
-        scores["boundary_pq"] = found["boundary_pq"]["all"]["pq"]
-    scores |= {name: found.get(name) for name in ("boundary_f1", "mean_iou")}
-    return _numbers(scores | {f"pq/{name}": row["pq"] for name, row in found["per_class"].items()})
+    if "boundary_pq" in evaluation:
+        scores["boundary_pq"] = evaluation["boundary_pq"]["all"]["pq"]
+    scores |= {name: evaluation.get(name) for name in ("boundary_f1", "mean_iou")}
+    return _numbers(scores | {f"pq/{name}": row["pq"] for name, row in evaluation["per_class"].items()})
 
 
 def _numbers(scores: Mapping[str, Any]) -> dict[str, float]:
-    """Without those that are missing or NaN.
+    """Convert scores to floats, dropping missing and NaN values.
 
     Raises:
-        TypeError: if one is no number, or not in 0..1.
+        TypeError: If a score is not a number or not in 0..1.
     """
-    known = {name: float(value) for name, value in scores.items() if value is not None and not math.isnan(value)}
-    for name, value in known.items():
+    numbers = {name: float(value) for name, value in scores.items() if value is not None and not math.isnan(value)}
+    for name, value in numbers.items():
         if not 0 <= value <= 1:
             raise TypeError(f"{value} as {name}, which is in 0..1")
-    return known
+    return numbers
 
 
 def shuffled_change(evaluation: Mapping[str, Any]) -> float | None:
-    """What PQ gains, in points, when images get the complexity of others; ``None`` where that was not scored."""
-    found = (evaluation.get("fusion") or {}).get("shuffled") or {}
-    if not found.get("pq") or found.get("as_predicted") is None:
+    """Return the change of PQ, in points, if the complexity is shuffled among images; ``None`` if not evaluated."""
+    shuffled = (evaluation.get("fusion") or {}).get("shuffled") or {}
+    if not shuffled.get("pq") or shuffled.get("as_predicted") is None:
         return None
-    return 100 * (sum(found["pq"]) / len(found["pq"]) - found["as_predicted"])
+    return 100 * (sum(shuffled["pq"]) / len(shuffled["pq"]) - shuffled["as_predicted"])
 
 
 def _read_json(
-    path: Path, expected: Mapping[str, type | tuple[type, ...]], optional: Mapping[str, type] | None = None
+    path: Path, required: Mapping[str, type | tuple[type, ...]], optional: Mapping[str, type] | None = None
 ) -> dict[str, Any]:
+    """Read a JSON object and check the types of its required keys, and of optional keys if present.
+
+    Raises:
+        InputError: If the file is not a JSON object, or a value has the wrong type.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected JSON, got: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object, got {type(content).__name__}")
-    there = {key: kind for key, kind in (optional or {}).items() if content.get(key) is not None}
-    for key, kind in (expected | there).items():
+    present = {key: kind for key, kind in (optional or {}).items() if content.get(key) is not None}
+    for key, kind in {**required, **present}.items():
         if not isinstance(content.get(key), kind):
-            what = {dict: "an object", list: "a list"}.get(kind, "a number")
-            raise InputError(f"{path}: expected {what} under {key}, got {content.get(key)!r}")
+            expected = "an object" if kind is dict else "a list" if kind is list else "a number"
+            raise InputError(f"{path}: expected {expected} under {key}, got {content.get(key)!r}")
     return content
 
 
 def read_images(path: Path) -> Images:
-    """The table of images that evaluation writes; columns that this does not know are passed over.
+    """Read the per-image table written by evaluation; unknown columns are ignored.
 
     Raises:
-        InputError: if it lacks what every such table has, or holds something else than numbers.
+        InputError: If a required column is missing, there are no rows, or a value is not a number.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -221,20 +237,20 @@ def read_images(path: Path) -> Images:
         raise InputError(f"{path}: expected a table as CSV, got: {error}") from None
     categories = tuple(name.removeprefix("iou_sum/") for name in header if name.startswith("iou_sum/"))
     levels = tuple(name.removeprefix("alpha_") for name in header if name.startswith("alpha_"))
-    needed = ["image_id", *TRUTH, *(f"{count}/{name}" for name in categories for count in COUNTS)]
-    missing = [name for name in needed if name not in header]
+    required = ["image_id", *TRUTH, *(f"{count}/{name}" for name in categories for count in COUNTS)]
+    missing = [name for name in required if name not in header]
     if missing or not categories or not rows:
         raise InputError(
             f"{path}: expected rows with image_id, {', '.join(TRUTH)} and counts of each category, "
             f"got {f'no {missing[0]}' if missing else 'no categories' if not categories else 'no rows'}"
         )
-    place = {name: i for i, name in enumerate(header)}
-    ids = [row[place["image_id"]] for row in rows]
+    index = {name: i for i, name in enumerate(header)}
+    ids = [row[index["image_id"]] for row in rows]
     order = sorted(range(len(rows)), key=ids.__getitem__)
 
     def columns(names: Sequence[str], finite: bool = True) -> Float64[np.ndarray, "I n"]:
         try:
-            values = [[float(rows[i][place[name]]) for name in names] for i in order]
+            values = [[float(rows[i][index[name]]) for name in names] for i in order]
             if finite and not np.isfinite(values).all():
                 raise ValueError("NaN or infinite")
         except (ValueError, IndexError):
@@ -255,11 +271,11 @@ def read_images(path: Path) -> Images:
 
 
 def thing_categories(runs: Sequence[Run]) -> frozenset[str] | None:
-    """Names of the categories that are things, as the first evaluation that says so has it; ``None`` if none does."""
+    """Return the names of the thing categories from the first evaluation that records them, or ``None``."""
     return next((things for run in runs if (things := things_of(run.evaluation)) is not None), None)
 
 
 def things_of(evaluation: Mapping[str, Any]) -> frozenset[str] | None:
-    """The same, of one evaluation."""
+    """Return the names of the thing categories recorded in an evaluation, or ``None``."""
     categories = evaluation.get("categories")
     return frozenset(c["name"] for c in categories if c.get("isthing")) if categories else None

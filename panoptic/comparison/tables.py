@@ -1,4 +1,4 @@
-"""A comparison for programs: CSV files with the numbers, unrounded."""
+"""Writing a comparison as CSV files with unrounded numbers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from panoptic.utils.statistics import NOTHING
 
 
 def write_tables(folder: Path, comparison: Comparison) -> None:
-    """Writes a file for each kind of number: points, empty where there is nothing."""
+    """Write one file per kind of result; scores are in points, and missing values are empty."""
     base = comparison.baseline.name
+    columns: tuple[str, ...] = ("variant", "score", "mean", "std", "runs")
     rows: list[Sequence[object]] = []
     for variant in comparison.variants:
-        found = {score: spread(points(variant.runs, score)) for score in SCORES} | {"minutes": minutes(variant)}
-        rows += [(variant.name, score, *part) for score, part in found.items()]
-    _write(folder / "variants.csv", ("variant", "score", "mean", "std", "runs"), rows)
+        spreads = {score: spread(points(variant.runs, score)) for score in SCORES} | {"minutes": minutes(variant)}
+        rows += [(variant.name, score, *values) for score, values in spreads.items()]
+    _write(folder / "variants.csv", columns, rows)
     columns = ("variant", "baseline", "score", "mean", "std", "pairs", "t_low", "t_high")
     rows = [
-        (d.variant, base, d.score, *d.points, *d.interval[1:], *d.bootstrap[1:], _drawn(d), verdict(d))
+        (d.variant, base, d.score, *d.points, *d.interval[1:], *d.bootstrap[1:], _resampled(d), verdict(d))
         for d in comparison.differences
     ]
     _write(folder / "differences.csv", (*columns, "bootstrap_low", "bootstrap_high", "bootstrap_of", "says"), rows)
@@ -35,9 +36,9 @@ def write_tables(folder: Path, comparison: Comparison) -> None:
     _write(folder / "categories.csv", ("category", "baseline_pq", "variant", "difference", "low", "high"), rows)
     rows = []
     for row in comparison.quartile_rows:
-        for name, found in row.scores.items():
+        for name, score in row.scores.items():
             difference = row.differences.get(name, ("", "", ""))
-            rows.append((row.measure, row.quartile, row.low, row.high, row.images, name, *found, *difference))
+            rows.append((row.measure, row.quartile, row.low, row.high, row.images, name, *score, *difference))
     columns = ("measure", "quartile", "low", "high", "images", "variant", "mean", "std", "runs")
     _write(folder / "quartiles.csv", (*columns, "difference", "low", "high"), rows)
     per_category = [f"pq/{name}" for name in comparison.categories]
@@ -49,7 +50,7 @@ def write_tables(folder: Path, comparison: Comparison) -> None:
     _write(folder / "runs.csv", ("variant", "seed", "folder", "minutes", *SCORES, *per_category), rows)
 
 
-def _drawn(difference: Difference) -> str:
+def _resampled(difference: Difference) -> str:
     return "seeds and images" if difference.over_images else "seeds"
 
 
@@ -57,4 +58,4 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]])
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
-        writer.writerows(["" if isinstance(c, float) and math.isnan(c) else c for c in row] for row in rows)
+        writer.writerows(["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in row] for row in rows)

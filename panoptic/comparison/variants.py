@@ -1,7 +1,8 @@
-"""Which runs are the same but for their seed, in what others differ from them, and what is wrong with comparing them.
+"""Grouping of runs into variants, and checks of whether variants can be compared.
 
-Runs of one configuration are a *variant*. Variants differ in *factors*: a key, a group of the configuration whose
-target differs with all that is in it, or keys of one group that change together.
+A *variant* comprises the runs that have the same configuration except for the seed. Variants differ in *factors*: a
+key, a group of the configuration whose target differs together with the keys below it, or keys of one group that change
+together.
 """
 
 from __future__ import annotations
@@ -20,25 +21,25 @@ from panoptic.config.keys import WITHOUT_EFFECT, is_below, leaves
 from panoptic.errors import InputError
 
 ENOUGH_PAIRS = 5
-"""Fewer say little, whatever their interval."""
+"""Smallest number of pairs that is informative; below it, a warning is given whatever the interval."""
 
 FUSION = "model.fusion"
 NO_EFFECT = (*WITHOUT_EFFECT, "seed", "name", "hydra")
-"""Keys, or groups of them, that change nothing but the seed, names, and where and how things are kept."""
+"""Keys or groups of keys that affect only the seed, names, and storage."""
 
 ABSENT = "absent"
 Flat = Mapping[str, str]
-"""A configuration by dotted key, its values as text."""
+"""Configuration as a mapping from dotted keys to values as text."""
 
 
 @dataclass(frozen=True)
 class Factor:
-    """One thing in which configurations differ.
+    """Factor in which configurations differ.
 
     Attributes:
-        name: the key, or that of the group.
-        keys: all that differ for it.
-        target: the key of the target, where that is what differs.
+        name: Key, or key of the group.
+        keys: All keys that differ.
+        target: Key of the target, if the target of a group differs.
     """
 
     name: str
@@ -46,29 +47,29 @@ class Factor:
     target: str | None = None
 
     def value(self, config: Flat) -> tuple[str, ...]:
-        """What a configuration has."""
+        """Return the values of the factor's keys in a configuration."""
         return tuple(config.get(key, ABSENT) for key in self.keys)
 
     def text(self, config: Flat, configs: Sequence[Flat]) -> str:
-        """The same for people: short, and not the same for another value among the configurations."""
+        """Return a short text for the factor's value, unique among the configurations."""
         if self.target is None:
             return f"{self.keys[0]}={config.get(self.keys[0], ABSENT)}"
         target = config.get(self.target, ABSENT)
         short = target.rsplit(".", 1)[-1]
         name = short.removesuffix("Fusion").lower() if self.name == FUSION else f"{self.name}={short}"
-        alike = [other for other in configs if other.get(self.target, ABSENT) == target]
-        inner = [key for key in self.keys if len({other.get(key, ABSENT) for other in alike}) > 1]
-        return " ".join([name, *(f"{key}={config.get(key, ABSENT)}" for key in inner)])
+        same_target = [flat for flat in configs if flat.get(self.target, ABSENT) == target]
+        differing = [key for key in self.keys if len({flat.get(key, ABSENT) for flat in same_target}) > 1]
+        return " ".join([name, *(f"{key}={config.get(key, ABSENT)}" for key in differing)])
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Runs with the same configuration but for the seed.
+    """Runs with the same configuration except for the seed.
 
     Attributes:
-        name: distinct among the variants.
-        runs: in the order of their seeds, each of which is there once.
-        values: by factor.
+        name: Unique name.
+        runs: Runs sorted by seed, one per seed.
+        values: Values of the keys of each factor, by name of the factor.
     """
 
     name: str
@@ -76,12 +77,12 @@ class Variant:
     values: Mapping[str, tuple[str, ...]]
 
     def by_seed(self) -> dict[int, Run]:
-        """Its runs."""
+        """Return the runs by seed."""
         return {run.seed: run for run in self.runs}
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, str]:
-    """What can change the result of a run, as text by dotted key."""
+    """Return the settings that can affect the result of a run, as text by dotted key."""
     return {
         key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
         for key, value in leaves(config)
@@ -90,12 +91,12 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def find_factors(configs: Sequence[Flat]) -> list[Factor]:
-    """In what configurations differ; the fusion first, then in the order of the keys."""
+    """Find the factors in which configurations differ: the fusion first, then in the order of the keys."""
     keys = list(dict.fromkeys(key for config in configs for key in config))
     differing = [key for key in keys if len({config.get(key, ABSENT) for config in configs}) > 1]
     targets = {key.rpartition(".")[0]: key for key in differing if key.rpartition(".")[2] == "_target_"}
     grouped: dict[tuple[Any, ...], list[str]] = {}
-    together: dict[tuple[int, ...], list[str]] = {}
+    by_partition: dict[tuple[int, ...], list[str]] = {}
     for key in differing:
         parts = key.split(".")
         groups = (".".join(parts[:length]) for length in range(1, len(parts)))
@@ -103,41 +104,42 @@ def find_factors(configs: Sequence[Flat]) -> list[Factor]:
         if outermost is not None:
             grouped.setdefault(("target", outermost), []).append(key)
             continue
-        # Keys change together where they tell the same configurations apart. Those at the top have no group.
+        # Keys change together if they partition the configurations alike. Top-level keys have no group.
         values = [config.get(key, ABSENT) for config in configs]
-        together.setdefault(tuple(values.index(value) for value in values), []).append(key)
-    for partition, found in together.items():
-        parents = {key: ".".join(key.split(".")[:-1]) or key for key in found}
+        by_partition.setdefault(tuple(values.index(value) for value in values), []).append(key)
+    for partition, changing in by_partition.items():
+        parents = {key: ".".join(key.split(".")[:-1]) or key for key in changing}
         for key, parent in parents.items():
-            around = min((p for p in parents.values() if f"{parent}.".startswith(f"{p}.")), key=len)
-            grouped.setdefault(("keys", around, partition), []).append(key)
-    several = Counter(group[1] for group in grouped)
+            outermost_parent = min((p for p in parents.values() if f"{parent}.".startswith(f"{p}.")), key=len)
+            grouped.setdefault(("keys", outermost_parent, partition), []).append(key)
+    uses = Counter(group[1] for group in grouped)
     factors = [
-        Factor(group[1], tuple(found), targets[group[1]])
+        Factor(group[1], tuple(members), targets[group[1]])
         if group[0] == "target"
-        else Factor(group[1] if len(found) > 1 and several[group[1]] == 1 else " and ".join(found), tuple(found))
-        for group, found in grouped.items()
+        else Factor(group[1] if len(members) > 1 and uses[group[1]] == 1 else " and ".join(members), tuple(members))
+        for group, members in grouped.items()
     ]
     return sorted(factors, key=lambda factor: (factor.name != FUSION, keys.index(factor.keys[0])))
 
 
 def find_variants(runs: Sequence[Run]) -> tuple[list[Variant], list[str]]:
-    """Sorts runs into variants.
+    """Group runs into variants.
 
     Returns:
-        The variants by name, and warnings of runs that were left out because another has their configuration and seed.
+        Variants sorted by name, and warnings about runs that are dropped because another run has the same configuration
+        and seed.
     """
-    together: dict[tuple[tuple[str, str], ...], list[Run]] = {}
+    by_config: dict[tuple[tuple[str, str], ...], list[Run]] = {}
     for run in runs:
-        together.setdefault(tuple(sorted(flatten(run.config).items())), []).append(run)
-    flats = [flatten(same[0].config) for same in together.values()]
-    groups = list(together.values())
+        by_config.setdefault(tuple(sorted(flatten(run.config).items())), []).append(run)
+    groups = list(by_config.values())
+    flats = [flatten(group[0].config) for group in groups]
     factors = find_factors(flats)
-    names = _names(factors, flats, [len(same) for same in groups])
+    names = _names(factors, flats, [len(group) for group in groups])
     variants, warnings = [], []
-    for name, flat, same in zip(names, flats, groups, strict=True):
+    for name, flat, group in zip(names, flats, groups, strict=True):
         kept: dict[int, Run] = {}
-        for run in sorted(same, key=lambda run: (run.finished, str(run.folder))):
+        for run in sorted(group, key=lambda run: (run.finished, str(run.folder))):
             earlier = kept.get(run.seed)
             if earlier is not None:
                 warnings.append(
@@ -151,30 +153,36 @@ def find_variants(runs: Sequence[Run]) -> tuple[list[Variant], list[str]]:
 
 
 def _names(factors: Sequence[Factor], flats: Sequence[Flat], sizes: Sequence[int]) -> list[str]:
-    """A short name for each configuration: its fusion if that differs, and what is not as in most runs."""
-    usual: dict[str, tuple[str, ...]] = {}
+    """Name each configuration by its fusion, if that differs, and by the factors that differ from most runs.
+
+    Args:
+        factors: Factors in which the configurations differ.
+        flats: Configurations.
+        sizes: Number of runs of each configuration.
+    """
+    most_common: dict[str, tuple[str, ...]] = {}
     for factor in factors:
         counts: Counter[tuple[str, ...]] = Counter()
         for flat, size in zip(flats, sizes, strict=True):
             counts[factor.value(flat)] += size
-        usual[factor.name] = min(counts, key=lambda value: (-counts[value], value))
+        most_common[factor.name] = min(counts, key=lambda value: (-counts[value], value))
     names = []
     for flat in flats:
         texts = {factor.name: factor.text(flat, flats) for factor in factors}
-        shown = [f.name for f in factors if f.name == FUSION or f.value(flat) != usual[f.name]]
+        shown = [f.name for f in factors if f.name == FUSION or f.value(flat) != most_common[f.name]]
         fusion = flat.get(f"{FUSION}._target_", "all").rsplit(".", 1)[-1].removesuffix("Fusion").lower()
         names.append(", ".join(texts[name] for name in shown or texts) or fusion)
-    if len(set(names)) < len(names):  # targets of one name in two places
+    if len(set(names)) < len(names):  # targets with the same name in different modules
         keys = [key for factor in factors for key in factor.keys]
         names = [", ".join(f"{key}={flat.get(key, ABSENT)}" for key in keys) for flat in flats]
     return names
 
 
 def choose_baseline(variants: Sequence[Variant], name: str | None) -> Variant:
-    """The variant that others are compared with: the one of a name, else uniform fusion, else that with most runs.
+    """Return the named variant, by default the one with uniform fusion, else the one with most runs.
 
     Raises:
-        InputError: if there is none of that name.
+        InputError: If there is no variant of that name.
     """
     by_name = {variant.name: variant for variant in variants}
     if name is not None:
@@ -185,18 +193,18 @@ def choose_baseline(variants: Sequence[Variant], name: str | None) -> Variant:
 
 
 def paired(variant: Variant, baseline: Variant) -> list[tuple[Run, Run]]:
-    """The runs of a variant and of the baseline that have a seed in common, in the order of the seeds."""
-    own, others = variant.by_seed(), baseline.by_seed()
-    return [(own[seed], others[seed]) for seed in sorted(own.keys() & others.keys())]
+    """Return the pairs of runs of a variant and the baseline with a common seed, sorted by seed."""
+    runs, baseline_runs = variant.by_seed(), baseline.by_seed()
+    return [(runs[seed], baseline_runs[seed]) for seed in sorted(runs.keys() & baseline_runs.keys())]
 
 
 def warnings_of(variants: Sequence[Variant], baseline: Variant, unfinished: Sequence[Path]) -> Iterator[str]:
-    """What speaks against comparing these variants, a sentence each."""
+    """List the reasons against comparing these variants, one sentence each."""
     if unfinished:
-        named = ", ".join(map(str, unfinished))
-        have = "1 run has" if len(unfinished) == 1 else f"{len(unfinished)} runs have"
-        yield f"{have} not finished (a config.yaml without summary.json): {named}"
-    yield from _mixed([run for variant in variants for run in variant.runs])
+        folders = ", ".join(map(str, unfinished))
+        subject = "1 run has" if len(unfinished) == 1 else f"{len(unfinished)} runs have"
+        yield f"{subject} not finished (a config.yaml without summary.json): {folders}"
+    yield from _inconsistencies([run for variant in variants for run in variant.runs])
     if len(variants) == 1:
         yield f"there is one variant only ({baseline.name}): nothing to compare it with"
     for variant in variants:
@@ -208,30 +216,32 @@ def warnings_of(variants: Sequence[Variant], baseline: Variant, unfinished: Sequ
                 f"{variant.name} differs from {baseline.name} in {len(changed)} things, {', '.join(changed)}: "
                 "a difference cannot be put down to one of them"
             )
-        own, others = variant.by_seed().keys(), baseline.by_seed().keys()
-        for here, there, without in ((variant, own - others, baseline), (baseline, others - own, variant)):
-            if there:
-                seeds = ", ".join(map(str, sorted(there)))
-                yield f"seeds of {here.name} that {without.name} lacks are left out of the pairs: {seeds}"
-        pairs = len(own & others)
+        seeds, baseline_seeds = variant.by_seed().keys(), baseline.by_seed().keys()
+        for having, unpaired, lacking in (
+            (variant, seeds - baseline_seeds, baseline),
+            (baseline, baseline_seeds - seeds, variant),
+        ):
+            if unpaired:
+                listed = ", ".join(map(str, sorted(unpaired)))
+                yield f"seeds of {having.name} that {lacking.name} lacks are left out of the pairs: {listed}"
+        pairs = len(seeds & baseline_seeds)
         if pairs < ENOUGH_PAIRS:
-            more = {0: "nothing can be said", 1: "too few for an interval"}.get(pairs, "too few to say much")
-            yield f"{variant.name} and {baseline.name} have {_pairs(pairs)} of runs with the same seed: {more}"
+            effect = {0: "nothing can be said", 1: "too few for an interval"}.get(pairs, "too few to say much")
+            yield f"{variant.name} and {baseline.name} have {_count_pairs(pairs)} of runs with the same seed: {effect}"
 
 
-def _pairs(count: int) -> str:
+def _count_pairs(count: int) -> str:
     return f"{count} pair" if count == 1 else f"{count} pairs"
 
 
-def _mixed(runs: Sequence[Run]) -> Iterator[str]:
-    """Circumstances in which runs differ."""
-
+def _inconsistencies(runs: Sequence[Run]) -> Iterator[str]:
+    """List the conditions of training and evaluation in which runs differ."""
     versions = dict.fromkeys(name for run in runs for name in run.summary.get("versions") or {})
 
-    def circumstances(run: Run) -> dict[str, Any]:
+    def conditions(run: Run) -> dict[str, Any]:
         summary, evaluation = run.summary, run.evaluation
-        found = {f"the version of {name}": (summary.get("versions") or {}).get(name) for name in versions}
-        found |= {
+        result = {f"the version of {name}": (summary.get("versions") or {}).get(name) for name in versions}
+        result |= {
             "device": summary.get("device"),
             "precision": summary.get("precision"),
             "backbone weights": summary.get("backbone_weights"),
@@ -239,33 +249,35 @@ def _mixed(runs: Sequence[Run]) -> Iterator[str]:
             "where their scores come from": "scores.json" if evaluation else "summary.json",
         }
         if "checkpoint" in evaluation:
-            found["the checkpoint that was evaluated"] = Path(str(evaluation["checkpoint"])).name
+            result["the checkpoint that was evaluated"] = Path(str(evaluation["checkpoint"])).name
         if "tta" in evaluation:
-            found["test-time augmentation"] = evaluation["tta"]
-        return found
+            result["test-time augmentation"] = evaluation["tta"]
+        return result
 
-    rows = [circumstances(run) for run in runs]
-    for what in dict.fromkeys(name for row in rows for name in row):
-        counts = Counter("unknown" if row[what] is None else str(row[what]) for row in rows if what in row)
+    rows = [conditions(run) for run in runs]
+    for condition in dict.fromkeys(name for row in rows for name in row):
+        counts = Counter(
+            "unknown" if row[condition] is None else str(row[condition]) for row in rows if condition in row
+        )
         if len(counts) > 1:
-            said = ", ".join(f"{value} ({n} {'run' if n == 1 else 'runs'})" for value, n in counts.most_common())
-            yield f"runs differ in {what}: {said}"
+            values = ", ".join(f"{value} ({n} {'run' if n == 1 else 'runs'})" for value, n in counts.most_common())
+            yield f"runs differ in {condition}: {values}"
 
 
 def same_images(runs: Sequence[Run]) -> tuple[bool, str | None]:
-    """Whether all runs were evaluated image by image on the same images, and a warning if only some were."""
+    """Return whether all runs have per-image results on the same images, and a warning if only some do."""
     tables = [run.images for run in runs if run.images is not None]
-    left = "what is computed image by image is left out"
+    effect = "what is computed image by image is left out"
     if len(tables) < len(runs):
-        said = f"{len(runs) - len(tables)} of {len(runs)} runs have no per_image.csv: {left}"
-        return False, said if tables else None
+        warning = f"{len(runs) - len(tables)} of {len(runs)} runs have no per_image.csv: {effect}"
+        return False, warning if tables else None
     first = tables[0]
     if any(table.ids != first.ids for table in tables):
-        return False, f"runs were evaluated on different images (their ids differ): {left}"
+        return False, f"runs were evaluated on different images (their ids differ): {effect}"
     if any(table.categories != first.categories for table in tables):
-        return False, f"runs were evaluated with different categories: {left}"
+        return False, f"runs were evaluated with different categories: {effect}"
     for table in tables:
         segments = [images.counts[..., 1] + images.counts[..., 3] for images in (table, first)]
         if not np.array_equal(*segments) or not np.allclose(table.truth, first.truth, atol=1e-4):
-            return False, f"runs were evaluated on images of the same ids but with another truth: {left}"
+            return False, f"runs were evaluated on images of the same ids but with another truth: {effect}"
     return True, None

@@ -1,1 +1,1 @@
-"""Configuration: its schema, how it is composed, and changes to it. Imports no torch."""
+"""Configuration: schema, composition and overrides. Does not import torch."""

@@ -1,4 +1,4 @@
-"""Compose configurations with Hydra, and build what they describe. Imports no torch."""
+"""Composition of configurations with Hydra, and instantiation. Does not import torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from panoptic.errors import InputError
 
 
 def config_path() -> str:
-    """Where the configuration files are: beside the package in a checkout, else inside it."""
+    """Return the location of the configuration files: next to the package in a checkout, else inside the package."""
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "pyproject.toml").is_file() and (checkout / "conf" / "train.yaml").is_file():
         return str(checkout / "conf")
@@ -24,7 +24,7 @@ def config_path() -> str:
 
 
 def with_hydra() -> AbstractContextManager:
-    """Hydra with this project's configuration, for where no command has started it."""
+    """Initialize Hydra with this project's configuration, unless it is initialized already."""
     from hydra import initialize_config_dir, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
 
@@ -38,10 +38,10 @@ def with_hydra() -> AbstractContextManager:
 
 
 def build(node: DictConfig, **arguments: Any) -> Any:
-    """Instantiates a node, and what is in it, from plain containers.
+    """Instantiate a node recursively, with its containers converted to plain ones.
 
     Raises:
-        InputError: the target's own, rather than Hydra's wrapper around it.
+        InputError: If the target raises it; Hydra's wrapper is removed.
     """
     from hydra.utils import instantiate
 
@@ -54,23 +54,30 @@ def build(node: DictConfig, **arguments: Any) -> Any:
 
 
 def sentence(error: BaseException) -> str:
-    """OmegaConf's and Hydra's messages in one line, with what a misspelt key was meant to be.
+    """Format an error of OmegaConf or Hydra as one line, with a suggestion for a misspelled key.
 
-    Left out are the lines for programmers, and the advice to add a key with +, which the schema would refuse.
+    Omits lines for developers and the advice to add a key with ``+``, which the schema would reject.
     """
-    advice = ("To append to your config", "Config search path", "full_key", "object_type", "reference_type", "provider")
+    omitted = (
+        "To append to your config",
+        "Config search path",
+        "full_key",
+        "object_type",
+        "reference_type",
+        "provider",
+    )
     cause: BaseException | None = error
     lines = str(error).splitlines()
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__
         lines += str(cause or "").splitlines()
-    kept = dict.fromkeys(line.strip().rstrip(".") for line in lines if not line.strip().startswith(advice))
-    said = ": ".join(filter(None, kept)) or type(error).__name__
+    kept = dict.fromkeys(line.strip().rstrip(".") for line in lines if not line.strip().startswith(omitted))
+    message = ": ".join(filter(None, kept)) or type(error).__name__
     if (
         cause is not None
         and isinstance(cause, (AttributeError, KeyError))
         and isinstance(cause.parent_node, DictConfig)
     ):
-        meant = difflib.get_close_matches(str(cause.key), [str(key) for key in cause.parent_node], 1)
-        said += f". Did you mean {meant[0]!r}?" if meant else ""
-    return said
+        matches = difflib.get_close_matches(str(cause.key), [str(key) for key in cause.parent_node], 1)
+        message += f". Did you mean {matches[0]!r}?" if matches else ""
+    return message

@@ -1,7 +1,7 @@
-"""The schema of the groups of a training configuration: one dataclass for each kind of node. Imports no torch.
+"""Schema of the groups of a training configuration, one dataclass per kind of node. Does not import torch.
 
-The dataclasses mirror the files in the folders of ``conf/``. A node with ``_target_`` is instantiated by Hydra; its
-other fields are that target's arguments.
+The dataclasses mirror the files in the folders of ``conf/``. Hydra instantiates nodes with ``_target_``; their other
+fields are the arguments of the target.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from omegaconf import MISSING
 
 @dataclass
 class DataConfig:
-    """What all data sets share; see :class:`panoptic.data.DataModule`."""
+    """Fields shared by all data sets; see :class:`panoptic.data.DataModule`."""
 
     _target_: str = MISSING
     batch_size: int = MISSING
@@ -50,8 +50,10 @@ class CityscapesConfig(DataConfig):
 
 @dataclass
 class SplitPathsConfig:
-    """Where one split of a data set in COCO panoptic format is, other than where it is looked for; see
-    :class:`panoptic.data.CocoPanopticSource`."""
+    """Paths of one split of a data set in COCO panoptic format, if not at their default locations.
+
+    See :class:`panoptic.data.CocoPanopticSource`.
+    """
 
     image_dir: str | None = None
     panoptic_json: str | None = None
@@ -102,7 +104,7 @@ class ComplexityConfig:
 
 @dataclass
 class FusionConfig:
-    """What all fusions share; see :mod:`panoptic.models.fusion`."""
+    """Fields shared by all fusions; see :mod:`panoptic.models.fusion`."""
 
     _target_: str = MISSING
     _partial_: bool = True
@@ -183,7 +185,7 @@ class LossConfig:
 
 @dataclass
 class OptimizerConfig:
-    """What every optimizer has."""
+    """Fields shared by all optimizers."""
 
     _target_: str = MISSING
     _partial_: bool = True
@@ -219,11 +221,11 @@ class CurriculumConfig:
 
 @dataclass
 class CallbacksConfig:
-    """Callbacks beside the curriculum.
+    """Callbacks other than the curriculum.
 
     Attributes:
-        patience: validations without a lower loss before training stops; ``null`` never stops early.
-        pictures: validation images shown in the dashboard.
+        patience: Number of validations without a lower loss before training stops; ``null`` never stops early.
+        pictures: Number of validation images shown in the dashboard.
     """
 
     patience: int | None = MISSING
@@ -232,14 +234,14 @@ class CallbacksConfig:
 
 @dataclass
 class LoggerConfig:
-    """A Lightning logger; ``_target_: null`` logs nowhere."""
+    """Lightning logger; ``_target_: null`` disables logging."""
 
     _target_: str | None = MISSING
 
 
 @dataclass
 class TensorBoardConfig(LoggerConfig):
-    """See :class:`lightning.pytorch.loggers.TensorBoardLogger`; its folder is the run's."""
+    """See :class:`lightning.pytorch.loggers.TensorBoardLogger`; it logs to the folder of the run."""
 
     save_dir: str = MISSING
     name: str = MISSING
@@ -249,11 +251,11 @@ class TensorBoardConfig(LoggerConfig):
 
 @dataclass
 class TrainerConfig:
-    """See :class:`lightning.pytorch.Trainer`, whose other arguments may be added with ``+trainer.<key>=``.
+    """See :class:`lightning.pytorch.Trainer`; its other arguments can be added with ``+trainer.<key>=``.
 
     Attributes:
-        precision: as there, or ``auto``: ``16-mixed`` on CUDA, ``bf16-mixed`` on a CPU that computes in
-            bfloat16, ``32-true`` elsewhere.
+        precision: Precision of Lightning, or ``auto``: ``16-mixed`` on CUDA, ``bf16-mixed`` on CPUs with native
+            bfloat16 support, ``32-true`` elsewhere.
     """
 
     accelerator: str = MISSING
@@ -268,7 +270,6 @@ class TrainerConfig:
 
 
 OPTIONS: dict[str, dict[str, type]] = {
-    # The options of a group whose fields differ, each with its schema.
     "data": {"synthetic": SyntheticConfig, "cityscapes": CityscapesConfig, "coco_panoptic": CocoPanopticConfig},
     "model/fusion": {
         "adaptive": LearnedFusionConfig,
@@ -279,3 +280,4 @@ OPTIONS: dict[str, dict[str, type]] = {
     "optimizer": {"adamw": AdamWConfig, "muon": MuonConfig},
     "logger": {"tensorboard": TensorBoardConfig, "none": LoggerConfig},
 }
+"""Schemas of the options of each group whose options have different fields."""

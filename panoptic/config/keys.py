@@ -1,4 +1,4 @@
-"""Keys of a configuration, with dots between their parts. Imports no torch."""
+"""Dotted keys of a configuration. Does not import torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WITHOUT_EFFECT = (
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Keys with dots, and their values."""
+    """Yield the dotted keys and values of a nested mapping."""
     for key, value in config.items():
         if isinstance(value, Mapping):
             yield from leaves(value, f"{prefix}{key}.")
@@ -30,5 +30,5 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def is_below(key: str, names: Sequence[str]) -> bool:
-    """Whether a key with dots is one of some names, or below one."""
+    """Return whether a dotted key equals one of the names or lies below one."""
     return any(key == name or key.startswith(f"{name}.") for name in names)

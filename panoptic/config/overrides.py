@@ -1,4 +1,4 @@
-"""Check changes to a configuration against the schema, and apply them. Imports no torch."""
+"""Checking overrides of a configuration against the schema, and applying them. Does not import torch."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from panoptic.errors import InputError
 
 
 def validate(config: DictConfig) -> None:
-    """Refuses keys that the schema lacks, which ``+key=`` would add unnoticed, and values that were not given.
+    """Raise if mandatory values are missing or keys are not in the schema; ``+key=`` would add those silently.
 
     Raises:
-        InputError: naming the first such key.
+        InputError: If there is such a key; the message names the first one.
     """
     for key in sorted(OmegaConf.missing_keys(config)):
         raise InputError(f"{key}: expected a value ({key}=...), got none")
@@ -36,23 +36,23 @@ def _extra_keys(node: Any, path: str) -> Iterator[str]:
     schema = OmegaConf.get_type(node) if isinstance(node, DictConfig) else None
     if schema is None or not dataclasses.is_dataclass(schema):
         return
-    known = {f.name for f in dataclasses.fields(schema)}
+    fields = {f.name for f in dataclasses.fields(schema)}
     for key in node:
-        if key not in known and path.rstrip(".") not in OPEN:
+        if key not in fields and path.rstrip(".") not in OPEN:
             yield f"{path}{key}"
-        elif key in known and not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
+        elif key in fields and not OmegaConf.is_missing(node, key) and not OmegaConf.is_interpolation(node, key):
             yield from _extra_keys(node[key], f"{path}{key}.")
 
 
 def check_key(override: str, own: Iterable[str] = ()) -> None:
-    """Refuses a change to a checkpoint's configuration whose key no configuration of this project can have.
+    """Raise if the key of an override of a checkpoint's configuration is not in the schema.
 
     Args:
-        override: in Hydra's syntax.
-        own: keys of the command itself, which may have been meant.
+        override: Override in Hydra's syntax.
+        own: Keys of the command itself, also considered as suggestions for a misspelled key.
 
     Raises:
-        InputError: naming the key.
+        InputError: If the key is unknown, or the override adds or deletes a key outside of :data:`OPEN`.
     """
     parsed = _parse(override)
     parts = parsed.key_or_group.replace("/", ".").split(".")
@@ -62,16 +62,16 @@ def check_key(override: str, own: Iterable[str] = ()) -> None:
         raise InputError(
             f"{override}: expected key=value; + is for keys under {', '.join(OPEN)} only, ~ is not supported"
         )
-    if not _known(TrainConfig, parts, ""):
-        meant = difflib.get_close_matches(".".join(parts), [*own, *_keys(TrainConfig, "")], 1)
-        hint = f"; did you mean {meant[0]}?" if meant else ""
+    if not _has_key(TrainConfig, parts, ""):
+        matches = difflib.get_close_matches(".".join(parts), [*own, *_keys(TrainConfig, "")], 1)
+        hint = f"; did you mean {matches[0]}?" if matches else ""
         raise InputError(
             f"{parsed.key_or_group}: expected a key of the training configuration, which this is not{hint}"
         )
 
 
-def _known(schema: type, parts: Sequence[str], group: str) -> bool:
-    """Whether the schema, or any option of a group in it, has the key."""
+def _has_key(schema: type, parts: Sequence[str], group: str) -> bool:
+    """Return whether the schema, or any option of a group in it, has the key."""
     types = typing.get_type_hints(schema)
     if parts[0] not in types:
         return False
@@ -79,11 +79,11 @@ def _known(schema: type, parts: Sequence[str], group: str) -> bool:
         return True
     group = f"{group}/{parts[0]}".lstrip("/")
     options = OPTIONS[group].values() if group in OPTIONS else [types[parts[0]]]
-    return any(dataclasses.is_dataclass(option) and _known(option, parts[1:], group) for option in options)
+    return any(dataclasses.is_dataclass(option) and _has_key(option, parts[1:], group) for option in options)
 
 
 def _keys(schema: type, group: str) -> Iterator[str]:
-    """All keys that a configuration can have, with dots."""
+    """Yield all dotted keys that a configuration can have."""
     for name, kind in typing.get_type_hints(schema).items():
         if name.startswith("_"):
             continue
@@ -95,17 +95,17 @@ def _keys(schema: type, group: str) -> Iterator[str]:
 
 
 def restore(config: dict[str, Any], overrides: Sequence[str], source: str) -> DictConfig:
-    """The configuration of a checkpoint, under the schema, with changes from the command line.
+    """Apply the schema and overrides to the configuration of a checkpoint.
 
-    A group given anew (``data=cityscapes``) replaces that part, unless it is the same kind already.
+    An override of a group (``data=cityscapes``) replaces the group, unless it already has the same target.
 
     Args:
-        config: what the checkpoint holds.
-        overrides: in Hydra's syntax.
-        source: the checkpoint's path, for messages.
+        config: Configuration stored in the checkpoint.
+        overrides: Overrides in Hydra's syntax.
+        source: Path of the checkpoint, for error messages.
 
     Raises:
-        InputError: if the configuration or a change does not fit the schema.
+        InputError: If the configuration or an override does not match the schema.
     """
     try:
         restored = _typed(config)
@@ -130,17 +130,18 @@ def _typed(config: dict[str, Any]) -> DictConfig:
         node: Any = config
         for part in group.split("/"):
             node = node[part]
-        option = next(o for o in options.values() if _fits(o, node))
+        option = next(o for o in options.values() if _matches(o, node))
         OmegaConf.update(schema, group.replace("/", "."), OmegaConf.structured(option))
     for key in OPEN:
         OmegaConf.set_struct(schema[key], False)
     merged = OmegaConf.merge(schema, config)
+    assert isinstance(merged, DictConfig)
     OmegaConf.set_struct(merged, True)
     return merged
 
 
-def _fits(schema: type, node: dict[str, Any]) -> bool:
-    """Whether a node is of this schema; keys that are new since it was written have defaults."""
+def _matches(schema: type, node: dict[str, Any]) -> bool:
+    """Return whether a node has this schema; fields with defaults may be missing, since they may be newer."""
     fields = dataclasses.fields(schema)
     required = {f.name for f in fields if f.default == MISSING}
     return required <= set(node) <= {f.name for f in fields}
@@ -149,6 +150,7 @@ def _fits(schema: type, node: dict[str, Any]) -> bool:
 def _replace_group(config: DictConfig, key: str, override: Override) -> None:
     from hydra import compose
 
+    assert override.input_line is not None  # set by the parser
     with with_hydra():
         composed = OmegaConf.select(compose("train", [override.input_line]), key)
     if composed._target_ != OmegaConf.select(config, key)._target_:
@@ -163,13 +165,20 @@ def _parse(override: str) -> Override:
 
 
 def pack_overrides(name: str, arguments: list[str]) -> list[str]:
-    """Gathers changes to a checkpoint's configuration into the one key ``overrides``.
+    """Collect overrides of a checkpoint's configuration in the key ``overrides``.
 
-    Evaluation, prediction and resuming take their configuration from a checkpoint, which only torch can read; until
-    then the changes travel as they were typed. Their keys are checked here, at once.
+    Evaluation, prediction and resuming read their configuration from a checkpoint, which requires torch. Until then,
+    the overrides are kept as given; only their keys are checked here, so that errors appear early.
+
+    Args:
+        name: Name of the command.
+        arguments: Arguments of the command line.
+
+    Returns:
+        Arguments for Hydra.
 
     Raises:
-        InputError: if a key is unknown or cannot change any more.
+        InputError: If a key is unknown or cannot be overridden.
     """
     if not {"-m", "--multirun"} & set(arguments):
         arguments = [_quoted_path(argument) for argument in arguments]
@@ -183,7 +192,7 @@ def pack_overrides(name: str, arguments: list[str]) -> list[str]:
             raise InputError("study: expected none with resume, which goes on in a folder of its own")
         own = {"resume"}
     elif name in ("evaluate", "predict"):
-        own = set(COMMANDS[name].__dataclass_fields__)
+        own = {f.name for f in dataclasses.fields(COMMANDS[name])}
     else:
         return arguments
     kept, packed = [], []
@@ -221,20 +230,22 @@ PATHS = (
     "runs",
     "baseline",
 )
-"""Keys whose values are paths or names, which may hold what means something else in Hydra's grammar: ``=``, commas,
-brackets. Of them ``runs`` may be a list too, of paths without commas."""
+"""Keys whose values are paths or names and may contain special characters of Hydra's grammar: ``=``, commas, brackets.
+
+``runs`` may also be a list of paths without commas.
+"""
 
 
 def _quoted_path(argument: str) -> str:
     key, equals, value = argument.partition("=")
-    plain = key in PATHS and equals and value not in ("", "null") and value[0] not in "'\""
-    if plain and key == "runs" and value.startswith("["):
+    unquoted = key in PATHS and equals and value not in ("", "null") and value[0] not in "'\""
+    if unquoted and key == "runs" and value.startswith("["):
         paths = value[1:-1].split(",")
-        known = not value.endswith("]") or any(not path.strip() or set(path) & set("[]'\"") for path in paths)
-        return argument if known else f"{key}=[{','.join(_quoted(path.strip()) for path in paths)}]"
-    return f"{key}={_quoted(value)}" if plain else argument
+        unsupported = not value.endswith("]") or any(not path.strip() or set(path) & set("[]'\"") for path in paths)
+        return argument if unsupported else f"{key}=[{','.join(_quoted(path.strip()) for path in paths)}]"
+    return f"{key}={_quoted(value)}" if unquoted else argument
 
 
 def _quoted(text: str) -> str:
-    """As a quoted string of Hydra's grammar, in which a backslash is special before a quote only."""
+    """Quote a string for Hydra's grammar, in which a backslash is special only before a quote."""
     return "'" + text.replace("\\'", "\\\\'").replace("'", "\\'") + "'"

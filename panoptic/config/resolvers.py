@@ -1,4 +1,7 @@
-"""Names of run folders. Runs of a study keep theirs, so that a sweep goes on where it stopped. Imports no torch."""
+"""Names of run folders. Does not import torch.
+
+Runs of a study have fixed names, so that an interrupted sweep can continue.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from panoptic.config.keys import WITHOUT_EFFECT, is_below
 from panoptic.errors import InputError
 
 MAX_LENGTH = 80
-"""Characters of a folder's name."""
+"""Maximum number of characters in the name of a folder."""
 
 
 def run_folder(study: str | None, name: str, overrides: Iterable[str]) -> str:
@@ -27,15 +30,15 @@ def sweep_folder(study: str | None, name: str) -> str:
 
 
 def sweep_subfolder(study: str | None, number: int, overrides: Iterable[str]) -> str:
-    """Return the folder of one run of a sweep; in a study, it does not depend on what else is in the sweep."""
+    """Return the folder of one run of a sweep; in a study, it does not depend on the other runs of the sweep."""
     name = slug(run_name(overrides))
     return name if study is not None else f"{number}_{name}"
 
 
 def run_name(overrides: Iterable[str]) -> str:
-    """Join the overrides of a run that affect its results; the experiment is left out."""
-    without = (*WITHOUT_EFFECT, "experiment")
-    kept = [o for o in overrides if not is_below(o.partition("=")[0].lstrip("+~").replace("/", "."), without)]
+    """Join the overrides of a run that affect its results, except for the experiment."""
+    excluded = (*WITHOUT_EFFECT, "experiment")
+    kept = [o for o in overrides if not is_below(o.partition("=")[0].lstrip("+~").replace("/", "."), excluded)]
     return "_".join(sorted(kept)).replace("=", "-")
 
 
@@ -50,9 +53,9 @@ def _study_folder(study: str) -> str:
 
 
 def slug(text: str) -> str:
-    """Return a folder's name for any text: no ``=``, which Hydra could not read back in a path, and not too long.
+    """Convert text to the name of a folder, without ``=``, which Hydra cannot parse in a path.
 
-    What is cut off a long text leaves its checksum, so that two texts with one beginning have two names.
+    Long text is truncated and a checksum appended, so that texts with a common prefix have different names.
     """
     name = re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_") or "run"
     return name if len(name) <= MAX_LENGTH else f"{name[: MAX_LENGTH - 9]}_{zlib.crc32(text.encode()):08x}"

@@ -1,7 +1,7 @@
-"""The schema of every command. Imports no torch, so that a misspelt key is told within a second.
+"""Schemas of the commands. Does not import torch, so that a misspelled key is reported within a second.
 
 The dataclasses mirror the files directly in ``conf/``; those of the groups are in :mod:`panoptic.config.groups`.
-:mod:`panoptic.config.overrides` holds what people type against this schema.
+:mod:`panoptic.config.overrides` checks overrides against these schemas.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from panoptic.config.groups import (
 
 @dataclass
 class EvaluationConfig:
-    """What ``python -m panoptic.train`` scores once training ends; see :class:`EvaluateConfig`.
+    """Evaluation at the end of ``python -m panoptic.train``; see :class:`EvaluateConfig`.
 
     Attributes:
-        split: ``val`` or ``test``; ``null`` leaves it to ``python -m panoptic.evaluate``.
-        shuffles: how many times to score too with the complexity of the images shuffled among them.
-        predictions: whether to write the predictions.
+        split: ``val`` or ``test``; ``null`` does not evaluate.
+        shuffles: Number of additional evaluations with the complexity shuffled among the images.
+        predictions: Whether to write the predictions.
     """
 
     split: str | None = None
@@ -43,18 +43,19 @@ class EvaluationConfig:
 
 @dataclass
 class TrainConfig:
-    """``python -m panoptic.train``.
+    """Schema of ``python -m panoptic.train``.
 
     Attributes:
-        name: what the run is called; run folders are named after it.
-        seed: of the initial weights and of the order and augmentation of the samples.
-        start_from: a checkpoint of an earlier run to take weights from; network and codec are configured as there.
-        compile: whether to use ``torch.compile``.
-        study: gathers runs under ``runs/study/<study>``, each in a folder named after its overrides; a run that has
-            finished there is not run again.
-        evaluation: of the last checkpoint, once training ends.
-        resume: a checkpoint of an earlier run to go on from, with the configuration in it.
-        overrides: with ``resume``, what the command line changes in that configuration.
+        name: Name of the run, used in the names of run folders.
+        seed: Seed of the initial weights and of the order and augmentation of the samples.
+        start_from: Checkpoint of an earlier run from which to load weights; it also defines the configuration of
+            network and codec.
+        compile: Whether to use ``torch.compile``.
+        study: Name of a study. Its runs go to ``runs/study/<study>``, each in a folder named after its overrides; a run
+            that has finished there is not repeated.
+        evaluation: Evaluation of the last checkpoint at the end of training.
+        resume: Checkpoint of an earlier run to resume, with the configuration stored in it.
+        overrides: Overrides of that configuration with ``resume``.
     """
 
     name: str = MISSING
@@ -78,24 +79,25 @@ class TrainConfig:
 
 @dataclass
 class EvaluateConfig:
-    """``python -m panoptic.evaluate``.
+    """Schema of ``python -m panoptic.evaluate``.
 
     Attributes:
-        checkpoint: of a run.
-        split: of the checkpoint's data: ``train``, ``val`` or ``test``.
-        output: folder to write to; by default one beside the checkpoint.
-        visualize: whether to write an overlay for every image.
-        truth: whether to write the truth too, in the formats of the predictions.
-        boundaries: whether to compute Boundary PQ and boundary F1.
-        dilation_ratio: of Boundary PQ, a share of the diagonal; ``null`` is 0.005 for Cityscapes' labels, else 0.02.
-        tolerance: of boundary F1, a share of the diagonal.
-        worst: how many of the images with the lowest PQ to show.
-        tta: test-time augmentation: ``none``, ``flip`` or ``multiscale``.
-        compile: whether to use ``torch.compile``.
-        oracle: whether to score too what the network would find if parts of its outputs were true.
-        shuffles: how many times to score too with the complexity of the images shuffled among them.
-        predictions: whether to write the predictions.
-        overrides: what the command line changes in the checkpoint's configuration.
+        checkpoint: Checkpoint of a run.
+        split: Split of the checkpoint's data set: ``train``, ``val`` or ``test``.
+        output: Output folder; by default next to the checkpoint.
+        visualize: Whether to write an overlay for every image.
+        truth: Whether to also write the ground truth, in the formats of the predictions.
+        boundaries: Whether to compute Boundary PQ and boundary F1.
+        dilation_ratio: Dilation for Boundary PQ as a fraction of the image diagonal; ``null`` is 0.005 for Cityscapes
+            labels, else 0.02.
+        tolerance: Tolerance for boundary F1 as a fraction of the image diagonal.
+        worst: Number of images with the lowest PQ to show.
+        tta: Test-time augmentation: ``none``, ``flip`` or ``multiscale``.
+        compile: Whether to use ``torch.compile``.
+        oracle: Whether to also score predictions with parts of the outputs replaced by the ground truth.
+        shuffles: Number of additional evaluations with the complexity shuffled among the images.
+        predictions: Whether to write the predictions.
+        overrides: Overrides of the checkpoint's configuration.
     """
 
     checkpoint: str = MISSING
@@ -117,16 +119,16 @@ class EvaluateConfig:
 
 @dataclass
 class PredictConfig:
-    """``python -m panoptic.predict``.
+    """Schema of ``python -m panoptic.predict``.
 
     Attributes:
-        checkpoint: of a run.
-        input: an image file, a folder of images or a glob.
-        output: folder to write to; by default one beside the checkpoint.
-        visualize: whether to write an overlay for every image.
-        tta: test-time augmentation: ``none``, ``flip`` or ``multiscale``.
-        compile: whether to use ``torch.compile``.
-        overrides: what the command line changes in the checkpoint's configuration.
+        checkpoint: Checkpoint of a run.
+        input: Image file, folder of images, or glob pattern.
+        output: Output folder; by default next to the checkpoint.
+        visualize: Whether to write an overlay for every image.
+        tta: Test-time augmentation: ``none``, ``flip`` or ``multiscale``.
+        compile: Whether to use ``torch.compile``.
+        overrides: Overrides of the checkpoint's configuration.
     """
 
     checkpoint: str = MISSING
@@ -140,20 +142,21 @@ class PredictConfig:
 
 @dataclass
 class ScoreConfig:
-    """``python -m panoptic.score``.
+    """Schema of ``python -m panoptic.score``.
 
     Attributes:
         ground_truth: JSON file in COCO panoptic format.
-        ground_truth_dir: folder of its PNG files; by default the JSON file's path without suffix.
+        ground_truth_dir: Folder of its PNG files; by default the path of the JSON file without suffix.
         predictions: JSON file in the same format.
-        predictions_dir: folder of its PNG files; by default the JSON file's path without suffix.
-        output: JSON file to write, beside which goes a CSV file with a row per image; nothing is written without it.
-        missing: what an image without prediction is: ``error``, or ``count_as_empty``.
-        boundaries: whether to compute Boundary PQ and boundary F1.
-        dilation_ratio: of Boundary PQ, a share of the diagonal; ``null`` is 0.005 for Cityscapes' labels, else 0.02.
-        tolerance: of boundary F1, a share of the diagonal.
-        worst: how many of the images with the lowest PQ to show.
-        workers: processes; by default one for each processor.
+        predictions_dir: Folder of its PNG files; by default the path of the JSON file without suffix.
+        output: JSON file to write, with a CSV file of per-image scores next to it; ``null`` writes nothing.
+        missing: Handling of images without prediction: ``error`` or ``count_as_empty``.
+        boundaries: Whether to compute Boundary PQ and boundary F1.
+        dilation_ratio: Dilation for Boundary PQ as a fraction of the image diagonal; ``null`` is 0.005 for Cityscapes
+            labels, else 0.02.
+        tolerance: Tolerance for boundary F1 as a fraction of the image diagonal.
+        worst: Number of images with the lowest PQ to show.
+        workers: Number of processes; by default one per processor.
     """
 
     ground_truth: str = MISSING
@@ -171,13 +174,13 @@ class ScoreConfig:
 
 @dataclass
 class CompareConfig:
-    """``python -m panoptic.compare``.
+    """Schema of ``python -m panoptic.compare``.
 
     Attributes:
-        runs: a folder with finished runs at any depth, or a list of such folders.
-        split: whose scores are compared, ``test`` or ``val``; by default test if every run was evaluated on it.
-        baseline: the variant that others are compared with; by default uniform fusion, else the one with most runs.
-        output: folder to write to; by default one under ``runs/compare`` with the name of the first folder.
+        runs: Folder with finished runs at any depth, or a list of such folders.
+        split: Split of the compared scores, ``test`` or ``val``; by default test if any run was evaluated on it.
+        baseline: Variant with which the others are compared; by default uniform fusion, else the one with most runs.
+        output: Output folder; by default a folder below ``runs/compare`` named after the first folder.
     """
 
     runs: Any = MISSING
@@ -188,18 +191,18 @@ class CompareConfig:
 
 @dataclass
 class ScenesConfig:
-    """``python -m panoptic.scenes``.
+    """Schema of ``python -m panoptic.scenes``.
 
     Attributes:
-        output: a new or empty folder.
-        format: ``cityscapes``, as its archives unzip, or ``coco_panoptic``.
-        scenes_seed: of the scenes.
-        height: of a scene in pixels.
-        width: of a scene in pixels.
-        train_size: number of training scenes; 0 leaves a split out.
-        val_size: number of validation scenes.
-        test_size: number of test scenes.
-        workers: processes; by default one for each processor.
+        output: New or empty folder.
+        format: ``cityscapes``, in the layout of its archives, or ``coco_panoptic``.
+        scenes_seed: Seed of the scenes.
+        height: Height of a scene in pixels.
+        width: Width of a scene in pixels.
+        train_size: Number of training scenes; 0 omits the split.
+        val_size: Number of validation scenes.
+        test_size: Number of test scenes.
+        workers: Number of processes; by default one per processor.
     """
 
     output: str = MISSING
@@ -215,15 +218,15 @@ class ScenesConfig:
 
 @dataclass
 class InspectConfig:
-    """``python -m panoptic.inspect``.
+    """Schema of ``python -m panoptic.inspect``.
 
     Attributes:
-        data: the data set.
-        splits: that are inspected; by default all that are there, of which training needs ``train`` and ``val``.
-        output: folder to write to; by default one under ``runs/inspect`` with the name of the data set's folder.
-        ignore: kinds of faults that do not make the data set unfit; see :data:`panoptic.data.checks.faults.KINDS`.
-        sheet: about how many images the contact sheet shows; 0 makes none.
-        workers: processes; by default one for each processor.
+        data: Data set.
+        splits: Splits to inspect; by default all available ones, where training needs ``train`` and ``val``.
+        output: Output folder; by default a folder below ``runs/inspect`` named after the folder of the data set.
+        ignore: Kinds of faults that do not make the data set unfit; see :data:`panoptic.data.checks.faults.KINDS`.
+        sheet: Approximate number of images on the contact sheet; 0 writes none.
+        workers: Number of processes; by default one per processor.
     """
 
     data: DataConfig | None = None
@@ -245,11 +248,11 @@ COMMANDS: dict[str, type] = {
 }
 
 OPEN = ("trainer",)
-"""Nodes that take any key: Lightning's Trainer has too many arguments to repeat."""
+"""Nodes that accept any key, since Lightning's Trainer has too many arguments to repeat."""
 
 
 def register() -> None:
-    """Makes the schema known to Hydra, under the names that the defaults lists in ``conf/`` use."""
+    """Register the schemas with Hydra under the names used by the defaults lists in ``conf/``."""
     store = ConfigStore.instance()
     for command, schema in COMMANDS.items():
         store.store(name=f"{command}_schema", node=schema)
