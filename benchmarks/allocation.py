@@ -1,7 +1,7 @@
-"""``python -m benchmarks.allocation``: what keeping freed memory is worth, in fresh processes.
+"""``python -m benchmarks.allocation``: effect of keeping freed memory instead of returning it to the system.
 
-Each process repeats one thing alone, with the C library's own ways and with memory kept: seconds, pages that the system
-had to make, and the peak of memory.
+Each fresh process repeats one workload, with the default behavior of the C library or with memory kept, and measures
+seconds, page faults and peak memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WHAT = ("inference, 512x1024", "training step, 4 x 512x1024")
 
 
 def alone(what: str, repeats: int) -> dict[str, float]:
-    """One of them in this process."""
+    """Measure one workload in this process."""
     if what == WHAT[0]:
         _, predictor = our_network(CPU)
         images = torch.randint(0, 256, (1, 512, 1024, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
@@ -44,9 +44,9 @@ def alone(what: str, repeats: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=at_least_one, default=4, help="of each call")
+    parser.add_argument("--repeats", type=at_least_one, default=4, help="number of runs of each call")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--alone", nargs=2, metavar=("WHAT", "KEEP"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -61,13 +61,13 @@ def main() -> None:
         print("freed memory: of interest on a CPU alone, and not measured here")
         return
     for what in WHAT:
-        # Processes take turns, so that both meet the same moods of the machine.
+        # Processes alternate, so that variations of speed affect both alike.
         runs: dict[str, list[dict[str, float]]] = {"given back": [], "kept": []}
         for _ in range(2):
-            for keep, found in runs.items():
+            for keep, results in runs.items():
                 call = ("--alone", what, keep, "--repeats", str(arguments.repeats))
-                found.append(in_own_process("benchmarks.allocation", *call))
-        report[what] = {keep: min(found, key=lambda run: run["seconds"]) for keep, found in runs.items()}
+                results.append(in_own_process("benchmarks.allocation", *call))
+        report[what] = {keep: min(results, key=lambda run: run["seconds"]) for keep, results in runs.items()}
     rows = [(what, keep, *report[what][keep].values()) for what in WHAT for keep in report[what]]
     columns = ("", "freed memory", "s", "pages made anew", "peak memory, GB")
     print(table("Freed memory given back to the system, or kept; the faster of two processes each", columns, rows))

@@ -1,6 +1,6 @@
-"""``python -m benchmarks.ceiling``: PQ of ``decode(encode(x))`` per experiment, the ceiling of what training can reach.
+"""``python -m benchmarks.ceiling``: PQ of ``decode(encode(x))`` per experiment, an upper bound for training.
 
-Arguments are experiments (by default ``full`` and ``quick``), each followed by any changes to its configuration:
+Arguments are experiments (by default ``full`` and ``quick``) and overrides of their configuration:
 ``python -m benchmarks.ceiling quick codec.sigma=1``. Scenes are the first 100 of the validation split.
 """
 
@@ -22,7 +22,7 @@ SCENES = 100
 
 
 def ceiling(codec: Codec, source: Source) -> dict[str, float]:
-    """Scores of the decoded targets of every image."""
+    """Score the decoded targets of all images."""
     metric = PanopticQuality(codec.labels)
     for index in range(len(source)):
         batch = collate([source.read(index)])
@@ -32,12 +32,13 @@ def ceiling(codec: Codec, source: Source) -> dict[str, float]:
 
 
 def main(arguments: list[str]) -> None:
+    """Print the ceiling of each experiment."""
     experiments = [a for a in arguments if "=" not in a] or ["full", "quick"]
-    changes = [a for a in arguments if "=" in a]
+    overrides = [a for a in arguments if "=" in a]
     register()
     with initialize_config_dir(config_path(), version_base="1.3"):
         for experiment in experiments:
-            config = compose("train", [f"experiment={experiment}", "model.backbone.weights=random", *changes])
+            config = compose("train", [f"experiment={experiment}", "model.backbone.weights=random", *overrides])
             config.data.val_size = SCENES
             data = build(config.data, seed=config.seed)
             codec = build_codec(config, data.labels, build_network(config, data.labels.num_classes))

@@ -1,7 +1,7 @@
-"""How far no learning at all goes, on data of one thing category on one stuff category, such as nuclei in microscopy.
+"""Classical baselines for data with one thing and one stuff category, such as nuclei in microscopy.
 
-Otsu's threshold of the gray image, and then its connected components, or a watershed of the distance to the
-background from its smoothed maxima (both scikit-image). Run from the root of the repository:
+Otsu's threshold of the gray image, followed by connected components or by a watershed of the distance to the
+background, seeded at its smoothed maxima (both scikit-image). Run from the root of the repository:
 ``python -m benchmarks.classical ROOT [--split val]``, with the root of a data set in COCO panoptic format.
 """
 
@@ -23,30 +23,30 @@ from panoptic.metrics import PanopticQuality
 from panoptic.segments import Segments
 
 SMALLEST = 20
-"""Regions of fewer pixels are taken for noise."""
+"""Minimum size of a region in pixels; smaller regions count as noise."""
 
 APART = 5
-"""The least distance between two maxima of the distance map, in pixels."""
+"""Minimum distance between two maxima of the distance map, in pixels."""
 
 
 def foreground(image: np.ndarray) -> np.ndarray:
-    """What is brighter than Otsu's threshold of the gray image."""
+    """Return the mask of pixels brighter than Otsu's threshold of the gray image."""
     gray = image.astype(np.float64).mean(2)
     return gray > threshold_otsu(gray)
 
 
 def components(image: np.ndarray) -> np.ndarray:
-    """Connected regions of the foreground, numbered from 1; 0 is background."""
+    """Return the connected regions of the foreground, numbered from 1; 0 is background."""
     return label(foreground(image))
 
 
 def components_without_specks(image: np.ndarray) -> np.ndarray:
-    """The same, without the smallest."""
+    """Return the connected regions of the foreground, without regions smaller than :data:`SMALLEST`."""
     return label(remove_small_objects(foreground(image), max_size=SMALLEST - 1))
 
 
 def split_by_watershed(image: np.ndarray) -> np.ndarray:
-    """Regions of the foreground, cut where the distance to the background has a saddle; numbered from 1."""
+    """Return regions of the foreground, split at saddles of the distance to the background; numbered from 1."""
     mask = remove_small_objects(foreground(image), max_size=SMALLEST - 1)
     distance = gaussian(ndimage.distance_transform_edt(mask), 1.0)
     peaks = peak_local_max(distance, min_distance=APART, labels=label(mask))
@@ -56,9 +56,9 @@ def split_by_watershed(image: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Prints the scores of each."""
+    """Print the scores of each method."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("root", help="of a data set in COCO panoptic format with one thing and one stuff category")
+    parser.add_argument("root", help="root of a data set in COCO panoptic format with one thing and one stuff category")
     parser.add_argument("--split", default="val")
     arguments = parser.parse_args()
     source = CocoPanopticSource(arguments.split, root=arguments.root)

@@ -1,7 +1,7 @@
-"""``python -m benchmarks.cost``: floating-point operations of an experiment's network for one image, counted by torch.
+"""``python -m benchmarks.cost``: floating-point operations of the network of an experiment for one image.
 
-Arguments are experiments (by default ``full``). A multiplication and an addition count as two; the backward pass costs
-about twice as many again.
+Arguments are experiments (by default ``full``). The operations are counted by torch, with a multiply-add as two; the
+backward pass needs about twice as many in addition.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIZES = ((512, 1024), (1024, 2048))
 
 
 def main(experiments: list[str]) -> None:
-    """Prints the operations of the forward pass at both sizes."""
+    """Print the operations of the forward pass at both sizes."""
     register()
     with initialize_config_dir(config_path(), version_base="1.3"):
         for experiment in experiments or ["full"]:

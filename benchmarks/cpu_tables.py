@@ -1,4 +1,4 @@
-"""Tables of the speed on a CPU, and of the metrics, from the JSON files that the benchmarks write."""
+"""Markdown tables of the speed on a CPU and of the metrics, from the JSON files of the benchmarks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from benchmarks.measuring import table
 
 UNKNOWN = "not measured yet"
 Report = dict[str, Any]
+"""Content of a JSON file; empty if there is none."""
 
 
 def machine(report: Report) -> str:
-    """Return the machine and the versions that figures are from."""
+    """Format the hardware and the versions of packages."""
     if "machine" not in report:
         return f"Machine: {UNKNOWN}."
     about = report["machine"]
@@ -21,7 +22,7 @@ def machine(report: Report) -> str:
 
 
 def inference(report: Report) -> str:
-    """Return the time of an image beside its backbone and beside other networks, and by stage."""
+    """Format inference time of an image, compared with the backbone and other networks, and by stage."""
     if not report.get("runs"):
         return UNKNOWN
     tables = []
@@ -48,7 +49,7 @@ def _ours(seconds: dict[str, float]) -> float:
 
 
 def training(report: Report) -> str:
-    """Return the time and memory of a training step."""
+    """Format time and memory of a training step."""
     if "seconds" not in report:
         return UNKNOWN
     seconds, batch, memory = report["seconds"], report["batch"], report["peak memory, GB"]
@@ -65,12 +66,12 @@ def training(report: Report) -> str:
 
 
 def painting(report: Report) -> str:
-    """Return the time of a synthetic scene."""
+    """Format the rendering time of a synthetic scene."""
     return _milliseconds(report, "painting, ms", "A synthetic scene, ms of one core", ("size",))
 
 
 def augmenting(report: Report) -> str:
-    """Return the time of an augmented sample, and of single transforms."""
+    """Format the time of augmenting a sample, and of single transforms."""
     title = "Augmentation at 512x1024, ms of one core"
     return _milliseconds(report, "augmenting, ms", title, ("", "chance"))
 
@@ -82,7 +83,7 @@ def _milliseconds(report: Report, key: str, title: str, columns: tuple[str, ...]
 
 
 def loading(report: Report) -> str:
-    """Return whether training waits for data."""
+    """Format loading and training rates, and the time that training waits for data."""
     rows = [
         (
             name,
@@ -97,14 +98,14 @@ def loading(report: Report) -> str:
 
 
 def startup(report: Report) -> str:
-    """Return the time to the help of a command, and to the first training step."""
+    """Format the time until the help of a command, and until the first training step."""
     rows = [*report.get("help, s", {}).items()]
     rows += [(f"train experiment={name}, first step", s) for name, s in report.get("first step, s", {}).items()]
     return table("From the start of a command", ("to", "s"), rows or [(UNKNOWN, None)]).strip()
 
 
 def scaling(report: Report) -> str:
-    """Return how times grow with images, pixels and things."""
+    """Format the scaling of run time with images, pixels and things."""
     rows = [
         (
             quantity,
@@ -123,7 +124,7 @@ def scaling(report: Report) -> str:
 
 
 def profiling(report: Report) -> str:
-    """Return the operations that take the most time."""
+    """Format the operations with the largest self time."""
     tables = []
     for name in ("one inference", "one training step"):
         operations = report.get(name, {})
@@ -138,7 +139,7 @@ def profiling(report: Report) -> str:
 
 
 def allocation(report: Report) -> str:
-    """Return the cost of giving freed memory back to the system."""
+    """Format the cost of returning freed memory to the system."""
     rows = [
         (what, keep, values["seconds"], f"{values['pages made anew']:.0f}", values["peak memory, GB"])
         for what, runs in report.items()
@@ -150,7 +151,7 @@ def allocation(report: Report) -> str:
 
 
 def metrics(report: Report) -> str:
-    """Return how the metrics compare with the reference evaluators: equality, time, memory."""
+    """Format the comparison of the metrics with reference evaluators: equality, time, memory."""
     if "equality" not in report:
         return UNKNOWN
     equality, pair, f1, score = (report[key] for key in ("equality", "one pair", "boundary F1", "score"))

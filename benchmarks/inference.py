@@ -1,8 +1,8 @@
-"""``python -m benchmarks.inference``: from a uint8 image to segments, by stage, beside the backbone and other nets.
+"""``python -m benchmarks.inference``: inference from a uint8 image to segments, compared with other networks.
 
-All run in one process and take turns; times are medians, after a run that does not count. Weights are random. Decoding
-is given outputs in which it finds a hundred things, on a quarter of the image. Memory is the peak of a fresh process
-that does one thing alone (on a GPU, of what is allocated there). Peers need ``pip install -e '.[bench]'``.
+All calls run alternately in one process; times are medians, after a warm-up run. Weights are random, so decoding gets
+synthetic outputs that contain a hundred things on a quarter of the image. Memory is the peak of a fresh process with a
+single network (on a GPU, of the allocated memory). Other networks need ``pip install -e '.[bench]'``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,15 @@ OURS, BACKBONE = "panoptic, adaptive, R50", "ResNet-50 backbone alone (timm)"
 
 
 def crowded(codec: Codec, batch: int, size: tuple[int, int], things: int, device: torch.device) -> Outputs:
-    """Outputs for images with so many cars in rows on a road below a sky, of a quarter of the area together."""
+    """Create network outputs that decode to cars in rows on a road below a sky; cars cover a quarter of the image.
+
+    Args:
+        codec: Codec that encodes the segments.
+        batch: Number of images.
+        size: Height and width of the images.
+        things: Number of cars.
+        device: Device of the outputs.
+    """
     height, width = size
     columns = round((things * width / height) ** 0.5)
     rows = -(-things // columns)
@@ -60,14 +68,14 @@ def crowded(codec: Codec, batch: int, size: tuple[int, int], things: int, device
 
 
 def our_network(device: torch.device, *overrides: str) -> tuple[PanopticNetwork, Predictor]:
-    """The network of the full experiment as it is trained, and the predictor made of it."""
+    """Build the network of the experiment ``full`` and its predictor."""
     config = experiment("full", *overrides)
     network = build_network(config, NUM_CLASSES).eval().to(device)
     return network, Predictor(network, build_codec(config, CITYSCAPES, network), device)
 
 
 def stages(predictor: Predictor, images: Tensor, decoded: Outputs) -> dict[str, Callable[[], Any]]:
-    """Each stage on what the stages before it give."""
+    """Return the stages of inference as calls on the precomputed results of earlier stages."""
     network, size = predictor.network, tuple(images.shape[-2:])
     normalized = network.normalize(images)
     features = network.backbone(normalized)
@@ -89,7 +97,7 @@ def stages(predictor: Predictor, images: Tensor, decoded: Outputs) -> dict[str, 
 def compare(
     size: tuple[int, int], batch: int, things: int, repeats: int, peers: list[str], compiled: bool
 ) -> dict[str, Any]:
-    """Seconds of everything at one size and batch."""
+    """Measure the seconds of all networks and stages at one size and batch size."""
     device = find_device()
     network, predictor = our_network(device)
     images = torch.randint(0, 256, (batch, *size, 3), dtype=torch.uint8).permute(0, 3, 1, 2).to(device)
@@ -124,7 +132,7 @@ def compare(
 
 @torch.inference_mode()
 def alone(name: str, size: tuple[int, int]) -> float:
-    """Peak gigabytes of one contestant with one image."""
+    """Return the peak memory in gigabytes of one network with one image."""
     device = find_device()
     images = torch.randint(0, 256, (1, *size, 3), dtype=torch.uint8).permute(0, 3, 1, 2).to(device)
     if name in PEERS:
@@ -141,12 +149,12 @@ def alone(name: str, size: tuple[int, int]) -> float:
 
 
 def main() -> None:
-    """Prints the tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=at_least_one, default=7, help="of each call")
-    parser.add_argument("--things", type=at_least_one, default=100, help="that decoding finds")
-    parser.add_argument("--no-peers", action="store_true", help="leave other networks out")
-    parser.add_argument("--compile", action="store_true", help="time torch.compile too, which takes a minute more")
+    parser.add_argument("--repeats", type=at_least_one, default=7, help="number of runs of each call")
+    parser.add_argument("--things", type=at_least_one, default=100, help="number of things to decode")
+    parser.add_argument("--no-peers", action="store_true", help="omit other networks")
+    parser.add_argument("--compile", action="store_true", help="also time torch.compile, which takes another minute")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--memory-of", nargs=3, metavar=("NAME", "HEIGHT", "WIDTH"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

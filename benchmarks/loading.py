@@ -1,7 +1,7 @@
-"""``python -m benchmarks.loading``: scenes, augmented samples and batches a second, beside what training consumes.
+"""``python -m benchmarks.loading``: speed of rendering, augmentation and loading, compared with training.
 
-Painting and augmenting are timed on one thread, in seconds of the processor; batches by the clock, from loaders with 0,
-1, 2 and 4 processes. What binds is the last column: the share of the time that the steps of real runs waited for data.
+Rendering and augmentation are measured on one thread in CPU time, batches in wall time, from loaders with 0, 1, 2 and 4
+processes. The decisive figure is in the last column: the share of time that the steps of real runs waited for data.
 """
 
 from __future__ import annotations
@@ -34,33 +34,36 @@ RUNS = {
     "quick": ("trainer.max_epochs=3", "data.epoch_size=400", "data.train_size=400", "data.val_size=4"),
     "full": ("trainer.max_epochs=1", "data.epoch_size=40", "data.train_size=40", "data.val_size=1"),
 }
-"""Runs whose waiting is looked at, cut short."""
+"""Experiments whose waiting time is measured, with overrides that shorten them."""
 
 
 def milliseconds(call: Callable[[int], Any], count: int) -> dict[str, float]:
-    """The processor's time of calls with 0, 1, ..., after three that do not count."""
-    spent = []
+    """Measure the CPU time of calls with 0, 1, ..., after three warm-up calls."""
+    durations = []
     for i in range(-3, count):
         start = time.process_time()
         call(max(i, 0))
         if i >= 0:
-            spent.append(1000 * (time.process_time() - start))
+            durations.append(1000 * (time.process_time() - start))
     return {
-        "mean": statistics.mean(spent),
-        "median": statistics.median(spent),
-        "worst of 100": np.percentile(spent, 99),
+        "mean": statistics.mean(durations),
+        "median": statistics.median(durations),
+        "worst of 100": np.percentile(durations, 99),
     }
 
 
 def painting(count: int) -> dict[str, dict[str, float]]:
-    """Scenes by size."""
+    """Measure the milliseconds of rendering a scene, by size."""
     sizes = ((128, 256), (512, 1024), (1024, 2048))
     sources = {size: SyntheticSource("train", size=count, height=size[0], width=size[1]) for size in sizes}
     return {f"{h}x{w}": milliseconds(source.read, count) for (h, w), source in sources.items()}
 
 
 def augmenting(samples: list[Sample], count: int) -> dict[str, dict[str, float]]:
-    """Whole samples by strength, then each transform alone, always done, at full strength."""
+    """Measure the milliseconds of augmenting a sample by strength, and of each transform alone at full strength.
+
+    A transform alone is applied with probability 1; ``chance`` is its probability in the pipeline.
+    """
 
     def whole(strength: float) -> Callable[[int], Any]:
         def call(i: int) -> None:
@@ -84,22 +87,22 @@ def augmenting(samples: list[Sample], count: int) -> dict[str, dict[str, float]]
 
 
 def transforms(pipeline: A.Compose) -> list[tuple[A.BasicTransform, float]]:
-    """Those of a pipeline with their chances; of several that exclude each other, each has its share."""
-    found = []
+    """Return the transforms of a pipeline with their probabilities; alternatives share that of their group."""
+    result = []
     for entry in pipeline.transforms:
         if isinstance(entry, A.OneOf):
-            found += [(inner, entry.p / len(entry.transforms)) for inner in entry.transforms]
+            result += [(inner, entry.p / len(entry.transforms)) for inner in entry.transforms]
         else:
-            found.append((entry, entry.p))
-    return found
+            result.append((entry, entry.p))
+    return result
 
 
 def loading(name: str, workers: int, batches: int) -> float:
-    """Images a second that a loader gives, without anyone to consume them, once its processes have started."""
+    """Measure the images per second of a loader without a consumer, once its processes have started."""
     config = experiment(name, f"data.workers={workers}", "data.cache=false", "data.epoch_size=null")
     config.data.train_size = (batches + 2 * max(workers, 1) + 1) * config.data.batch_size
     iterator = iter(build(config.data, seed=0).train_dataloader())
-    for _ in range(2 * workers + 1):  # what is read ahead while the processes start
+    for _ in range(2 * workers + 1):  # batches that are prefetched while the processes start
         next(iterator)
     start = time.perf_counter()
     for _ in range(batches):
@@ -108,7 +111,7 @@ def loading(name: str, workers: int, batches: int) -> float:
 
 
 def waiting(name: str) -> dict[str, float]:
-    """What a real run says of its own speed."""
+    """Return the speed that a real run reports in its summary."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "panoptic.train", f"experiment={name}", "model.backbone.weights=random"]
         command += [*RUNS[name], f"hydra.run.dir={folder}"]
@@ -117,13 +120,13 @@ def waiting(name: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Prints the tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=at_least_one, default=100, help="for painting and augmenting")
-    parser.add_argument("--batches", type=at_least_one, default=10, help="to load")
+    parser.add_argument("--samples", type=at_least_one, default=100, help="number of samples to render and augment")
+    parser.add_argument("--batches", type=at_least_one, default=10, help="number of batches to load")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
-    warnings.filterwarnings("ignore", "This DataLoader will create 4 worker processes")  # as it should
+    warnings.filterwarnings("ignore", "This DataLoader will create 4 worker processes")  # intended
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     report: dict[str, Any] = {"machine": machine()}

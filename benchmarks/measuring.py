@@ -1,4 +1,4 @@
-"""What all benchmarks share: taking times and memory, the machine, tables and JSON files."""
+"""Shared code of the benchmarks: timing, memory, description of the hardware, tables and JSON files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ PACKAGES = ("torch", "torchvision", "timm", "lightning", "albumentations", "open
 
 
 def machine(*packages: str) -> dict[str, Any]:
-    """The processor, the accelerator, and the versions of what is measured."""
+    """Describe the processor, the accelerator, and the versions of the packages.
+
+    Args:
+        packages: Packages to list in addition to :data:`PACKAGES`.
+    """
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -45,29 +49,29 @@ def machine(*packages: str) -> dict[str, Any]:
 
 
 def experiment(name: str, *overrides: str) -> DictConfig:
-    """The configuration of an experiment, with random weights."""
+    """Compose the configuration of an experiment, with random weights."""
     with with_hydra():
         return compose("train", [f"experiment={name}", "model.backbone.weights=random", *overrides])
 
 
 def find_device() -> torch.device:
-    """A GPU if there is one."""
+    """Return a GPU if available, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def synchronize(device: torch.device) -> None:
-    """Waits for the device."""
+    """Wait for all work on the device."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def median(call: Callable[[], Any], repeats: int, device: torch.device | None = None) -> float:
-    """Seconds that a call takes, after one that does not count."""
+    """Return the median seconds of a call, after one warm-up call."""
     return in_turn({"": call}, repeats, device)[""]
 
 
 def in_turn(calls: dict[str, Callable[[], Any]], repeats: int, device: torch.device | None = None) -> dict[str, float]:
-    """The same of several calls, which take turns, so that all meet the same moods of the machine."""
+    """Return the median seconds of several calls, run alternately so that variations of speed affect all alike."""
     device = device or torch.device("cpu")
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for i in range(repeats + 1):
@@ -82,7 +86,10 @@ def in_turn(calls: dict[str, Callable[[], Any]], repeats: int, device: torch.dev
 
 
 def peak_memory(call: Callable[[], Any], device: torch.device) -> float:
-    """Gigabytes at the peak of a call: of a GPU, or of the whole process, which should do nothing else."""
+    """Return the peak memory of a call in gigabytes: allocated on the GPU, or resident in the whole process.
+
+    On a CPU, the process should have done nothing else.
+    """
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
@@ -90,31 +97,31 @@ def peak_memory(call: Callable[[], Any], device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 1e9
     call()
     status = Path("/proc/self/status")
-    if status.is_file():  # what getrusage says begins with the peak of the process that started this one
+    if status.is_file():  # getrusage starts with the peak of the parent process
         peaks = [int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")]
         return peaks[0] * 1024 / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def in_own_process(module: str, *arguments: str, **environment: str) -> Any:
-    """What a benchmark prints last, as JSON, when it runs alone in a fresh process."""
-    done = subprocess.run(
+    """Run a benchmark in a fresh process, and return its last line of output, parsed as JSON."""
+    process = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         env=os.environ | environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
-        raise RuntimeError(f"{module} {' '.join(arguments)}: {done.stderr.strip().splitlines()[-1:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    if process.returncode:
+        raise RuntimeError(f"{module} {' '.join(arguments)}: {process.stderr.strip().splitlines()[-1:]}")
+    return json.loads(process.stdout.strip().splitlines()[-1])
 
 
 @torch.inference_mode()
 def arithmetic_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations per second where nothing but arithmetic counts: of a large matrix product or 3x3 convolution.
+    """Measure the peak operations per second in a large matrix product or 3x3 convolution.
 
-    Of the two the faster, since on some processors only the latter uses all that there is.
+    The faster of the two counts, since on some processors only the convolution reaches the peak.
     """
     size, batch = (8192, 32) if device.type == "cuda" else (2048, 1)
     one, other = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
@@ -126,7 +133,7 @@ def arithmetic_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table in Markdown, below its title."""
+    """Format a table with title in Markdown."""
     lines = [f"**{title}**", "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     lines += [f"| {' | '.join(map(_cell, row))} |" for row in rows]
     return "\n" + "\n".join(lines)
@@ -139,7 +146,7 @@ def _cell(value: Any) -> str:
 
 
 def show(title: str, rows: Iterable[tuple[str, Any]]) -> None:
-    """Prints a part of a report."""
+    """Print a part of a report."""
     print(f"\n{title}")
     for name, value in rows:
         text = f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -147,10 +154,10 @@ def show(title: str, rows: Iterable[tuple[str, Any]]) -> None:
 
 
 def at_least_one(text: str) -> int:
-    """A count on the command line.
+    """Parse a positive integer on the command line.
 
     Raises:
-        argparse.ArgumentTypeError: if it is none.
+        argparse.ArgumentTypeError: If the text is not a positive integer.
     """
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
@@ -158,14 +165,14 @@ def at_least_one(text: str) -> int:
 
 
 def write(path: Path | None, report: dict[str, Any]) -> None:
-    """Writes a report as JSON, whole or not at all, where a path is given."""
+    """Write a report as JSON atomically, if a path is given."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, report)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The report in a JSON file; ends the process with a sentence where there is none."""
+    """Read the report in a JSON file; exit with a message if there is none."""
     try:
         report = json.loads(path.read_text())
     except OSError as error:

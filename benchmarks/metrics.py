@@ -1,9 +1,9 @@
-"""``python -m benchmarks.metrics``: the metrics beside the reference evaluators, for equality, time and memory.
+"""``python -m benchmarks.metrics``: comparison of the metrics with reference evaluators: equality, time and memory.
 
-Everything is made from a seed and measured in one run; times are medians. The evaluators are ``cityscapesscripts`` and
-``hotcoco`` (extra ``test``) and ``panopticapi``, which is fetched into a temporary folder without its dependencies.
-``--output`` writes the figures as JSON too, ``--known`` adds the maps of a folder with ``coco_gt.json`` and
-``coco_pred.json``. What needs a GPU runs where there is one.
+All inputs are generated from a seed and measured in one run; times are medians. The evaluators are
+``cityscapesscripts`` and ``hotcoco`` (extra ``test``), and ``panopticapi``, which is installed into a temporary folder
+without its dependencies. ``--output`` also writes the results as JSON; ``--known`` adds the maps of a folder with
+``coco_gt.json`` and ``coco_pred.json``. GPU measurements run if a GPU is available.
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ from panoptic.segments import Segments
 
 LABELS = LabelSpace.from_dicts(CATEGORIES)
 Counts = dict[int, tuple[float, int, int, int]]
+"""IoU sum, TP, FP and FN by category id."""
 
 
 def main() -> None:
-    """Runs all parts and prints their figures."""
+    """Run all parts and print their results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0, help="of all maps")
-    parser.add_argument("--pairs", type=int, default=500, help="random pairs for equality")
-    parser.add_argument("--images", type=int, default=50, help="pairs of 1024x2048 to score from files")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all maps")
+    parser.add_argument("--pairs", type=int, default=500, help="number of random pairs for the equality check")
+    parser.add_argument("--images", type=int, default=50, help="number of pairs of 1024x2048 to score from files")
     parser.add_argument("--known", type=Path, help="folder with coco_gt.json, coco_pred.json and their PNG folders")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
@@ -71,8 +72,8 @@ def main() -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured with."""
-    about = {
+    """Describe the hardware and the versions of the packages."""
+    description = {
         "processor": platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "GPU": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -81,12 +82,12 @@ def machine() -> dict[str, Any]:
         "torchmetrics": torchmetrics.__version__,
         "numpy": np.__version__,
     }
-    show("machine", about.items())
-    return about
+    show("machine", description.items())
+    return description
 
 
 def equality(rng: np.random.Generator, folder: Path, count: int, panopticapi: Any) -> dict[str, Any]:
-    """Largest differences to the evaluators, over random pairs one by one and over all of them together."""
+    """Compute the largest differences to the evaluators over random pairs."""
     from cityscapesscripts.evaluation import evalPanopticSemanticLabeling as cityscapes
 
     pairs = {i: references.random_pair(rng) for i in range(count)}
@@ -123,7 +124,7 @@ def equality(rng: np.random.Generator, folder: Path, count: int, panopticapi: An
 
 
 def hotcoco_counts(folder: Path, pairs: dict[int, tuple[Map, Map]]) -> list[Counts]:
-    """The same from hotcoco, one file for each image."""
+    """Compute counts by image with hotcoco, one file per image."""
     from hotcoco.panoptic import PanopticEval
 
     result = []
@@ -139,13 +140,13 @@ def hotcoco_counts(folder: Path, pairs: dict[int, tuple[Map, Map]]) -> list[Coun
 
 
 def counts_by_id(counts: F.PanopticCounts) -> Counts:
-    """IoU sum, TP, FP and FN by category id, of the categories that occur."""
+    """Return IoU sum, TP, FP and FN by category id, for the categories that occur."""
     rows = zip(LABELS.categories, *(values.tolist() for values in counts), strict=True)
     return {category.id: tuple(row) for category, *row in rows if any(row[1:])}
 
 
 def difference(ours: Iterable[Counts], theirs: Iterable[Counts]) -> float:
-    """The largest difference of any count; infinite where only one of the two has a category."""
+    """Return the largest difference of any count; infinite if only one of the two has a category."""
     largest = 0.0
     for one, other in zip(ours, theirs, strict=True):
         if one.keys() != other.keys():
@@ -156,7 +157,7 @@ def difference(ours: Iterable[Counts], theirs: Iterable[Counts]) -> float:
 
 
 def known(folder: Path) -> dict[str, Any]:
-    """PQ and Boundary PQ of given files."""
+    """Compute PQ and Boundary PQ of the files in a folder."""
     pairs = PredictionPairs(folder / "coco_gt.json", folder / "coco_pred.json")
     evaluation = Evaluation(pairs.labels)
     for pair in pairs:
@@ -169,7 +170,7 @@ def known(folder: Path) -> dict[str, Any]:
 
 
 def one_pair(rng: np.random.Generator) -> dict[str, Any]:
-    """``update`` and ``compute`` for a pair of 1024x2048 with 60 segments, beside torchmetrics."""
+    """Time ``update`` and ``compute`` for a pair of 1024x2048 with 60 segments, also with torchmetrics."""
     predicted, true = references.large_pair(rng)
     prediction, target = as_segments(predicted), as_segments(true)
 
@@ -198,7 +199,7 @@ def one_pair(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def boundary_f1(rng: np.random.Generator) -> dict[str, Any]:
-    """Boundary F1 of 19 classes at 1024x2048, beside a disk dilation and a distance transform for each class."""
+    """Compare boundary F1 of 19 classes at 1024x2048 with a disk dilation and a distance transform per class."""
     maps = []
     for numbers, infos in references.large_pair(rng, segments=80):
         ids = np.zeros(numbers.shape, np.int32)
@@ -231,7 +232,7 @@ def boundary_f1(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def large_files(rng: np.random.Generator, folder: Path, count: int) -> tuple[Path, Path]:
-    """Files of pairs of 1024x2048."""
+    """Write pairs of 1024x2048, and return the JSON files of ground truth and predictions."""
     pairs = {i: references.large_pair(rng) for i in range(count)}
     truth = references.write_maps(folder / "large", "truth", {i: true for i, (_, true) in pairs.items()})
     return truth, references.write_maps(
@@ -240,7 +241,7 @@ def large_files(rng: np.random.Generator, folder: Path, count: int) -> tuple[Pat
 
 
 def score(truth: Path, guess: Path, panopticapi: Any) -> dict[str, Any]:
-    """Scores files in parallel, boundary scores off unless said, beside panopticapi and hotcoco."""
+    """Time parallel scoring from files, also with panopticapi and hotcoco; boundary scores are timed separately."""
     from hotcoco.panoptic import PanopticEval
 
     processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -298,7 +299,7 @@ def score(truth: Path, guess: Path, panopticapi: Any) -> dict[str, Any]:
 
 
 def hotcoco_masks(pairs: list[tuple[Segments, Segments]]) -> tuple[Any, Any]:
-    """The same maps as data sets of run-length masks, which hotcoco takes without any PNG."""
+    """Convert maps to data sets of run-length masks, which hotcoco reads without PNG files."""
     from hotcoco import COCO, mask
 
     sets = []
@@ -330,15 +331,15 @@ def hotcoco_masks(pairs: list[tuple[Segments, Segments]]) -> tuple[Any, Any]:
 
 
 def memory(truth: Path, guess: Path, images: int = 500) -> dict[str, Any]:
-    """Peak memory after some and after all images of an evaluation; the files are gone through again and again."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:  # a process that has had no other peak
+    """Measure peak memory after 50 and after all images of an evaluation that cycles through the files."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:  # a fresh process, without an earlier peak
         figures = pool.apply(evaluate_again, (truth, guess, (50, images)))
     show("memory of one process, 1024x2048 with boundary scores", figures.items())
     return figures
 
 
 def evaluate_again(truth: Path, guess: Path, marks: tuple[int, ...]) -> dict[str, Any]:
-    """Scores that many images and notes the peaks on the way."""
+    """Score images, and record peak memory after the given numbers of images."""
     settings = Settings(dilation_ratio=0.02)
     pairs, evaluation = PredictionPairs(truth, guess), Evaluation(LABELS, settings)
     figures: dict[str, Any] = {}
@@ -351,15 +352,15 @@ def evaluate_again(truth: Path, guess: Path, marks: tuple[int, ...]) -> dict[str
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process has had resident."""
+    """Return the peak resident memory of this process."""
     status = Path("/proc/self/status")
-    if status.is_file():  # a new process inherits the peak that getrusage tells
+    if status.is_file():  # getrusage reports a peak inherited from the parent process
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1e3
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def cuda(rng: np.random.Generator) -> dict[str, Any]:
-    """The same counts and scores on a GPU and under autocast, and their times."""
+    """Check counts and scores on a GPU under autocast, and time the metrics there."""
     figures: dict[str, Any] = {}
     same = True
     settings = Settings(dilation_ratio=0.02)
@@ -386,12 +387,12 @@ def cuda(rng: np.random.Generator) -> dict[str, Any]:
 
 
 def flat(scores: Any) -> list[torch.Tensor]:
-    """The tensors of an image's scores."""
+    """Return the tensors in the scores of an image."""
     return [t for part in scores for t in (part if isinstance(part, tuple) else (part,))]
 
 
 def as_segments(panoptic_map: Map) -> Segments:
-    """A map as segments."""
+    """Convert a panoptic map to segments."""
     numbers, infos = panoptic_map
     ids = np.zeros(numbers.shape, np.int32)
     for i, info in enumerate(infos, start=1):

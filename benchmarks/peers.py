@@ -1,6 +1,6 @@
-"""Networks that a user would pick instead, ready to take a uint8 image to their result, with random weights.
+"""Alternative networks with random weights, each with its pipeline from a uint8 image to the result.
 
-Needs the extra ``bench``. Random weights find next to nothing, which spares the others most of their post-processing.
+Requires the extra ``bench``. With random weights, almost nothing is detected, so that most post-processing is skipped.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Peer(NamedTuple):
-    """A network and what leads from images to its result.
+    """Network and its inference pipeline.
 
     Attributes:
-        network: in evaluation mode.
-        run: from a batch of images to segments, or to classes where it knows no instances.
-        note: what the run is.
+        network: Network in evaluation mode.
+        run: Function from a batch of images to segments, or to classes for semantic networks.
+        note: Kind of result.
     """
 
     network: nn.Module
@@ -32,13 +32,13 @@ class Peer(NamedTuple):
 
 
 def normalized(images: Tensor) -> Tensor:
-    """ImageNet normalization of plain RGB."""
+    """Normalize RGB images with ImageNet statistics."""
     mean, std = (torch.tensor(v, device=images.device).view(1, 3, 1, 1) for v in (MEAN, STD))
     return (images.float() / 255 - mean) / std
 
 
 def mask2former(device: torch.device) -> Peer:
-    """Mask2Former with ResNet-50 (Cheng et al. 2022), as ``transformers`` has it."""
+    """Build Mask2Former with ResNet-50 (Cheng et al. 2022) from ``transformers``."""
     from transformers import (
         Mask2FormerConfig,
         Mask2FormerForUniversalSegmentation,
@@ -59,7 +59,7 @@ def mask2former(device: torch.device) -> Peer:
 
 
 def eomt(device: torch.device) -> Peer:
-    """EoMT-L at its 640 x 640 (Kerssies et al. 2025), as ``transformers`` has it; images are resized and padded."""
+    """Build EoMT-L at its 640 x 640 (Kerssies et al. 2025) from ``transformers``; images are resized and padded."""
     from transformers import EomtConfig, EomtForUniversalSegmentation, EomtImageProcessor
 
     network = EomtForUniversalSegmentation(EomtConfig(num_labels=NUM_CLASSES)).eval().to(device)
@@ -76,7 +76,7 @@ def eomt(device: torch.device) -> Peer:
 
 
 def deeplab(device: torch.device) -> Peer:
-    """DeepLabV3+ with ResNet-50 (Chen et al. 2018), as ``segmentation-models-pytorch`` has it: classes only."""
+    """Build DeepLabV3+ with ResNet-50 (Chen et al. 2018) from ``segmentation-models-pytorch``; semantic only."""
     import segmentation_models_pytorch as smp
 
     network = smp.DeepLabV3Plus("resnet50", encoder_weights=None, classes=NUM_CLASSES)

@@ -1,6 +1,6 @@
-"""How far color and position alone go on the synthetic street scenes: a classifier of single pixels.
+"""Baseline on the synthetic street scenes that classifies single pixels by color and position.
 
-The scenes are to be learned by shape and texture, so this has to stay low: under 0.40 mean IoU over the ten most
+The scenes should require shape and texture, so the score has to stay low: under 0.40 mean IoU over the ten most
 frequent classes. Run from the root of the repository: ``python -m benchmarks.pixel_baseline``.
 """
 
@@ -20,7 +20,15 @@ MOST_FREQUENT = 10
 
 
 def pixels(source: SyntheticSource, per_scene: int) -> tuple[np.ndarray, np.ndarray]:
-    """Red, green, blue, x, y and the class of labeled pixels drawn at random from all scenes of a split."""
+    """Sample labeled pixels from all scenes of a split.
+
+    Args:
+        source: Scenes of a split.
+        per_scene: Number of pixels per scene, before unlabeled ones are dropped.
+
+    Returns:
+        Features of shape ``[N 5]`` (red, green, blue, x, y) and classes of shape ``[N]``.
+    """
     rng = np.random.default_rng(0)
     features, classes = [], []
     for index in range(len(source)):
@@ -35,7 +43,7 @@ def pixels(source: SyntheticSource, per_scene: int) -> tuple[np.ndarray, np.ndar
 
 
 def ious(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Intersection over union of each class; NaN for those in neither."""
+    """Compute the intersection over union of each class; NaN for classes that occur in neither."""
     count = CITYSCAPES.num_classes
     confusion = np.bincount(truth * count + predicted, minlength=count * count).reshape(count, count)
     common = np.diag(confusion)
@@ -44,12 +52,12 @@ def ious(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Trains the classifiers and prints their scores."""
+    """Train the classifiers and print their scores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0, help="of the scenes")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the scenes")
     parser.add_argument("--train", type=int, default=50, help="number of training scenes")
     parser.add_argument("--test", type=int, default=20, help="number of test scenes")
-    parser.add_argument("--pixels", type=int, default=4000, help="per scene")
+    parser.add_argument("--pixels", type=int, default=4000, help="number of pixels per scene")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     train = pixels(SyntheticSource("train", seed=arguments.seed, size=arguments.train), arguments.pixels)

@@ -1,8 +1,7 @@
-"""``python -m benchmarks.profiling``: which operations one inference and one training step spend their time in.
+"""``python -m benchmarks.profiling``: time of inference and of a training step by operation.
 
-The experiment ``full``: an image of 512x1024 with a hundred things to decode, then a training step of four. Times are
-those of the operations themselves, without what they call, as ``torch.profiler`` takes them, after two runs that do not
-count.
+The experiment ``full``: inference of a 512x1024 image with a hundred things to decode, and a training step of four
+images. Times are the self times of operations in ``torch.profiler``, after two warm-up runs.
 """
 
 from __future__ import annotations
@@ -22,24 +21,30 @@ from panoptic.utils.malloc import keep_freed_memory
 
 
 def operations(call: Callable[[], Any], device: torch.device, most: int) -> dict[str, dict[str, float]]:
-    """The operations of a call with the most time of their own: milliseconds and how often they ran."""
+    """Profile a call, and return milliseconds and number of calls of the operations with the largest self time.
+
+    Args:
+        call: Function to profile.
+        device: Device whose time is measured.
+        most: Number of operations to list; the others are summed up.
+    """
     for _ in range(2):
         call()
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
     with profile(activities=activities) as recorded:
         call()
-    own = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
-    events = sorted(recorded.key_averages(), key=lambda event: getattr(event, own), reverse=True)
-    total = sum(getattr(event, own) for event in events) / 1000
-    rows = {event.key: {"ms": getattr(event, own) / 1000, "calls": event.count} for event in events[:most]}
+    self_time = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
+    events = sorted(recorded.key_averages(), key=lambda event: getattr(event, self_time), reverse=True)
+    total = sum(getattr(event, self_time) for event in events) / 1000
+    rows = {event.key: {"ms": getattr(event, self_time) / 1000, "calls": event.count} for event in events[:most]}
     rest = {"ms": total - sum(row["ms"] for row in rows.values()), "calls": sum(e.count for e in events[most:])}
     return rows | {"all others": rest}
 
 
 def main() -> None:
-    """Prints the tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--most", type=at_least_one, default=10, help="operations to show")
+    parser.add_argument("--most", type=at_least_one, default=10, help="number of operations to show")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     keep_freed_memory()

@@ -1,7 +1,7 @@
-"""How many samples of 1024x2048 a single thread reads, alone and with augmentation, from PNG files and from the cache.
+"""Rate of reading 1024x2048 samples in one thread, from PNG files and from the cache, with and without augmentation.
 
 Without a root, synthetic scenes are written to a temporary folder in the layout of Cityscapes, with noise added to the
-images so that their files are about as large as those of photos. Run from the root of the repository:
+images so that the files are about as large as those of photos. Run from the root of the repository:
 ``python -m benchmarks.reading [--root CITYSCAPES]``.
 """
 
@@ -30,7 +30,7 @@ ROUNDS = 5
 
 
 def written(folder: Path, scenes: int) -> Path:
-    """Noisy scenes on disk."""
+    """Write noisy scenes to a folder, and return the folder."""
     for _ in write_cityscapes(folder, SyntheticSource("val", seed=0, size=scenes, height=1024, width=2048)):
         pass
     rng = np.random.default_rng(0)
@@ -43,21 +43,21 @@ def written(folder: Path, scenes: int) -> Path:
 
 
 def pillow(source: CityscapesSource, index: int) -> None:
-    """Decodes the two files of a sample with Pillow, as most readers do."""
+    """Decode the two files of a sample with Pillow, as most readers do."""
     for path in source.origin(index).files:
         with Image.open(path) as image:
             np.asarray(image)
 
 
 def read_augmented(source: Source, index: int, appearance: float) -> None:
-    """A training sample at full strength."""
+    """Read a sample and augment it at full strength."""
     sample = source.read(index)
     settings = {"crop": (512, 1024), "scale": (0.5, 2.0), "appearance": appearance, "strength": 1.0}
     augment(sample.image, sample.segments, **settings, seed=index)
 
 
 def rate(read: Callable[[int], object], count: int) -> float:
-    """Samples a second: the median of rounds over all samples, after one that does not count."""
+    """Return samples per second: the median over rounds through all samples, after one warm-up round."""
     seconds = []
     for _ in range(ROUNDS + 1):
         start = time.perf_counter()
@@ -68,10 +68,10 @@ def rate(read: Callable[[int], object], count: int) -> float:
 
 
 def main() -> None:
-    """Prints the rates."""
+    """Print the rates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", help="of Cityscapes; the val split is read")
-    parser.add_argument("--samples", type=int, default=16, help="how many")
+    parser.add_argument("--root", help="root of Cityscapes; the val split is read")
+    parser.add_argument("--samples", type=int, default=16, help="number of samples")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.recording RUN --output FILE``: the scores, speed and loss curve of a finished run, as JSON."""
+"""``python -m benchmarks.recording RUN --output FILE``: write scores, speed and losses of a finished run as JSON."""
 
 from __future__ import annotations
 
@@ -11,51 +11,52 @@ from benchmarks.measuring import read, table, write
 
 SCORES = ("pq", "sq", "rq", "pq_things", "pq_stuff", "boundary_pq", "boundary_f1", "mean_iou")
 POINTS = 60
-"""Of a loss curve."""
+"""Maximum number of points of a loss curve."""
+
 KEPT = ("steps", "epochs", "seconds", "training", "precision", "device", "versions", "parameters", "backbone_weights")
 
 
 def figures_of_run(folder: Path) -> dict[str, Any]:
-    """What a run's folder says, as far as the run came: speed, and scores on val and test."""
-    found: dict[str, Any] = {}
+    """Return speed and scores on val and test from the folder of a run, as far as available."""
+    figures: dict[str, Any] = {}
     if (folder / "summary.json").is_file():
         summary = read(folder / "summary.json")
-        found |= {name: summary[name] for name in KEPT}
-        found["config"] = summary["config"]
-        found["val"] = {name: summary["last"][f"val/{name}"] for name in SCORES}
+        figures |= {name: summary[name] for name in KEPT}
+        figures["config"] = summary["config"]
+        figures["val"] = {name: summary["last"][f"val/{name}"] for name in SCORES}
     scores = folder / "evaluate_test" / "scores.json"
     if scores.is_file():
-        found["test"] = scores_of(scores)
-        found["test images"], found["fusion"] = (read(scores)[name] for name in ("images", "fusion"))
-    return found
+        figures["test"] = scores_of(scores)
+        figures["test images"], figures["fusion"] = (read(scores)[name] for name in ("images", "fusion"))
+    return figures
 
 
 def scores_of(file: Path) -> dict[str, float]:
-    """The means of an evaluation, by the names that training logs them under."""
-    found = read(file)
+    """Return the mean scores of an evaluation, under the names used in the logs of training."""
+    evaluation = read(file)
     return {
-        **{name: found["all"][name] for name in ("pq", "sq", "rq")},
-        **{f"pq_{group}": found[group]["pq"] for group in ("things", "stuff")},
-        "boundary_pq": found["boundary_pq"]["all"]["pq"],
-        **{name: found[name] for name in ("boundary_f1", "mean_iou")},
+        **{name: evaluation["all"][name] for name in ("pq", "sq", "rq")},
+        **{f"pq_{group}": evaluation[group]["pq"] for group in ("things", "stuff")},
+        "boundary_pq": evaluation["boundary_pq"]["all"]["pq"],
+        **{name: evaluation[name] for name in ("boundary_f1", "mean_iou")},
     }
 
 
 def loss_curve(folder: Path) -> list[tuple[int, float]]:
-    """Step and training loss, means over equal stretches of a run."""
+    """Return steps and training losses of a run, averaged over equal intervals."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     (events,) = {file.parent for file in folder.rglob("events.out.tfevents.*")}
     accumulator = EventAccumulator(str(events), size_guidance={"scalars": 0})
     accumulator.Reload()
     points = accumulator.Scalars("train/loss")
-    stretch = max(-(-len(points) // POINTS), 1)
-    parts = [points[i : i + stretch] for i in range(0, len(points), stretch)]
-    return [(part[-1].step, sum(point.value for point in part) / len(part)) for part in parts]
+    length = max(-(-len(points) // POINTS), 1)
+    intervals = [points[i : i + length] for i in range(0, len(points), length)]
+    return [(interval[-1].step, sum(point.value for point in interval) / len(interval)) for interval in intervals]
 
 
 def run_table(report: dict[str, Any]) -> str:
-    """Scores and loss curve of a run."""
+    """Format scores and loss curve of a run as Markdown."""
     if not report:
         return "not measured yet"
     config = report["config"]

@@ -1,4 +1,4 @@
-"""Plain versions of the metrics and random maps to hold them to, written one segment and one class at a time."""
+"""Reference implementations of the metrics, one segment and one class at a time, and random maps to compare them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 Map = tuple[np.ndarray, list[dict[str, Any]]]
-"""A panoptic map as its files hold it: numbers ``[H W]`` and ``segments_info``."""
+"""Panoptic map as stored in files: ids ``[H W]`` and ``segments_info``."""
 
 CATEGORIES = [
     {"id": 3 + 7 * i, "name": name, "isthing": int(i < 4)}
@@ -26,9 +26,10 @@ CATEGORIES = [
 
 
 def random_pair(rng: np.random.Generator, size: tuple[int, int] = (48, 64)) -> tuple[Map, Map]:
-    """A prediction and its truth: void, crowd (at most one a class), segments down to a pixel, classes left out.
+    """Generate a random prediction and its ground truth.
 
-    Some truths and some predictions are empty.
+    They contain void, crowds (at most one per class) and segments down to one pixel, and lack some classes. Some are
+    empty.
     """
     truth = rng.choice([0, 1, 2, 4, 9, 20])
     ids = _blobs(rng, size, int(truth))
@@ -49,7 +50,13 @@ def random_pair(rng: np.random.Generator, size: tuple[int, int] = (48, 64)) -> t
 
 
 def large_pair(rng: np.random.Generator, size: tuple[int, int] = (1024, 2048), segments: int = 60) -> tuple[Map, Map]:
-    """A truth of exactly so many segments on a patchwork of stuff, and a coarser, shifted prediction of it."""
+    """Generate a ground truth with a given number of segments, and a coarser, shifted prediction.
+
+    Args:
+        rng: Random generator.
+        size: Height and width.
+        segments: Number of segments in the ground truth, including four stuff segments below the things.
+    """
     height, width = size
     while True:
         ids = np.arange(1, 5).repeat(width // 4)[None].repeat(height, 0).astype(np.int32)
@@ -78,7 +85,7 @@ def _blobs(rng: np.random.Generator, size: tuple[int, int], count: int, largest:
 
 
 def _map(rng: np.random.Generator, ids: np.ndarray, classes: np.ndarray, crowd: bool) -> Map:
-    """Gives ids numbers of up to 24 bits; stuff of one class becomes one segment."""
+    """Assign random ids of up to 24 bits to segments; stuff of one class becomes one segment."""
     numbers = np.zeros(ids.shape, np.uint32)
     infos: list[dict[str, Any]] = []
     used, crowded, of_stuff = {0}, set(), {}
@@ -102,7 +109,7 @@ def _map(rng: np.random.Generator, ids: np.ndarray, classes: np.ndarray, crowd: 
 
 
 def write_maps(folder: Path, name: str, maps: dict[int, Map]) -> Path:
-    """Writes maps by image id in COCO panoptic format; returns the JSON file."""
+    """Write maps, given by image id, in COCO panoptic format, and return the path of the JSON file."""
     png = folder / name
     png.mkdir(parents=True)
     images, annotations = [], []
@@ -118,9 +125,9 @@ def write_maps(folder: Path, name: str, maps: dict[int, Map]) -> Path:
 
 
 def install_panopticapi(folder: Path) -> ModuleType | None:
-    """COCO's own evaluator, fetched without the dependencies that it does not need; ``None`` where that fails.
+    """Install COCO's official evaluator without its dependencies, and return its module; ``None`` on failure.
 
-    Its distribution asks for NumPy below 2, which it runs without.
+    Its distribution requires NumPy below 2, which it does not need.
     """
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
     if subprocess.run([*command, "panopticapi-lite==0.2.0"], check=False).returncode != 0:
@@ -130,7 +137,7 @@ def install_panopticapi(folder: Path) -> ModuleType | None:
 
 
 def official_counts(module: Any, truth: Path, predicted: Path, index: int) -> dict[int, tuple[float, int, int, int]]:
-    """IoU sum, TP, FP and FN by category id, of one image, by an evaluator with panopticapi's functions."""
+    """Compute IoU sum, TP, FP and FN of one image by category id, with an evaluator with panopticapi's interface."""
     true, guess = (json.loads(path.read_text()) for path in (truth, predicted))
     pair = [(true["annotations"][index], guess["annotations"][index])]
     folders = str(truth.with_suffix("")), str(predicted.with_suffix(""))
@@ -140,7 +147,7 @@ def official_counts(module: Any, truth: Path, predicted: Path, index: int) -> di
 
 
 def boundary_counts(predicted: Map, true: Map, dilation_ratio: float) -> dict[int, tuple[float, int, int, int]]:
-    """Boundary PQ's IoU sum, TP, FP and FN by category id, with an erosion for each segment."""
+    """Compute IoU sum, TP, FP and FN of Boundary PQ by category id, with an erosion per segment."""
     guess, truth = predicted[0], true[0]
     width = max(1, round(dilation_ratio * float(np.hypot(*truth.shape))))
 
@@ -183,7 +190,7 @@ def boundary_counts(predicted: Map, true: Map, dilation_ratio: float) -> dict[in
 
 
 def class_boundary(mask: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Pixels that differ from their east, south or south-east neighbor, both being inside."""
+    """Return the pixels that differ from their east, south or southeast neighbor, with both in ``inside``."""
     height, width = mask.shape
     result = np.zeros_like(mask)
     for dy, dx in ((0, 1), (1, 0), (1, 1)):
@@ -193,7 +200,15 @@ def class_boundary(mask: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 
 def boundary_f1(predicted: np.ndarray, true: np.ndarray, classes: int, radius: int, reach: Any) -> list[float]:
-    """Boundary F1 by class; ``reach(boundary, radius)`` says which pixels have one of the boundary's near them."""
+    """Compute boundary F1 by class.
+
+    Args:
+        predicted: Predicted classes.
+        true: True classes; negative for void.
+        classes: Number of classes.
+        radius: Matching distance in pixels.
+        reach: Function from a boundary and the radius to the mask of pixels within the radius of the boundary.
+    """
     inside, scores = true >= 0, []
     for c in range(classes):
         in_prediction, in_truth = bool(((predicted == c) & inside).any()), bool((true == c).any())
@@ -211,13 +226,13 @@ def boundary_f1(predicted: np.ndarray, true: np.ndarray, classes: int, radius: i
 
 
 def disk_dilation(boundary: np.ndarray, radius: int) -> np.ndarray:
-    """Dilation with a disk, as the DAVIS benchmark has it."""
+    """Return the pixels near a boundary by dilation with a disk, as in the DAVIS benchmark."""
     from skimage.morphology import dilation, disk
 
     return dilation(boundary, disk(radius))
 
 
 def distance_transform(boundary: np.ndarray, radius: int) -> np.ndarray:
-    """The same by OpenCV's exact Euclidean distance transform."""
-    away = cv2.distanceTransform((~boundary).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return away <= radius + 1e-3
+    """Return the pixels near a boundary by OpenCV's exact Euclidean distance transform."""
+    distance = cv2.distanceTransform((~boundary).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return distance <= radius + 1e-3

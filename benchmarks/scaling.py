@@ -1,8 +1,8 @@
-"""``python -m benchmarks.scaling``: the time of a step against batch, image size and number of things, as a plot.
+"""``python -m benchmarks.scaling``: scaling of run time with batch size, image size and number of things.
 
-Each line is a training step of the experiment ``quick`` in fp32, or inference of it, or what of these depends on the
+Each curve is a training step of the experiment ``quick`` in fp32, its inference, or a part of these that depends on the
 number of things, with one quantity doubled from point to point and the others fixed. The exponent is the slope of the
-line in logarithms: 1 is growth in proportion.
+curve in logarithmic scale; 1 is linear scaling.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Steps:
     """Training steps and inference of one network at any size.
 
     Args:
-        device: to work on.
+        device: Device of the network.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -47,7 +47,7 @@ class Steps:
         self.optimizer, _ = build(config.optimizer)(self.network.parameters(), 10_000)
 
     def calls(self, batch: int, height: int, things: int) -> dict[str, Call]:
-        """Both, for images of this height and twice its width."""
+        """Return training step, inference and their parts as calls, for images twice as wide as high."""
         size = (height, 2 * height)
         images = torch.randint(0, 256, (batch, *size, 3), dtype=torch.uint8, device=self.device).permute(0, 3, 1, 2)
         outputs = crowded(self.codec, batch, size, things, self.device)
@@ -74,7 +74,7 @@ class Steps:
 
 
 def measure(steps: Steps, repeats: int) -> dict[str, dict[str, dict[int, float]]]:
-    """Seconds by quantity, by what is done, by the quantity's value."""
+    """Measure median seconds by varied quantity, by call, and by value of the quantity."""
     lines = {
         "images in a batch": {n: steps.calls(n, HEIGHT, FEW) for n in BATCHES},
         "pixels of an image": {2 * h * h: steps.calls(BATCH, h, FEW) for h in HEIGHTS},
@@ -90,20 +90,20 @@ def measure(steps: Steps, repeats: int) -> dict[str, dict[str, dict[int, float]]
 
 
 def exponent(points: dict[int, float]) -> float:
-    """Slope of the line through the points in logarithms."""
+    """Fit the slope of a line through the points in logarithmic scale."""
     x, y = np.log(list(points)), np.log(list(points.values()))
     return float(np.polyfit(x, y, 1)[0])
 
 
 def plot(lines: dict[str, dict[str, dict[int, float]]], path: Path) -> None:
-    """A panel for each quantity; the dashed line is growth in proportion."""
+    """Plot one panel per quantity; dashed lines show linear scaling."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3.4), layout="constrained")
-    for axes, (quantity, lines_of) in zip(figure.subplots(1, 3), lines.items(), strict=True):
-        for what, points in lines_of.items():
+    for axes, (quantity, curves) in zip(figure.subplots(1, 3), lines.items(), strict=True):
+        for name, points in curves.items():
             x, y = np.array(list(points)), 1000 * np.array(list(points.values()))
-            (line,) = axes.loglog(x, y, marker="o", label=what)
+            (line,) = axes.loglog(x, y, marker="o", label=name)
             axes.loglog(x, y[-1] * x / x[-1], linestyle="--", linewidth=0.8, color=line.get_color())
         axes.set_xticks(x, labels=[f"{n:g}" for n in x])
         axes.minorticks_off()
@@ -114,9 +114,9 @@ def plot(lines: dict[str, dict[str, dict[int, float]]], path: Path) -> None:
 
 
 def main() -> None:
-    """Prints the exponents and draws the plot."""
+    """Print the exponents and draw the plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=at_least_one, default=5, help="of each call")
+    parser.add_argument("--repeats", type=at_least_one, default=5, help="number of runs of each call")
     parser.add_argument("--plot", type=Path, help="PNG file to draw")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()

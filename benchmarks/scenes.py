@@ -1,4 +1,4 @@
-"""How long a synthetic street scene takes on one thread, and what the scenes hold.
+"""Rendering time of the synthetic street scenes on one thread, and statistics of their content.
 
 Run from the root of the repository: ``python -m benchmarks.scenes``.
 """
@@ -17,11 +17,11 @@ from panoptic.scenes.source import GENERATOR_VERSION, render_scene
 
 
 def main() -> None:
-    """Renders scenes and prints their statistics."""
+    """Render scenes and print their statistics."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0, help="of the scenes")
-    parser.add_argument("--scenes", type=int, default=300, help="how many")
-    parser.add_argument("--height", type=int, default=512, help="in pixels; the width is twice as much")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the scenes")
+    parser.add_argument("--scenes", type=int, default=300, help="number of scenes")
+    parser.add_argument("--height", type=int, default=512, help="height in pixels; the width is twice as large")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
-"""``python -m benchmarks.startup``: how long each command takes to its help, and ``train`` to its first step.
+"""``python -m benchmarks.startup``: time of each command until its help, and of ``train`` until its first step.
 
-Medians of fresh processes, on files that the system holds in memory. Before its first step ``train`` imports, builds
-the network, starts loading processes and has them make a batch; weights are random, so that no model hub is asked.
+Medians over fresh processes, with files in the page cache. Before its first step, ``train`` imports its modules, builds
+the network, starts loading processes and waits for a batch; weights are random, so that no model hub is accessed.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ FIRST_STEP = (
 
 
 def to_first_step(name: str, repeats: int) -> float:
-    """Seconds from the start of ``train`` to its first step."""
-    spent = []
+    """Return the median seconds from the start of ``train`` until its first step, after one warm-up run."""
+    durations = []
     for _ in range(repeats + 1):
         with tempfile.TemporaryDirectory() as folder:
             call = [sys.executable, "-m", "panoptic.train", f"experiment={name}", "model.backbone.weights=random"]
             start = time.time()
             subprocess.run([*call, *FIRST_STEP, f"hydra.run.dir={folder}"], check=True, stdout=subprocess.DEVNULL)
             training = json.loads((Path(folder) / "summary.json").read_text())["training"]
-            spent.append(training["first_step_at"] - start)
-    return statistics.median(spent[1:])
+            durations.append(training["first_step_at"] - start)
+    return statistics.median(durations[1:])
 
 
 def seconds(*arguments: str, repeats: int) -> float:
-    """Of a fresh process; the median, after one that does not count."""
-    spent = []
+    """Return the median seconds of a fresh process, after one warm-up run."""
+    durations = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False)
-        spent.append(time.perf_counter() - start)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(arguments)}: {done.stderr.strip()[-400:]}")
-    return statistics.median(spent[1:])
+        process = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False)
+        durations.append(time.perf_counter() - start)
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(arguments)}: {process.stderr.strip()[-400:]}")
+    return statistics.median(durations[1:])
 
 
 def main() -> None:
-    """Prints the tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=at_least_one, default=5, help="of each command")
+    parser.add_argument("--repeats", type=at_least_one, default=5, help="number of runs of each command")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     report: dict[str, Any] = {"machine": machine()}

@@ -1,6 +1,7 @@
-"""``python -m benchmarks.study FOLDER --output FILE``: keep the tables of a comparison as JSON.
+"""``python -m benchmarks.study FOLDER --output FILE``: store the tables of a comparison as JSON.
 
-``FOLDER`` is what ``python -m panoptic.compare`` wrote. The documentation's tables are made from the file.
+``FOLDER`` is the output folder of ``python -m panoptic.compare``. Tables in the documentation are generated from the
+JSON file.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ UNKNOWN = "not measured yet"
 
 
 def tables_of_report(text: str) -> dict[str, Any]:
-    """Read the list at the top of a report, and its tables by the heading above them.
+    """Parse the list at the top of a report, and its tables by the heading of their section.
 
     Args:
         text: Content of ``report.md``.
@@ -33,12 +34,18 @@ def tables_of_report(text: str) -> dict[str, Any]:
 
 
 def _rows(report: dict[str, Any], title: str, number: int = 0) -> list[dict[str, str]]:
-    """Rows of a table by column; a title may be a beginning."""
+    """Return the rows of a table by column.
+
+    Args:
+        report: Content of the JSON file.
+        title: Title of the section, or its beginning.
+        number: Index of the table in the section.
+    """
     name = next((name for name in report.get("tables", {}) if name.startswith(title)), None)
     if name is None:
         return []
-    found = report["tables"][name][number]
-    return [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
+    content = report["tables"][name][number]
+    return [dict(zip(content["columns"], row, strict=True)) for row in content["rows"]]
 
 
 def _differences(report: dict[str, Any], score: str) -> dict[str, dict[str, str]]:
@@ -46,7 +53,7 @@ def _differences(report: dict[str, Any], score: str) -> dict[str, dict[str, str]
 
 
 def about(report: dict[str, Any]) -> str:
-    """Return what the runs of a study were."""
+    """Format the runs, seeds, split, scenes and command of a study."""
     if "about" not in report:
         return f"Runs: {UNKNOWN}."
     facts = report["about"]
@@ -57,7 +64,7 @@ def about(report: dict[str, Any]) -> str:
 
 
 def fusion_summary(report: dict[str, Any]) -> str:
-    """Return PQ of each fusion, and its difference to the baseline."""
+    """Format PQ of each fusion, and its difference to the baseline."""
     differences = _differences(report, "PQ")
     rows = []
     for row in _rows(report, "Scores"):
@@ -72,14 +79,14 @@ def fusion_summary(report: dict[str, Any]) -> str:
 
 
 def study_scores(report: dict[str, Any]) -> str:
-    """Return mean scores of each variant."""
+    """Format the mean scores of each variant."""
     rows = [tuple(row.values()) for row in _rows(report, "Scores")]
     columns = tuple(next(iter(_rows(report, "Scores")), {"variant": ""}))
     return table("Points, mean ± standard deviation over runs", columns, rows or [(UNKNOWN,)]).strip()
 
 
 def study_differences(report: dict[str, Any]) -> str:
-    """Return the differences in PQ and boundary F1 to the baseline, paired by seed."""
+    """Format the differences in PQ and boundary F1 to the baseline, paired by seed."""
     rows = [
         (row["variant"], row["score"], row["mean"], row["95% t"], row["95% bootstrap"], row["says"])
         for row in _rows(report, "Differences to")
@@ -91,7 +98,7 @@ def study_differences(report: dict[str, Any]) -> str:
 
 
 def study_alpha(report: dict[str, Any]) -> str:
-    """Return fusion weights against complexity, and what PQ loses with the complexity of another image."""
+    """Format fusion weights against complexity, and the change of PQ with the complexity of another image."""
     text = ""
     for number, title in ((0, "Fusion weights, and Spearman's ρ with true complexity"), (1, "Predicted complexity")):
         rows = _rows(report, "α", number)
@@ -102,7 +109,7 @@ def study_alpha(report: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write the file."""
+    """Write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of a comparison, with report.md")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")

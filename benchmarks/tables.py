@@ -1,8 +1,7 @@
-"""``python -m benchmarks.tables [--check]``: writes the tables of figures into the documentation.
+"""``python -m benchmarks.tables [--check]``: write the tables of results into the documentation.
 
-Each is made from a JSON file in ``benchmarks/results/`` and stands between two markers, ``<!-- table NAME -->`` and
-``<!-- end -->``, whose content this command replaces. With ``--check`` it writes nothing, and fails where a page is
-stale.
+Each table is generated from a JSON file in ``benchmarks/results/`` and replaces the text between the markers
+``<!-- table NAME -->`` and ``<!-- end -->``. With ``--check``, nothing is written, and stale pages are an error.
 """
 
 from __future__ import annotations
@@ -53,14 +52,21 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "component_about": ("component_study.json", study.about),
     "component_differences": ("component_study.json", study.study_differences),
 }
-"""By the name in the marker: the file of figures, and what makes a table of it; of an empty one where it is missing."""
+"""JSON file and function that formats its content as Markdown, by name in the marker.
+
+The function gets an empty dictionary if the file is missing.
+"""
 
 
 def filled(text: str, results: Path = RESULTS) -> str:
-    """A page with its tables made anew.
+    """Return the text of a page with its tables regenerated.
+
+    Args:
+        text: Text of the page.
+        results: Folder of the JSON files.
 
     Raises:
-        KeyError: if a marker names a table that there is not.
+        KeyError: If a marker names an unknown table.
     """
 
     def fill(match: re.Match) -> str:
@@ -73,14 +79,14 @@ def filled(text: str, results: Path = RESULTS) -> str:
 
 
 def pages() -> list[Path]:
-    """The pages that may have tables."""
+    """Return the pages that can contain tables."""
     return [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 
 
 def main() -> None:
     """Write the tables, or check them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is stale")
     check = parser.parse_args().check
     stale = [page for page in pages() if filled(page.read_text()) != page.read_text()]
     for page in stale:

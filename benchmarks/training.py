@@ -1,9 +1,9 @@
-"""``python -m benchmarks.training``: a training step beside forward and backward of its backbone alone, by stage.
+"""``python -m benchmarks.training``: a training step by stage, compared with forward and backward of its backbone.
 
-Four scenes of 512x1024, in the precision that ``train`` chooses for a GPU (16-mixed), and in fp32 on a CPU. The step is
-what Lightning runs: targets, network, loss, backward pass, optimizer. All run in one process and take turns; times are
-medians, after a run that does not count. Memory is the peak of a fresh process that does one thing alone (on a GPU, of
-what is allocated there).
+Uses four scenes of 512x1024, in the precision that ``train`` selects for a GPU (16-mixed), and in fp32 on a CPU. The
+step is the one that Lightning runs: targets, network, loss, backward pass, optimizer. All calls run alternately in one
+process; times are medians, after a warm-up run. Memory is the peak of a fresh process with a single kind of step (on a
+GPU, of the allocated memory).
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ BACKBONE, STEP, CHECKPOINTED = "backbone alone, forward + backward", "training s
 
 
 HALVES = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
-"""What mixed precisions compute in."""
+"""Half-precision data type of each mixed precision."""
 
 
 class Training:
-    """A network with all that its training takes.
+    """Network with loss and optimizer for training steps.
 
     Args:
-        batch: on the device.
-        overrides: of the experiment ``full``.
-        precision: as Lightning's Trainer has it; by default that of ``train`` on a GPU, and single on a CPU.
+        batch: Batch on the device.
+        overrides: Overrides of the experiment ``full``.
+        precision: Precision of Lightning's Trainer; by default that of ``train`` on a GPU, and single on a CPU.
     """
 
     def __init__(self, batch: Batch, *overrides: str, precision: str | None = None) -> None:
@@ -65,38 +65,38 @@ class Training:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half == torch.float16)
 
     def autocast(self) -> torch.autocast:
-        """Half precision where it is mixed in."""
+        """Return the autocast context of the precision."""
         return torch.autocast(self.device.type, self.half, enabled=self.half is not None)
 
     def encode(self) -> Any:
-        """The targets."""
+        """Compute the targets."""
         return self.codec.encode(self.batch.segments)
 
     def forward(self) -> Any:
-        """The outputs."""
+        """Compute the network outputs."""
         with self.autocast():
             return self.network(self.batch.images)
 
     def total(self, outputs: Any, targets: Any) -> torch.Tensor:
-        """The loss."""
+        """Compute the total loss."""
         with self.autocast():
             return self.loss(outputs, targets)["total"]
 
     def update(self) -> None:
-        """The optimizer's part."""
+        """Update the parameters and the learning rate."""
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
 
     def step(self) -> None:
-        """All of it."""
+        """Run a whole training step."""
         total = self.total(self.forward(), self.encode())
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(total).backward()
         self.update()
 
     def backbone(self) -> None:
-        """The price of entry: the backbone and nothing else."""
+        """Run forward and backward pass of the backbone alone, as a lower bound."""
         with self.autocast():
             features = self.network.backbone(self.network.normalize(self.batch.images))
         sum(feature.float().mean() for feature in features).backward()
@@ -104,13 +104,13 @@ class Training:
 
 
 def scenes(count: int, size: tuple[int, int], device: torch.device) -> Batch:
-    """The first scenes of the training split."""
+    """Return a batch of the first scenes of the training split."""
     source = SyntheticSource("train", size=count, height=size[0], width=size[1])
     return collate([source.read(index) for index in range(count)]).to(device)
 
 
 def stages(training: Training) -> dict[str, Callable[[], Any]]:
-    """The parts of a step; the backward pass comes with the forward pass and the loss before it."""
+    """Return the stages of a step as calls; the backward pass includes the forward pass and the loss."""
     targets, outputs = training.encode(), training.forward()
     detached = type(outputs)(*(value.detach() for value in outputs))
 
@@ -128,7 +128,7 @@ def stages(training: Training) -> dict[str, Callable[[], Any]]:
 
 
 def operations(training: Training) -> float:
-    """Floating-point operations of a step's forward and backward pass."""
+    """Count the floating-point operations of the forward and backward pass of a step."""
     with FlopCounterMode(display=False) as counter:
         training.total(training.forward(), training.encode()).backward()
     training.network.zero_grad(set_to_none=True)
@@ -136,10 +136,10 @@ def operations(training: Training) -> float:
 
 
 def main() -> None:
-    """Prints the tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=at_least_one, default=5, help="of each call")
-    parser.add_argument("--batch", type=at_least_one, default=4, help="images")
+    parser.add_argument("--repeats", type=at_least_one, default=5, help="number of runs of each call")
+    parser.add_argument("--batch", type=at_least_one, default=4, help="number of images")
     parser.add_argument("--output", type=Path, help="JSON file to write")
     parser.add_argument("--memory-of", choices=(BACKBONE, STEP, CHECKPOINTED), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -130,7 +130,7 @@ from pathlib import Path
 from benchmarks.gpu.floor import Traffic
 from benchmarks.gpu.full import BESIDE, EPOCHS, planned
 from benchmarks.gpu.hardware import Hardware
-from benchmarks.gpu.__main__ import DONE, _one, went_well
+from benchmarks.gpu.__main__ import DONE, _run_subprocess, went_well
 from benchmarks.gpu.record import Record
 from benchmarks.gpu.runs import OutOfTime, command
 from benchmarks.gpu.setting import make_setting
@@ -150,7 +150,7 @@ assert list(written["failures"]) == ["broken"] and "ZeroDivisionError" in writte
 assert list(written["left out"]) == ["late"]
 
 # A part without time is not begun, and did not go well.
-part = _one("floor", -3.0, folder)
+part = _run_subprocess("floor", -3.0, folder)
 assert part["outcome"] == "left out: 0 s were left" and not went_well(part)
 
 # A part goes well if it ends and nothing failed, no test either.

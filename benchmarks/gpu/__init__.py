@@ -1,5 +1,5 @@
-"""``python -m benchmarks.gpu``: what the project does on one CUDA GPU, in one command that ends within its minutes.
+"""``python -m benchmarks.gpu``: benchmark of the project on one CUDA GPU, within a time limit.
 
-Each part runs in a process of its own, so that a fault of one leaves the others alone, and writes each figure as soon
-as it has it.
+Each part runs in a separate process, so that a crash does not affect other parts, and writes each figure when it is
+measured.
 """

@@ -1,9 +1,9 @@
-"""The command: parts in their order, each in a process of its own, all within the minutes given.
+"""Command that runs the parts one after another in separate processes, within a time limit.
 
 python -m benchmarks.gpu [--minutes 9] [--output benchmarks/results/gpu.json]
-python -m benchmarks.gpu --device cpu --tiny        a trial of every part, whose figures mean nothing
+python -m benchmarks.gpu --device cpu --tiny        test run of every part; its figures are meaningless
 
-Run it in the root of a checkout. It ends with status 1 where a part failed, was stopped or found no time.
+Run it in the root of a checkout. Exits with status 1 if a part failed, was stopped or skipped.
 """
 
 from __future__ import annotations
@@ -35,32 +35,37 @@ from panoptic.utils.malloc import keep_freed_memory
 
 PARTS = {"checks": checks, "training": training, "inference": inference, "floor": floor, "full": full}
 SHARES = {"checks": 0.2, "training": 0.24, "inference": 0.13, "floor": 0.05, "full": 0.36}
-"""Of the time that is left when a part begins, against those of the parts after it: what one spares, others get."""
+"""Weights for dividing the remaining time among the remaining parts, so that unused time goes to later parts."""
+
 DONE = "done"
-"""The outcome of a part that came to its end."""
+"""Outcome of a part that finished."""
+
 LEAST = 5.0
-"""Seconds that a part begins with at least."""
+"""Minimum seconds to start a part."""
+
 RESERVE = 5.0
-"""Seconds that a part gets beyond its time before it is ended, and the command to end in."""
+"""Seconds beyond its time limit until a part is killed, and reserved for the command to finish."""
 
 
 def main() -> None:
-    """Run the parts, or one of them, which is what the processes that this one starts are told to do."""
+    """Run all parts, or a single part in a subprocess of this command."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=_minutes, default=9.0, help="that all may take (default: 9)")
+    parser.add_argument("--minutes", type=_minutes, default=9.0, help="time limit in minutes (default: 9)")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/gpu.json"), help="JSON file to write")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--tiny", action="store_true", help="tiny sizes: a trial of every part")
+    parser.add_argument("--tiny", action="store_true", help="use tiny sizes, to test every part")
     parser.add_argument(
-        "--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="others are kept as they are"
+        "--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="parts to run; figures of others are kept"
     )
     parser.add_argument("--variants", nargs="+", choices=list(full.VARIANTS), default=list(full.VARIANTS))
     parser.add_argument(
-        "--steps", type=at_least_one, help="of each run of full (default: as many as there is time for)"
+        "--steps", type=at_least_one, help="number of steps of each run of full (default: as many as time allows)"
     )
-    parser.add_argument("--override", action="append", default=[], metavar="KEY=VALUE", help="of the runs of full")
+    parser.add_argument(
+        "--override", action="append", default=[], metavar="KEY=VALUE", help="override for the runs of full"
+    )
     parser.add_argument("--part", nargs=3, metavar=("NAME", "SECONDS", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
@@ -69,8 +74,8 @@ def main() -> None:
         parser.error(
             "--device cpu: expected --tiny with it; benchmarks.training and benchmarks.inference measure a CPU"
         )
-    if not arguments.part and (trouble := _trouble(arguments.output)):
-        parser.error(f"--output: {trouble}")
+    if not arguments.part and (problem := _output_problem(arguments.output)):
+        parser.error(f"--output: {problem}")
     if arguments.part:
         run_part(arguments)
         return
@@ -82,8 +87,8 @@ def main() -> None:
         sys.exit("something failed, was stopped or was left out: see above, and the JSON file")
 
 
-def _trouble(output: Path) -> str | None:
-    """Why figures cannot go to a file, found out before any time is spent; ``None`` if they can."""
+def _output_problem(output: Path) -> str | None:
+    """Check in advance that figures can be written to a file; return the problem, or ``None``."""
     if output.is_dir():
         return f"expected a JSON file to write, got a folder: {output}"
     try:
@@ -100,29 +105,29 @@ def _trouble(output: Path) -> str | None:
 
 
 def run_all(arguments: argparse.Namespace) -> bool:
-    """Run the parts one after the other, and print what they found; return whether all went well."""
+    """Run the parts one after another, and print their figures; return whether all succeeded."""
     ends = time.monotonic() + 60 * arguments.minutes - RESERVE
     output: Path = arguments.output.resolve()
     parts = [name for name in PARTS if name in arguments.parts]
-    well = True
+    success = True
     with tempfile.TemporaryDirectory(prefix=f".{output.stem}_", dir=output.parent) as work:
         for i, name in enumerate(parts):
             left = ends - time.monotonic()
             seconds = left * SHARES[name] / sum(SHARES[later] for later in parts[i:])
-            found = _one(name, seconds, Path(work))
+            part = _run_subprocess(name, seconds, Path(work))
             today = datetime.date.today().isoformat()
-            # Read anew each time: another run may have added a part of its own.
-            report = _earlier(output, arguments.tiny) | {"date": today, "device": arguments.device}
-            report["parts"][name] = {"date": today, **found}
+            # Read the file again for every part, since a concurrent run may have added parts.
+            report = _existing_report(output, arguments.tiny) | {"date": today, "device": arguments.device}
+            report["parts"][name] = {"date": today, **part}
             write_json(output, report)
-            _print(name, found)
-            well = well and went_well(found)
+            _print(name, part)
+            success = success and went_well(part)
     print(f"\nresults: {output}")
-    return well
+    return success
 
 
-def _earlier(output: Path, tiny: bool) -> dict[str, Any]:
-    """What earlier runs have left, where they were of the same kind."""
+def _existing_report(output: Path, tiny: bool) -> dict[str, Any]:
+    """Return the report of earlier runs, if it has the same sizes, else an empty one."""
     if output.is_file():
         report = json.loads(output.read_text())
         if report.get("tiny") == tiny:
@@ -131,13 +136,13 @@ def _earlier(output: Path, tiny: bool) -> dict[str, Any]:
 
 
 def went_well(part: dict[str, Any]) -> bool:
-    """Whether a part came to its end with no figure and no test that failed."""
+    """Return whether a part finished without a failed figure or test."""
     tests = part["figures"].get("tests", {"failures": 0, "errors": 0})
     return part["outcome"] == DONE and not part["failures"] and not tests["failures"] + tests["errors"]
 
 
-def _one(name: str, seconds: float, work: Path) -> dict[str, Any]:
-    """Run a part in a process of its own, which is ended when its time is over; what it found until then."""
+def _run_subprocess(name: str, seconds: float, work: Path) -> dict[str, Any]:
+    """Run a part in a separate process with a time limit, and return its outcome and the figures measured in time."""
     if seconds < LEAST:
         outcome = f"left out: {max(seconds, 0):.0f} s were left"
         return {"outcome": outcome, "seconds": 0.0, "figures": {}, "failures": {}, "left out": {}}
@@ -148,17 +153,17 @@ def _one(name: str, seconds: float, work: Path) -> dict[str, Any]:
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     outcome = DONE
     try:
-        _, said = process.communicate(timeout=seconds + RESERVE)
+        _, errors = process.communicate(timeout=seconds + RESERVE)
         if process.returncode:
-            outcome = f"ended with {process.returncode}: {without_paths(said)[-3000:]}"
+            outcome = f"ended with {process.returncode}: {without_paths(errors)[-3000:]}"
     except subprocess.TimeoutExpired:
         outcome = "stopped: its time was over"
-    finally:  # also where this process is interrupted: nothing is left running
+    finally:  # also on interruption, so that no process is left running
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-    found = json.loads(file.read_text()) if file.is_file() else {"figures": {}, "failures": {}, "left out": {}}
-    return {"outcome": outcome, "seconds": round(time.monotonic() - start, 1), **found}
+    record = json.loads(file.read_text()) if file.is_file() else {"figures": {}, "failures": {}, "left out": {}}
+    return {"outcome": outcome, "seconds": round(time.monotonic() - start, 1), **record}
 
 
 def run_part(arguments: argparse.Namespace) -> None:
@@ -177,14 +182,14 @@ def run_part(arguments: argparse.Namespace) -> None:
 
 
 def _print(name: str, part: dict[str, Any]) -> None:
-    """The figures of a part, a line each, and what failed."""
+    """Print the figures of a part, one per line, and its failures."""
     print(f"{name}: {part['outcome']}, {part['seconds']} s")
     for figure, value in part["figures"].items():
         print(f"  {figure}: {_short(value)}")
     for figure, reason in part["left out"].items():
         print(f"  {figure}: left out: {reason}")
-    for figure, said in part["failures"].items():
-        print(f"  {figure}: FAILED: {said.strip().splitlines()[-1]}")
+    for figure, traceback in part["failures"].items():
+        print(f"  {figure}: FAILED: {traceback.strip().splitlines()[-1]}")
     sys.stdout.flush()
 
 
@@ -195,7 +200,7 @@ def _short(value: Any) -> str:
 
 
 HIDDEN = ("longest", "loss", "config", "versions", "fusion", "said")
-"""What is for the JSON file alone."""
+"""Keys that are written to the JSON file only."""
 
 
 def _minutes(text: str) -> float:

@@ -1,4 +1,4 @@
-"""The tests that only a GPU can run."""
+"""Tests that need a GPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.gpu.record import CHECKOUT, Record, without_paths
 from benchmarks.gpu.setting import Setting
 
 FILES = ("tests/metrics/test_metrics.py", "tests/test_gpu.py")
-"""Where the tests marked ``gpu`` are; others would need packages that the benchmark does without."""
+"""Files with tests marked ``gpu``; other test files need packages that the benchmark does not."""
 
 
 def run(record: Record, setting: Setting) -> None:
@@ -23,21 +23,26 @@ def run(record: Record, setting: Setting) -> None:
 
 
 def tests(report: Path, seconds: float) -> dict[str, Any]:
-    """Number of tests by outcome, and what those that failed said."""
+    """Run the tests, and return their number by outcome and the messages of failures.
+
+    Args:
+        report: Path of the JUnit XML report to write.
+        seconds: Time limit.
+    """
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", f"--junitxml={report}"]
     options = {"cwd": CHECKOUT, "capture_output": True, "text": True, "check": False}
     try:
-        done = subprocess.run([*command, "-v", *FILES], **options, timeout=max(seconds, 1.0))
+        process = subprocess.run([*command, "-v", *FILES], **options, timeout=max(seconds, 1.0))
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"pytest was stopped: {(error.stdout or b'').decode()[-2000:]}") from None
     if not report.is_file():
-        raise RuntimeError(f"pytest ended with {done.returncode}: {(done.stdout + done.stderr)[-2000:]}")
+        raise RuntimeError(f"pytest ended with {process.returncode}: {(process.stdout + process.stderr)[-2000:]}")
     suite = ElementTree.parse(report).getroot().find("testsuite")
     counts = {name: int(suite.get(name)) for name in ("tests", "failures", "errors", "skipped")}
-    said = {}
+    messages = {}
     for case in suite.iter("testcase"):
         for kind in ("failure", "error"):
             if (fault := case.find(kind)) is not None:
                 text = without_paths(fault.text or fault.get("message"))
-                said[f"{case.get('classname')}.{case.get('name')}"] = text[-3000:]
-    return {"passed": counts["tests"] - sum(list(counts.values())[1:]), **counts, "said": said}
+                messages[f"{case.get('classname')}.{case.get('name')}"] = text[-3000:]
+    return {"passed": counts["tests"] - sum(list(counts.values())[1:]), **counts, "said": messages}

@@ -1,7 +1,7 @@
-"""How far from the floor: operations and bytes, against what the device gives for a large product and a copy.
+"""Lower bound of run time from operations and bytes, at the device's rates for a large matrix product and a copy.
 
-The operations are those of convolutions and products; the bytes are what the operators, one by one as they are written,
-read and write. Compilers fuse operators, so that fewer bytes than these can do.
+Operations are those of convolutions and matrix products; bytes are those read and written by each operator in eager
+mode. Compilers fuse operators, so that fewer bytes can be sufficient.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from benchmarks.training import Training, scenes
 
 
 class Traffic(TorchDispatchMode):
-    """Counts the bytes that operators read and write.
+    """Counter of the bytes that operators read and write.
 
     Attributes:
-        bytes: so far.
+        bytes: Number of bytes so far.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Traffic(TorchDispatchMode):
 
 
 def moved(tensor: Tensor) -> int:
-    """Bytes of a tensor, those of an expanded one once."""
+    """Return the number of bytes of a tensor; expanded dimensions count once."""
     return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
@@ -50,7 +50,7 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 
 def run(record: Record, setting: Setting) -> None:
-    """Take the rates, then what a step, a forward pass and decoding need of them."""
+    """Measure the peak rates, then a step, a forward pass and decoding against them."""
     half = torch.bfloat16 if setting.hardware.device.type == "cpu" else torch.float16
     product = record.measure("product, TFLOP/s", lambda: product_rate(setting, half) / 1e12)
     single = record.measure(
@@ -69,7 +69,7 @@ def run(record: Record, setting: Setting) -> None:
 
 @torch.inference_mode()
 def product_rate(setting: Setting, dtype: torch.dtype) -> float:
-    """Operations a second of a large matrix product."""
+    """Measure the operations per second of a large matrix product."""
     side, device = setting.product, setting.hardware.device
     one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     return 2 * side**3 / setting.hardware.pace(lambda: one @ other, setting.repeats)
@@ -77,7 +77,7 @@ def product_rate(setting: Setting, dtype: torch.dtype) -> float:
 
 @torch.inference_mode()
 def convolution_rate(setting: Setting, dtype: torch.dtype) -> float:
-    """Operations a second of a 3x3 convolution of 256 channels."""
+    """Measure the operations per second of a 3x3 convolution with 256 channels."""
     side, batch, device = (8, 1, setting.hardware.device) if setting.tiny else (128, 32, setting.hardware.device)
     options = {"device": device, "dtype": dtype}
     maps = torch.randn(batch, 256, side, side, **options).contiguous(memory_format=torch.channels_last)
@@ -88,14 +88,14 @@ def convolution_rate(setting: Setting, dtype: torch.dtype) -> float:
 
 @torch.inference_mode()
 def copy_rate(setting: Setting) -> float:
-    """Bytes a second, read and written, of a large copy."""
+    """Measure the bytes per second, read and written, of a large copy."""
     source = torch.randint(0, 256, (setting.copied,), dtype=torch.uint8, device=setting.hardware.device)
     target = torch.empty_like(source)
     return 2 * setting.copied / setting.hardware.pace(lambda: target.copy_(source), setting.repeats)
 
 
 def of_step(setting: Setting, product: float, copied: float) -> dict[str, float]:
-    """A training step."""
+    """Compare a training step with its lower bound."""
     training = Training(
         scenes(setting.batch, setting.size, setting.hardware.device), *setting.overrides, precision=MIXED
     )
@@ -105,7 +105,7 @@ def of_step(setting: Setting, product: float, copied: float) -> dict[str, float]
 
 @torch.inference_mode()
 def of_forward(setting: Setting, product: float, copied: float) -> dict[str, float]:
-    """The network for one image, as it is used for inference."""
+    """Compare the network in inference, for one image, with its lower bound."""
     inference = Inference(setting)
     images = inference.images(1)
     return against_floor(lambda: inference.predictor.network(images), setting, product, copied)
@@ -113,13 +113,20 @@ def of_forward(setting: Setting, product: float, copied: float) -> dict[str, flo
 
 @torch.inference_mode()
 def of_decoding(setting: Setting, product: float, copied: float) -> dict[str, float]:
-    """Decoding of one image."""
+    """Compare decoding of one image with its lower bound."""
     inference = Inference(setting)
     return against_floor(inference.decode(inference.outputs(1)), setting, product, copied)
 
 
 def against_floor(call: Callable[[], Any], setting: Setting, product: float, copied: float) -> dict[str, float]:
-    """Operations and bytes of a call, the seconds that they would take at these rates, and those that it takes."""
+    """Measure operations, bytes and seconds of a call, and its lower bound at given rates.
+
+    Args:
+        call: Function to measure.
+        setting: Setting of the benchmark.
+        product: Rate of arithmetic in TFLOP/s.
+        copied: Rate of memory in GB/s.
+    """
     with FlopCounterMode(display=False) as counter:
         call()
     with Traffic() as traffic:

@@ -1,4 +1,4 @@
-"""``full`` on its scenes for as many steps as there is time for, then its ablation, each with its scores."""
+"""Training and scoring of ``full`` and its ablation on synthetic scenes, with as many steps as time allows."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ from benchmarks.recording import figures_of_run, loss_curve
 
 VARIANTS = {"adaptive": "ablation=off", "uniform": "ablation=on"}
 EPOCHS = 8
-"""That a run is cut into."""
+"""Number of epochs of a run."""
+
 MOST_STEPS = 20_000
-"""Of a run: as many as the experiment has."""
+"""Maximum number of steps of a run, equal to that of the experiment."""
+
 BESIDE = 60.0 + GRACE
-"""Seconds that a run takes beside its steps: to start, to paint the scenes, to score, and to end if it has to."""
+"""Seconds of a run in addition to its steps: to start, render the scenes, score, and stop if necessary."""
+
 MARGIN = 0.8
-"""Share of the steps for which there seems to be time that are made: epochs begin and end more slowly."""
+"""Fraction of the estimated number of steps to run, since epochs start and end more slowly."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained.
+    """Runs to train.
 
     Attributes:
-        variants: names of :data:`VARIANTS`.
-        steps: of each; ``None`` makes as many as there is time for.
-        overrides: of the runs, beyond the recipe of short runs.
+        variants: Names in :data:`VARIANTS`.
+        steps: Number of steps per run; ``None`` uses as many as time allows.
+        overrides: Overrides in addition to the recipe of short runs.
     """
 
     variants: tuple[str, ...] = tuple(VARIANTS)
@@ -49,7 +52,7 @@ def run(record: Record, setting: Setting, plan: Plan | None = None) -> None:
     speed = record.measure(
         "timed warm-up, scenes kept in memory", lambda: speed_of_run(setting, *short, seconds=record.left() / 3)
     )
-    if speed is None:  # what fails in seconds would fail after minutes
+    if speed is None:  # longer runs would fail as well
         record.left_out["runs"] = "the timed warm-up failed"
         record.write()
         return
@@ -69,9 +72,15 @@ def run(record: Record, setting: Setting, plan: Plan | None = None) -> None:
 
 
 def planned(setting: Setting, rate: float, seconds: float, steps: int | None) -> tuple[int, int]:
-    """Epochs, and samples in each, that make the steps asked for, or those that there is time for.
+    """Compute the number of epochs and of samples per epoch.
 
-    Epochs are few, whatever the number of scenes, since each ends with a checkpoint.
+    There are few epochs, whatever the number of scenes, since each ends with a checkpoint.
+
+    Args:
+        setting: Setting of the benchmark.
+        rate: Training speed in images per second.
+        seconds: Available time.
+        steps: Number of steps; ``None`` uses as many as time allows.
     """
     if steps is None:
         seconds -= 0.0 if setting.tiny else BESIDE
@@ -86,7 +95,7 @@ def planned(setting: Setting, rate: float, seconds: float, steps: int | None) ->
 def scored_run(
     setting: Setting, folder: Path, variant: str, epochs: int, size: int, overrides: tuple[str, ...], seconds: float
 ) -> dict[str, Any]:
-    """Train a variant; its scores on val and test, and its speed, as far as it came in its time."""
+    """Train a variant, and return its speed and its scores on val and test, as far as it got within the time limit."""
     sizes = (f"data.{split}_size={count}" for split, count in setting.scenes.items())
     stopped = None
     try:
@@ -110,7 +119,7 @@ def scored_run(
 
 
 def save_weights(folder: Path, target: Path) -> float:
-    """Write what evaluation and prediction need of a run's checkpoint, kernels in half precision; return megabytes."""
+    """Write the parts of a checkpoint needed for evaluation, with kernels in half precision; return megabytes."""
     content = torch.load(folder / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
     weights = {
         name: value.half() if value.ndim > 1 and value.is_floating_point() else value

@@ -1,7 +1,6 @@
-"""What only a CUDA device has, behind one interface, with stand-ins on a CPU.
+"""Interface to CUDA events, graphs and counters, with substitutes on a CPU.
 
-Everything in the benchmark that needs CUDA's events, graphs or counters asks for it here, so that all other code runs
-on a CPU too.
+All CUDA-specific code of the benchmark is here, so that the other code also runs on a CPU.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from benchmarks.measuring import machine, peak_memory
 Call = Callable[[], Any]
 
 TURNS = 3
-"""That calls take which are measured beside each other."""
+"""Number of turns of calls that are measured alternately."""
 
 
 class Kernels(NamedTuple):
-    """What a call runs on the device.
+    """Kernels that a call runs on the device.
 
     Attributes:
-        seconds: sum of the durations of its kernels.
-        count: number of kernels.
-        longest: seconds by name of those that take most.
+        seconds: Total duration of the kernels.
+        count: Number of kernels.
+        longest: Seconds of the longest kernels, by name.
     """
 
     seconds: float
@@ -41,32 +40,32 @@ class Kernels(NamedTuple):
 
 
 class Hardware:
-    """A CPU, standing in for a GPU.
+    """CPU, as a substitute for a GPU.
 
     Attributes:
-        device: to put tensors on.
+        device: Device for tensors.
     """
 
     device = torch.device("cpu")
 
     def describe(self) -> dict[str, Any]:
-        """Device, versions, and the state that the device is in."""
+        """Describe device, versions, and the state of the device."""
         return machine()
 
     def synchronize(self) -> None:
-        """Wait for the device."""
+        """Wait for all work on the device."""
 
     def pace(self, call: Call, repeats: int) -> float:
-        """Median seconds from one call to the next, with nothing waiting for a result; three do not count."""
-        return statistics.median(self._one_after_another(call, repeats, 3))
+        """Return the median seconds from one call to the next without synchronization, after three warm-up calls."""
+        return statistics.median(self._throughput_times(call, repeats, 3))
 
     def latencies(self, calls: dict[str, Call], repeats: int) -> dict[str, float]:
-        """Median seconds of calls whose results are waited for, and which take turns: all meet the same host."""
-        return self._in_turn(self._waited_for, calls, repeats)
+        """Return the median seconds of synchronized calls, run in turns so that variations affect all alike."""
+        return self._in_turn(self._latency_times, calls, repeats)
 
     def paces(self, calls: dict[str, Call], repeats: int) -> dict[str, float]:
-        """:meth:`pace` of calls that take turns."""
-        return self._in_turn(self._one_after_another, calls, repeats)
+        """Return :meth:`pace` of several calls, run in turns."""
+        return self._in_turn(self._throughput_times, calls, repeats)
 
     def _in_turn(
         self, measure: Callable[[Call, int, int], list[float]], calls: dict[str, Call], repeats: int
@@ -77,9 +76,9 @@ class Hardware:
                 seconds[name] += measure(call, -(-repeats // TURNS), 1 if turn else 3)
         return {name: statistics.median(values) for name, values in seconds.items()}
 
-    def _waited_for(self, call: Call, repeats: int, uncounted: int) -> list[float]:
+    def _latency_times(self, call: Call, repeats: int, warmup: int) -> list[float]:
         seconds = []
-        for i in range(-uncounted, repeats):
+        for i in range(-warmup, repeats):
             self.synchronize()
             start = time.perf_counter()
             call()
@@ -88,38 +87,39 @@ class Hardware:
                 seconds.append(time.perf_counter() - start)
         return seconds
 
-    def _one_after_another(self, call: Call, repeats: int, uncounted: int) -> list[float]:
-        return self._waited_for(call, repeats, uncounted)
+    def _throughput_times(self, call: Call, repeats: int, warmup: int) -> list[float]:
+        return self._latency_times(call, repeats, warmup)
 
     def peak_memory(self, call: Call) -> float:
-        """Gigabytes at the peak of a second call."""
+        """Return the peak memory in gigabytes of a call, after one warm-up call."""
         call()
         return peak_memory(call, self.device)
 
     def kernels(self, call: Call) -> Kernels:
-        """What a call runs on the device, by the profiler."""
+        """Profile the kernels that a call runs on the device."""
         call()
         with profile(activities=[ProfilerActivity.CPU]) as recorded:
             call()
         return _kernels((event.key, event.self_cpu_time_total / 1e6, event.count) for event in recorded.key_averages())
 
     def graphed(self, network: nn.Module, images: Tensor) -> Callable[[Tensor], Any]:
-        """A network's training pass as a CUDA graph for images of one shape, under the autocast in force."""
+        """Capture forward and backward pass of a network as CUDA graphs, for one input shape and current autocast."""
         return network
 
     def replay(self, call: Call) -> Call:
-        """A call captured as a CUDA graph; it must not ask the device for a value, and its tensors stay in place."""
+        """Capture a call as a CUDA graph; it must not synchronize, and its tensors keep their addresses."""
         return call
 
 
 class Cuda(Hardware):
-    """The current CUDA device."""
+    """Current CUDA device."""
 
     device = torch.device("cuda")
 
     def describe(self) -> dict[str, Any]:
+        """Describe device, versions, and the state of the device."""
         properties = torch.cuda.get_device_properties(0)
-        found = {
+        gpu = {
             "name": properties.name,
             "memory, GB": properties.total_memory / 1e9,
             "multiprocessors": properties.multi_processor_count,
@@ -127,23 +127,25 @@ class Cuda(Hardware):
             "CUDA": torch.version.cuda,
             "cuDNN": torch.backends.cudnn.version(),
         }
-        return machine() | {"GPU": found | _nvidia_smi()}
+        return machine() | {"GPU": gpu | _nvidia_smi()}
 
     def synchronize(self) -> None:
+        """Wait for all work on the device."""
         torch.cuda.synchronize()
 
-    def _one_after_another(self, call: Call, repeats: int, uncounted: int) -> list[float]:
-        for _ in range(uncounted):
+    def _throughput_times(self, call: Call, repeats: int, warmup: int) -> list[float]:
+        for _ in range(warmup):
             call()
-        marks = [torch.cuda.Event(enable_timing=True) for _ in range(repeats + 1)]
-        marks[0].record()
-        for mark in marks[1:]:
+        events = [torch.cuda.Event(enable_timing=True) for _ in range(repeats + 1)]
+        events[0].record()
+        for event in events[1:]:
             call()
-            mark.record()
+            event.record()
         torch.cuda.synchronize()
-        return [before.elapsed_time(after) / 1000 for before, after in pairwise(marks)]
+        return [before.elapsed_time(after) / 1000 for before, after in pairwise(events)]
 
     def kernels(self, call: Call) -> Kernels:
+        """Profile the kernels that a call runs on the device."""
         for _ in range(2):
             call()
         torch.cuda.synchronize()
@@ -157,9 +159,11 @@ class Cuda(Hardware):
         )
 
     def graphed(self, network: nn.Module, images: Tensor) -> Callable[[Tensor], Any]:
+        """Capture forward and backward pass of a network as CUDA graphs, for one input shape and current autocast."""
         return torch.cuda.make_graphed_callables(network, (images,), allow_unused_input=True)
 
     def replay(self, call: Call) -> Call:
+        """Capture a call as a CUDA graph; it must not synchronize, and its tensors keep their addresses."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -173,7 +177,7 @@ class Cuda(Hardware):
 
 
 HARDWARE = {"cuda": Cuda, "cpu": Hardware}
-"""By the name of the device."""
+"""Hardware classes by name of the device."""
 
 
 def _kernels(rows: Iterable[tuple[str, float, int]], most: int = 12) -> Kernels:
@@ -183,8 +187,8 @@ def _kernels(rows: Iterable[tuple[str, float, int]], most: int = 12) -> Kernels:
 
 
 def _nvidia_smi() -> dict[str, str]:
-    """Driver, clocks, power and temperature, where the tool is there to say so."""
-    asked = {
+    """Query driver, clocks, power and temperature; empty if ``nvidia-smi`` is not available."""
+    fields = {
         "driver": "driver_version",
         "clock of multiprocessors": "clocks.sm",
         "its maximum": "clocks.max.sm",
@@ -194,9 +198,9 @@ def _nvidia_smi() -> dict[str, str]:
     }
     if shutil.which("nvidia-smi") is None:
         return {}
-    command = ["nvidia-smi", f"--query-gpu={','.join(asked.values())}", "--format=csv,noheader"]
+    command = ["nvidia-smi", f"--query-gpu={','.join(fields.values())}", "--format=csv,noheader"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+        output = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
     except (subprocess.SubprocessError, OSError):
         return {}
-    return dict(zip(asked, (value.strip() for value in told.splitlines()[0].split(",")), strict=True))
+    return dict(zip(fields, (value.strip() for value in output.splitlines()[0].split(",")), strict=True))

@@ -1,4 +1,4 @@
-"""From images to segments: by stage, by number of things, beside the backbone; what CUDA graphs and compilers gain."""
+"""Inference from images to segments: by stage and number of things, with CUDA graphs, and compiled."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from benchmarks.inference import crowded, our_network, stages
 from panoptic.codec import Outputs
 
 THINGS = 100
-"""That decoding finds where nothing else is said, or the most that the setting has."""
+"""Default number of things to decode, unless the setting has fewer."""
+
 SECONDS_TO_COMPILE = 25.0
 
 
 class Inference:
-    """The network as it is trained, the predictor made of it, and inputs for both.
+    """Network as in training, its predictor, and inputs for both.
 
     Args:
-        setting: sizes, and the device.
+        setting: Sizes and device.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -33,29 +34,29 @@ class Inference:
         self.things = min(THINGS, max(setting.things))
 
     def images(self, batch: int) -> Tensor:
-        """Noise, channels-last."""
+        """Return random images in channels-last memory format."""
         size, device = self.setting.size, self.setting.hardware.device
         return torch.randint(0, 256, (batch, *size, 3), dtype=torch.uint8, device=device).permute(0, 3, 1, 2)
 
     def outputs(self, batch: int, things: int | None = None) -> Outputs:
-        """Outputs in which decoding finds so many things."""
+        """Return network outputs that decode to a given number of things."""
         device = self.setting.hardware.device
         return crowded(self.predictor.codec, batch, self.setting.size, things or self.things, device)
 
     def decode(self, outputs: Outputs) -> Callable[[], Any]:
-        """Decoding of outputs."""
+        """Return a call that decodes outputs."""
         return lambda: self.predictor.codec.decode(outputs, self.setting.size)
 
     @cached_property
     def compiled(self) -> torch.nn.Module:
-        """The predictor's network, compiled."""
+        """Compiled network of the predictor."""
         network = copy.deepcopy(self.predictor.network)
         network.compile(backend=self.setting.compiler)
         return network
 
 
 def run(record: Record, setting: Setting) -> None:
-    """Take all figures, what takes long last."""
+    """Measure all figures, the slow ones last."""
     inference = Inference(setting)
     for batch in setting.inference_batches:
         record.measure(f"batch {batch}", partial(whole, inference, batch))
@@ -71,7 +72,7 @@ def run(record: Record, setting: Setting) -> None:
 
 @torch.inference_mode()
 def whole(inference: Inference, batch: int, half: torch.dtype | None = None) -> dict[str, float]:
-    """An image to its segments, beside the backbone as it is trained and as it is used, with BatchNorm folded."""
+    """Measure inference from images to segments, and the backbone alone with and without folded BatchNorm."""
     network, hardware = inference.predictor.network, inference.setting.hardware
     images, decode = inference.images(batch), inference.decode(inference.outputs(batch))
     normalized = network.normalize(images)
@@ -87,7 +88,7 @@ def whole(inference: Inference, batch: int, half: torch.dtype | None = None) -> 
 
 
 def stated(seconds: dict[str, float], images: int) -> dict[str, float]:
-    """The seconds of calls, and what follows of the whole."""
+    """Format the seconds of calls as figures, with rates of the whole inference."""
     whole = seconds["whole"]
     return {
         "seconds": whole,
@@ -99,14 +100,14 @@ def stated(seconds: dict[str, float], images: int) -> dict[str, float]:
 
 @torch.inference_mode()
 def by_stage(inference: Inference, batch: int) -> dict[str, float]:
-    """Seconds of each stage, waited for one by one."""
+    """Measure the seconds of each stage, with synchronization after each."""
     calls = stages(inference.predictor, inference.images(batch), inference.outputs(batch))
     return inference.setting.hardware.latencies(calls, inference.setting.repeats)
 
 
 @torch.inference_mode()
 def by_things(inference: Inference, batch: int) -> dict[str, float]:
-    """Seconds of decoding, by number of things."""
+    """Measure the seconds of decoding by number of things."""
     calls = {}
     for count in inference.setting.things:
         calls[str(count)] = inference.decode(inference.outputs(batch, count))
@@ -117,7 +118,7 @@ def by_things(inference: Inference, batch: int) -> dict[str, float]:
 
 @torch.inference_mode()
 def graphed(inference: Inference, batch: int) -> dict[str, float]:
-    """The network as a CUDA graph, decoding as it is, beside the backbone as it is and as a graph."""
+    """Measure inference with the network as a CUDA graph, and the backbone with and without a graph."""
     network, hardware = inference.predictor.network, inference.setting.hardware
     images, decode = inference.images(batch), inference.decode(inference.outputs(batch))
     normalized = network.normalize(images)
@@ -134,7 +135,7 @@ def graphed(inference: Inference, batch: int) -> dict[str, float]:
 
 @torch.inference_mode()
 def compiled(inference: Inference) -> dict[str, float]:
-    """The compiled network, decoding as it is, beside the backbone as it is."""
+    """Measure inference with the compiled network, and the backbone without compilation."""
     images, decode = inference.images(1), inference.decode(inference.outputs(1))
     normalized = inference.network.normalize(images)
     calls = {
@@ -147,7 +148,10 @@ def compiled(inference: Inference) -> dict[str, float]:
 
 @torch.inference_mode()
 def peak_memory(inference: Inference) -> dict[str, float]:
-    """Of one image of each size, weights included (of two networks: the one as it is trained, and the predictor's)."""
+    """Measure peak memory for one image of each size, including the weights of two networks.
+
+    The two are the network as in training and that of the predictor.
+    """
     setting, peaks = inference.setting, {}
     normalized, network = inference.network.normalize, inference.predictor.network
     decode = inference.predictor.codec.decode
@@ -163,7 +167,7 @@ def peak_memory(inference: Inference) -> dict[str, float]:
 
 @torch.inference_mode()
 def kernels(inference: Inference) -> dict[str, Any]:
-    """Number and time of the kernels of the network and of decoding, and the longest."""
+    """Measure number and time of the kernels of the network and of decoding, and list the longest."""
     images, decode = inference.images(1), inference.decode(inference.outputs(1))
     calls = {"network": lambda: inference.predictor.network(images), "decode": decode}
     return {name: inference.setting.hardware.kernels(call)._asdict() for name, call in calls.items()}

@@ -1,4 +1,4 @@
-"""Figures written as soon as they are there, failures noted and passed over, all within a time limit."""
+"""Recording of figures: each is written when measured, failures are recorded, and a time limit is kept."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class Record:
-    """The figures of one part, in a JSON file that is always whole.
+    """Figures of one part, in a JSON file that is written atomically.
 
     Args:
-        path: of the file.
-        seconds: that the part may take.
+        path: Path of the JSON file.
+        seconds: Time limit of the part.
 
     Attributes:
-        figures: by name.
-        failures: tracebacks by name.
-        left_out: why a figure was not taken, by name.
+        figures: Figures by name.
+        failures: Tracebacks by name.
+        left_out: Reasons of skipped figures, by name.
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
@@ -40,16 +40,16 @@ class Record:
         self.left_out: dict[str, str] = {}
 
     def left(self) -> float:
-        """Seconds until the part must end."""
+        """Return the seconds until the time limit."""
         return self.ends - time.monotonic()
 
     def measure(self, name: str, call: Callable[[], Any], needs: float = 0.0) -> Any:
-        """Keep what a call returns; return it, or ``None`` if it failed or there was no time.
+        """Record and return the result of a call; return ``None`` if it fails or the remaining time is too short.
 
         Args:
-            name: of the figure.
-            call: takes it.
-            needs: seconds that must be left to begin.
+            name: Name of the figure.
+            call: Function that measures the figure.
+            needs: Seconds that must remain to start.
         """
         if self.left() < needs:
             self.left_out[name] = f"{self.left():.0f} s were left, {needs:.0f} are needed"
@@ -59,7 +59,7 @@ class Record:
         try:
             value = self.figures[name] = call()
         except Exception as error:
-            # Frames hold tensors: without them, a failure for want of memory would leave none to the next figure.
+            # Frames keep tensors alive; after an out-of-memory error, the next figure would fail as well.
             self.failures[name] = without_paths(traceback.format_exc())
             traceback.clear_frames(error.__traceback__)
         self.write()
@@ -69,12 +69,12 @@ class Record:
         return value
 
     def write(self) -> None:
-        """Replace the file."""
+        """Write the JSON file."""
         write_json(self.path, {"figures": self.figures, "failures": self.failures, "left out": self.left_out})
 
 
 def without_paths(text: str) -> str:
-    """A text without the paths of this machine, so that a file of figures can be published."""
+    """Remove local paths from a text, so that the figures can be published."""
     for path, name in ((CHECKOUT, "."), (Path(sys.prefix), "<python>"), (Path(tempfile.gettempdir()), "<tmp>")):
         text = text.replace(str(path), name)
     return re.sub(r"(?<![\w.>/:])/(?:[\w.+-]+/)+", "", text)

@@ -1,4 +1,4 @@
-"""Real runs: the commands of the project, in processes of their own that end in time."""
+"""Real runs: commands of the project in separate processes with a time limit."""
 
 from __future__ import annotations
 
@@ -15,19 +15,24 @@ from benchmarks.gpu.record import CHECKOUT, without_paths
 from benchmarks.gpu.setting import Setting
 
 GRACE = 15.0
-"""Seconds that a run gets to end once it is told to."""
+"""Seconds from the signal to stop until a run is killed."""
 
 
 class OutOfTime(RuntimeError):
-    """A command had to be stopped."""
+    """Command that exceeded its time limit."""
 
 
 def command(module: str, *arguments: str, seconds: float) -> str:
-    """Run a command of the project; return what it printed.
+    """Run a command of the project, and return its output.
+
+    Args:
+        module: Module of the command.
+        arguments: Arguments of the command line.
+        seconds: Time limit.
 
     Raises:
-        OutOfTime: if it was still running after so many seconds; it was then asked to end, and ended.
-        RuntimeError: if it failed.
+        OutOfTime: If the command exceeded its time limit and was stopped.
+        RuntimeError: If the command failed.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
@@ -38,22 +43,22 @@ def command(module: str, *arguments: str, seconds: float) -> str:
         text=True,
     )
     try:
-        said, _ = process.communicate(timeout=max(seconds - GRACE, 1.0))
+        output, _ = process.communicate(timeout=max(seconds - GRACE, 1.0))
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)
         try:
-            said, _ = process.communicate(timeout=GRACE)
+            output, _ = process.communicate(timeout=GRACE)
         except subprocess.TimeoutExpired:
             process.kill()
-            said, _ = process.communicate()
-        raise OutOfTime(f"{module}: stopped after {seconds - GRACE:.0f} s: {without_paths(said)[-2000:]}") from None
+            output, _ = process.communicate()
+        raise OutOfTime(f"{module}: stopped after {seconds - GRACE:.0f} s: {without_paths(output)[-2000:]}") from None
     if process.returncode:
-        raise RuntimeError(f"{module} ended with {process.returncode}: {said[-4000:]}")
-    return said
+        raise RuntimeError(f"{module} ended with {process.returncode}: {output[-4000:]}")
+    return output
 
 
 def train(setting: Setting, folder: Path, *overrides: str, seconds: float) -> dict[str, Any]:
-    """Train ``full`` in a folder; return its summary."""
+    """Train ``full`` in a folder, and return its summary."""
     precision = ["trainer.precision=bf16-mixed"] if setting.hardware.device.type == "cpu" else []
     command(
         "panoptic.train",
@@ -71,7 +76,7 @@ def train(setting: Setting, folder: Path, *overrides: str, seconds: float) -> di
 
 
 def speed_of_run(setting: Setting, *overrides: str, seconds: float) -> dict[str, float]:
-    """Images a second and the share of the time that steps wait for data, of a run that is not kept."""
+    """Measure images per second and the share of time that steps wait for data, in a run that is deleted."""
     folder = setting.work / "short"
     try:
         summary = train(setting, folder, *overrides, seconds=seconds)

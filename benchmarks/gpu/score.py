@@ -1,6 +1,6 @@
-"""``python -m benchmarks.gpu.score CHECKPOINT``: scores a checkpoint that the benchmark left, on any device.
+"""``python -m benchmarks.gpu.score CHECKPOINT``: score a checkpoint of the benchmark on any device.
 
-For a run that had to end before it was scored. The scores on val and test go into the figures of that run.
+For a run that was stopped before it was scored. The scores on val and test are added to the figures of that run.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from panoptic.errors import InputError
 from panoptic.training.checkpoint import read_checkpoint
 
 SECONDS = 3600.0
-"""That the evaluation of a split may take."""
+"""Time limit for the evaluation of a split."""
 
 
 def main() -> None:
-    """Score both splits, and note it."""
+    """Score both splits, and record the scores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/gpu.json"), help="JSON file to add to")
     parser.add_argument("--variant", choices=list(VARIANTS), default="adaptive")
-    parser.add_argument("--folder", type=Path, help="of the evaluations, done before or not (default: beside the file)")
+    parser.add_argument(
+        "--folder", type=Path, help="folder of new or existing evaluations (default: next to the checkpoint)"
+    )
     arguments = parser.parse_args()
     report = read(arguments.output)
     run = report.get("parts", {}).get("full", {}).get("figures", {}).get(arguments.variant)
@@ -38,18 +40,18 @@ def main() -> None:
     except InputError as error:
         parser.error(str(error))
     run["steps"] = epochs * run["steps asked for"] // EPOCHS
-    taken = [float(seconds) for seconds in re.findall(r"^epoch .*, ([\d.]+) s$", run["stopped"] or "", re.MULTILINE)]
-    if len(taken) == epochs:  # as the run itself printed them
+    durations = [float(text) for text in re.findall(r"^epoch .*, ([\d.]+) s$", run["stopped"] or "", re.MULTILINE)]
+    if len(durations) == epochs:  # the run printed the time of every epoch
         images = run["steps"] * Setting.run_batch
-        run.update({"seconds": sum(taken), "training": {"images_per_second": images / sum(taken)}})
+        run.update({"seconds": sum(durations), "training": {"images_per_second": images / sum(durations)}})
     for split in ("val", "test"):
         folder = (arguments.folder or arguments.checkpoint.parent).resolve() / f"evaluate_{split}"
         if not (folder / "scores.json").is_file():
-            choices = (f"split={split}", f"output={folder}", "predictions=false", "data.cache=false")
-            command("panoptic.evaluate", f"checkpoint={arguments.checkpoint.resolve()}", *choices, seconds=SECONDS)
+            options = (f"split={split}", f"output={folder}", "predictions=false", "data.cache=false")
+            command("panoptic.evaluate", f"checkpoint={arguments.checkpoint.resolve()}", *options, seconds=SECONDS)
         run[split] = scores_of(folder / "scores.json")
-        found = read(folder / "scores.json")
-        run[f"{split} images"], run["fusion"] = found["images"], found["fusion"]
+        evaluation = read(folder / "scores.json")
+        run[f"{split} images"], run["fusion"] = evaluation["images"], evaluation["fusion"]
     write(arguments.output, report)
     print(f"results: {arguments.output}")
 

@@ -1,4 +1,4 @@
-"""What the parts are run on and with: the real sizes, or tiny ones for a trial on a CPU."""
+"""Settings of the parts: real sizes, or tiny ones for a test run on a CPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHORT_RUN = (
     "data.appearance=0.3",
     "codec.stuff_area=2048",
 )
-"""What ``full`` is trained with in minutes: see ``docs/experiments.md``, and Panoptic-DeepLab for the last."""
+"""Overrides to train ``full`` within minutes: see ``docs/experiments.md``, and Panoptic-DeepLab for the last."""
 
 TINY_NETWORK = (
     "model.backbone.name=test_resnet",
@@ -37,27 +37,27 @@ TINY_DATA = (
 
 @dataclass(frozen=True)
 class Setting:
-    """Sizes of all parts.
+    """Setting shared by all parts.
 
     Attributes:
-        hardware: to measure.
-        folder: for what stays.
-        work: a folder of this command alone, which goes in the end.
-        tiny: whether this is a trial, whose figures mean nothing.
-        size: height and width of the images.
-        large: the same of the image whose peak memory is taken.
-        batch: images of a training step.
-        larger_batches: that are tried too.
-        inference_batches: images that are predicted at once.
-        things: that decoding finds, each in turn.
-        repeats: of each call.
-        product: side of the matrices whose product gives the rate of arithmetic.
-        copied: bytes of the copy that gives the rate of memory.
-        compiler: backend of ``torch.compile``.
-        overrides: of the experiment ``full``, for networks and runs.
-        short: of a run that only takes times.
-        run_batch: images of a step of the runs that are scored.
-        scenes: of the splits train, val and test of the runs that are scored.
+        hardware: Hardware to measure.
+        folder: Folder for files that are kept.
+        work: Temporary folder of the command, deleted at the end.
+        tiny: Whether this is a test run, whose figures are meaningless.
+        size: Height and width of the images.
+        large: Height and width of the large image for peak memory.
+        batch: Batch size of a training step.
+        larger_batches: Further batch sizes of training steps.
+        inference_batches: Batch sizes of inference.
+        things: Numbers of things to decode.
+        repeats: Number of runs of each call.
+        product: Size of the square matrices whose product gives the rate of arithmetic.
+        copied: Number of bytes of the copy that gives the rate of memory.
+        compiler: Backend of ``torch.compile``.
+        overrides: Overrides of the experiment ``full``, for networks and runs.
+        short: Overrides of a run for timing only.
+        run_batch: Batch size of the runs that are scored.
+        scenes: Number of scenes by split, in the runs that are scored.
     """
 
     hardware: Hardware
@@ -88,7 +88,7 @@ class Setting:
 
 
 def make_setting(hardware: Hardware, folder: Path, work: Path, tiny: bool) -> Setting:
-    """The real sizes, or tiny ones."""
+    """Create a setting with the real sizes, or with tiny ones."""
     if not tiny:
         return Setting(hardware, folder, work)
     return Setting(

@@ -1,4 +1,4 @@
-"""The figures of ``python -m benchmarks.gpu`` as Markdown; what was not measured says so."""
+"""Markdown tables of the figures of ``python -m benchmarks.gpu``; missing figures are marked."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ UNKNOWN = "not measured yet"
 
 
 class Figures:
-    """The figures of a report by part and name; ``None`` for one that is not there.
+    """Figures of a report by part and name; ``None`` for missing figures.
 
     Args:
-        report: what the JSON file holds; empty where there is none.
+        report: Content of the JSON file; empty if there is none.
     """
 
     def __init__(self, report: dict[str, Any]) -> None:
@@ -22,14 +22,15 @@ class Figures:
         self.parts = report.get("parts", {})
 
     def __call__(self, part: str, *names: str) -> Any:
-        found = self.parts.get(part, {}).get("figures")
+        """Return a figure, given by nested names, or ``None``."""
+        value = self.parts.get(part, {}).get("figures")
         for name in names:
-            found = found.get(name) if isinstance(found, dict) else None
-        return found
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
 
     @property
     def device(self) -> str:
-        """What was measured, and when."""
+        """Line with date, device and versions."""
         about = self("checks", "device")
         if about is None:
             return f"*{UNKNOWN}*"
@@ -43,7 +44,7 @@ class Figures:
 
 
 def gpu_checks(report: dict[str, Any]) -> str:
-    """The device, and how the tests went that only a GPU can run."""
+    """Format the device, and the outcome of the tests that need a GPU."""
     figures = Figures(report)
     tests = figures("checks", "tests")
     if tests is None:
@@ -53,7 +54,7 @@ def gpu_checks(report: dict[str, Any]) -> str:
 
 
 def gpu_aims(report: dict[str, Any]) -> str:
-    """What was aimed at, beside what came of it at each batch."""
+    """Format the performance targets with the measured values by batch size."""
     figures = Figures(report)
     steps = {"batch 4": "step, 16-mixed", "16": "step, batch 16", "32": "step, batch 32"}
     predictions = {"batch 1": "batch 1", "8": "batch 8"}
@@ -63,8 +64,8 @@ def gpu_aims(report: dict[str, Any]) -> str:
         return "; ".join(f"{name}: {UNKNOWN if v is None else format(v, form)}" for name, v in values.items())
 
     def decoding(name: str) -> float | None:
-        found = figures("inference", name)
-        return None if found is None else found["decode, seconds"] / found["seconds"]
+        seconds = figures("inference", name)
+        return None if seconds is None else seconds["decode, seconds"] / seconds["seconds"]
 
     rows = [
         ("training, images/s", "225 or more", {k: figures("training", v, "images/s") for k, v in steps.items()}, ".0f"),
@@ -94,7 +95,7 @@ def gpu_aims(report: dict[str, Any]) -> str:
 
 
 def gpu_training(report: dict[str, Any]) -> str:
-    """Training steps, their stages, and what binds them."""
+    """Format training steps, their stages, and their bottlenecks."""
     figures = Figures(report)
     names = {
         "step, 16-mixed": "16-mixed, batch 4",
@@ -110,14 +111,14 @@ def gpu_training(report: dict[str, Any]) -> str:
     }
     rows = []
     for name, title in names.items():
-        found = figures("training", name) or {}
-        memory = found.get("peak memory, GB")
+        step = figures("training", name) or {}
+        memory = step.get("peak memory, GB")
         if name == "step, 16-mixed":
             memory = figures("training", "peak memory, GB", "step")
         rows.append(
             (
                 title,
-                *cells(found, ("seconds", 1000), ("images/s", 1), ("x backbone", 1)),
+                *cells(step, ("seconds", 1000), ("images/s", 1), ("x backbone", 1)),
                 "" if memory is None else memory,
             )
         )
@@ -148,7 +149,7 @@ def gpu_training(report: dict[str, Any]) -> str:
 
 
 def gpu_inference(report: dict[str, Any]) -> str:
-    """Inference beside the backbone, by stage and by number of things."""
+    """Format inference, by stage and by number of things."""
     figures, rows = Figures(report), []
     names = {
         "batch 1": "fp32, batch 1",
@@ -159,8 +160,8 @@ def gpu_inference(report: dict[str, Any]) -> str:
         "batch 8, CUDA graph": "fp32, batch 8, network as a CUDA graph",
     }
     for name, title in names.items():
-        found = figures("inference", name) or {}
-        rows.append((title, *cells(found, ("seconds", 1000), ("images/s", 1), ("x backbone", 1))))
+        inference = figures("inference", name) or {}
+        rows.append((title, *cells(inference, ("seconds", 1000), ("images/s", 1), ("x backbone", 1))))
     columns = ("512x1024, image to segments, 100 things", "ms", "images/s", "x backbone")
     text = table("Inference, beside the backbone alone", columns, rows)
     stages = {batch: figures("inference", f"batch {batch}, stages") for batch in (1, 8)}
@@ -181,16 +182,16 @@ def gpu_inference(report: dict[str, Any]) -> str:
 
 
 def gpu_floor(report: dict[str, Any]) -> str:
-    """What the device gives, and how far from it a step, a forward pass and decoding are."""
+    """Format the peak rates of the device, and how close a step, a forward pass and decoding come."""
     figures = Figures(report)
     rates = ("product, TFLOP/s", "convolution in half precision, TFLOP/s", "convolution in single precision, TFLOP/s")
     rows = [(name, figures("floor", name) or UNKNOWN) for name in (*rates, "copy, GB/s")]
     text = table("What the device gives", ("rate", ""), rows)
     rows = []
     for name in ("step", "forward, batch 1", "decode, batch 1"):
-        found = figures("floor", name) or {}
+        floor = figures("floor", name) or {}
         scaled = ("arithmetic, seconds", 1000), ("memory, seconds", 1000), ("seconds", 1000)
-        rows.append((name, *cells(found, ("GFLOP", 1), ("GB", 1), *scaled, ("x floor", 1))))
+        rows.append((name, *cells(floor, ("GFLOP", 1), ("GB", 1), *scaled, ("x floor", 1))))
     columns = (
         "",
         "GFLOP",
@@ -204,32 +205,32 @@ def gpu_floor(report: dict[str, Any]) -> str:
 
 
 def gpu_full(report: dict[str, Any]) -> str:
-    """Scores of the runs of ``full``."""
+    """Format the scores of the runs of ``full``."""
     figures, rows = Figures(report), []
     for variant in ("adaptive", "uniform"):
-        found = figures("full", variant) or {}
-        speed = found.get("training", {}).get("images_per_second")
+        run = figures("full", variant) or {}
+        speed = run.get("training", {}).get("images_per_second")
         for split in ("val", "test"):
-            scores = found.get(split) or {}
+            scores = run.get(split) or {}
             listed = ("pq", "sq", "rq", "pq_things", "pq_stuff", "boundary_pq", "boundary_f1", "mean_iou")
-            seconds = round(found["seconds"]) if "seconds" in found else None
-            run = (found["steps"], seconds, None if speed is None else round(speed)) if scores else ("", "", "")
+            seconds = round(run["seconds"]) if "seconds" in run else None
+            speeds = (run["steps"], seconds, None if speed is None else round(speed)) if scores else ("", "", "")
             numbers = [f"{scores[name]:.3f}" if name in scores else UNKNOWN for name in listed]
-            rows.append((variant, split, *run, *numbers))
+            rows.append((variant, split, *speeds, *numbers))
     columns = ("fusion", "split", "steps", "s", "images/s", "PQ", "SQ", "RQ", "PQ things", "PQ stuff", "Boundary PQ")
     return table("`full` in minutes", (*columns, "boundary F1", "mean IoU"), rows).strip()
 
 
 def gpu_alpha(report: dict[str, Any]) -> str:
-    """Whether fusion weights vary from image to image, with what, and what the complexity of others would give."""
+    """Format the variation of fusion weights over images, its correlations, and the effect of shuffled complexity."""
     fusion = Figures(report)("full", "adaptive", "fusion")
     if fusion is None:
         return f"Fusion weights: {UNKNOWN}."
     rows = []
     for level, alpha in fusion["alpha"].items():
-        found = [alpha["spearman"][name] for name in ("object_density", "scale_variance")]
-        spans = [f"{r['value']:+.2f} [{r['low']:+.2f}, {r['high']:+.2f}]" for r in found]
-        rows.append((level, f"{alpha['mean']:.3f}", f"{alpha['std']:.3f}", *spans))
+        correlations = [alpha["spearman"][name] for name in ("object_density", "scale_variance")]
+        intervals = [f"{rho['value']:+.2f} [{rho['low']:+.2f}, {rho['high']:+.2f}]" for rho in correlations]
+        rows.append((level, f"{alpha['mean']:.3f}", f"{alpha['std']:.3f}", *intervals))
     columns = ("level", "mean of α", "deviation over images", "ρ with object density", "ρ with scale variance")
     text = table("Fusion weights of adaptive fusion on the test scenes", columns, rows).strip()
     quality = fusion["complexity"]
@@ -246,7 +247,7 @@ def gpu_alpha(report: dict[str, Any]) -> str:
 
 
 def cells(found: dict[str, Any], *wanted: tuple[str, float]) -> Sequence[Any]:
-    """Figures by name, each times a factor; where there is none, the first cell says so."""
+    """Return table cells of figures, each scaled by a factor; without figures, the first cell is :data:`UNKNOWN`."""
     if not found:
         return (UNKNOWN, *[""] * (len(wanted) - 1))
     return [factor * found[name] for name, factor in wanted]

@@ -1,4 +1,4 @@
-"""The training step of ``full``: images a second by precision, batch and compilation; where its time goes."""
+"""Training step of ``full``: speed by precision, batch size and compilation, and time by stage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECONDS_TO_COMPILE = 75.0
 
 
 def run(record: Record, setting: Setting) -> None:
-    """Take all figures, what takes long last."""
+    """Measure all figures, the slow ones last."""
     batch = scenes(setting.batch, setting.size, setting.hardware.device)
     mixed = Training(batch, *setting.overrides, precision=MIXED)
     record.measure("peak memory, GB", lambda: peak_memory(setting, mixed))
@@ -43,12 +43,12 @@ def run(record: Record, setting: Setting) -> None:
 
 
 def beside_backbone(setting: Setting, training: Training, reference: Training) -> dict[str, float]:
-    """A step, and forward and backward of a backbone alone.
+    """Measure a step, and forward and backward pass of a backbone alone.
 
     Args:
-        setting: how to measure.
-        training: whose step it is.
-        reference: whose backbone it is, of the same precision.
+        setting: Setting of the benchmark.
+        training: Training whose step is measured.
+        reference: Training whose backbone is measured, in the same precision.
     """
     seconds = setting.hardware.paces({"step": training.step, "backbone": reference.backbone}, setting.repeats)
     return {
@@ -60,26 +60,26 @@ def beside_backbone(setting: Setting, training: Training, reference: Training) -
 
 
 def another(setting: Setting, batch: Batch, *overrides: str, precision: str) -> dict[str, float]:
-    """A step in another precision, or with other settings."""
+    """Measure a step in another precision or with overrides."""
     training = Training(batch, *setting.overrides, *overrides, precision=precision)
     return beside_backbone(setting, training, training)
 
 
 def peak_memory(setting: Setting, training: Training) -> dict[str, float]:
-    """Of a step, and of the backbone alone, with weights, gradients and the optimizer's state."""
-    measured = {"backbone alone": setting.hardware.peak_memory(training.backbone)}
-    return measured | {"step": setting.hardware.peak_memory(training.step)}
+    """Measure peak memory of a step and of the backbone alone, with weights, gradients and optimizer state."""
+    peaks = {"backbone alone": setting.hardware.peak_memory(training.backbone)}
+    return peaks | {"step": setting.hardware.peak_memory(training.step)}
 
 
 def kernels(setting: Setting, training: Training) -> dict[str, Any]:
-    """Time of the kernels of a step against its time on the clock: far below 1, launching them is what binds."""
-    found = setting.hardware.kernels(training.step)
+    """Measure kernel time and wall time of a step; if the share is far below 1, kernel launches are the bottleneck."""
+    kernel_times = setting.hardware.kernels(training.step)
     clock = setting.hardware.pace(training.step, setting.repeats)
-    return found._asdict() | {"seconds on the clock": clock, "share": found.seconds / clock}
+    return kernel_times._asdict() | {"seconds on the clock": clock, "share": kernel_times.seconds / clock}
 
 
 def searched(setting: Setting, training: Training) -> dict[str, float]:
-    """A step with the convolution algorithms that cuDNN finds by trial."""
+    """Measure a step with the convolution algorithms that cuDNN selects by benchmarking."""
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True
     try:
@@ -89,14 +89,14 @@ def searched(setting: Setting, training: Training) -> dict[str, float]:
 
 
 def larger(setting: Setting, count: int) -> dict[str, float]:
-    """A step of more images."""
+    """Measure a step with a larger batch."""
     training = Training(scenes(count, setting.size, setting.hardware.device), *setting.overrides, precision=MIXED)
     memory = setting.hardware.peak_memory(training.step)
     return beside_backbone(setting, training, training) | {"peak memory, GB": memory}
 
 
 def graphed(setting: Setting, batch: Batch, reference: Training) -> dict[str, float]:
-    """A step whose network, forward and backward, is a CUDA graph."""
+    """Measure a step with forward and backward pass of the network as CUDA graphs."""
     training = Training(batch, *setting.overrides, precision=MIXED)
     with torch.autocast(training.device.type, training.half, cache_enabled=False):
         training.network = setting.hardware.graphed(training.network, batch.images)
@@ -104,7 +104,7 @@ def graphed(setting: Setting, batch: Batch, reference: Training) -> dict[str, fl
 
 
 def compiled(setting: Setting, batch: Batch, precision: str) -> dict[str, float]:
-    """A step of the compiled network, beside the backbone as it is."""
+    """Measure a step of the compiled network, and the backbone without compilation."""
     training, reference = (Training(batch, *setting.overrides, precision=precision) for _ in range(2))
     training.network.compile(backend=setting.compiler)
     start = time.perf_counter()
@@ -115,5 +115,5 @@ def compiled(setting: Setting, batch: Batch, precision: str) -> dict[str, float]
 
 
 def speed(record: Record, setting: Setting) -> dict[str, float]:
-    """What a real run of two epochs says of its speed, with the loader as it is."""
+    """Measure the speed of a real run of two epochs, including the loader."""
     return speed_of_run(setting, *setting.short, *SHORT_RUN, "data.cache=false", seconds=record.left())
