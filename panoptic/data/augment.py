@@ -7,6 +7,7 @@ same random numbers in every worker.
 from __future__ import annotations
 
 import os
+import random
 from functools import lru_cache
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # avoids a network request at import
@@ -55,7 +56,9 @@ def augment(
     pipeline = training_pipeline(
         tuple(crop), tuple(scale), photometric_strength, any_orientation, round(float(strength), 6)
     )
-    pipeline.set_random_seed(seed)
+    # All transforms draw from the same generators. set_random_seed would give each its own, with one seed for all, so
+    # that all draw the same numbers: only mirrored images would be blurred, and exactly the blurred ones noisy.
+    pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
     ids: Int32[np.ndarray, "H W"] = segments.ids.numpy()
     view = pipeline(image=image, mask=ids)
     moved = Segments(torch.from_numpy(np.ascontiguousarray(view["mask"])), segments.classes, segments.crowd)
