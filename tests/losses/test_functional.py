@@ -155,6 +155,13 @@ class TestSemantic:
         # Weighted, 2 * log(1 / 0.4) = 1.83 is above log(1 / 0.25) = 1.39.
         assert loss.item() == pytest.approx(losses[3].item())
 
+    @pytest.mark.parametrize(("hard_pixels", "hardest"), [(0.25, [5]), (0.3, [5]), (0.45, [5, 3]), (0.5, [5, 3, 0])])
+    def test_a_share_of_hard_pixels_is_rounded_down(self, hard_pixels, hardest):
+        logits, semantic, losses = semantic_case()  # 6 pixels: shares of 1.5, 1.8, 2.7 and 3
+        weight = torch.ones(1, 1, 6)
+        loss = semantic_loss(logits, semantic, weight, boundary_weight=1.0, hard_pixels=hard_pixels)
+        assert loss.item() == pytest.approx(losses[hardest].mean().item())
+
     def test_void_is_never_hard(self):
         logits, semantic, losses = semantic_case()
         semantic[0, 0, 5] = VOID

@@ -163,3 +163,13 @@ def test_a_width_below_one_is_refused():
 def test_a_window_without_a_middle_is_refused(window):
     with pytest.raises(InputError, match=rf"model.complexity.window: expected an odd number of cells, got {window}"):
         ComplexityEstimator(8, 3, 8, window)
+
+
+def test_cells_start_nearly_empty():
+    """A cell starts with a number of things of about softplus(-2), log areas of 0 and a variance of softplus(0)."""
+    estimator = ComplexityEstimator(8, 3, 16, window=3).eval()
+    with torch.no_grad():
+        estimator.moments.weight.zero_()
+    _, _, cells = estimator(levels())
+    expected = torch.tensor([math.log1p(math.exp(-2)), 0.0, math.log(2)])[:, None, None]
+    torch.testing.assert_close(cells, expected.expand_as(cells))

@@ -217,3 +217,24 @@ def test_local_takes_a_map_of_any_size():
 def test_a_width_below_one_is_refused(variant):
     with pytest.raises(InputError, match=r"model.fusion.hidden: expected at least 1, got 0"):
         variant(CHANNELS, LEVELS, hidden=0)
+
+
+@pytest.mark.parametrize("variant", [AdaptiveFusion, LocalFusion])
+def test_the_last_layer_moves_weights_in_small_steps(variant):
+    """Its output (1, 0, 0) is a tenth of that among the logits: α = 1 / (1 + 2 exp(-0.1)) of the first level."""
+    fusion = variant(CHANNELS, LEVELS)
+    with torch.no_grad():
+        fusion.logits.weight.zero_()
+        fusion.logits.bias.copy_(torch.tensor([1.0, 0.0, 0.0]))
+    _, alpha = fusion(levels(), estimate())
+    first = 1 / (1 + 2 * math.exp(-0.1))
+    assert alpha[:, 0].flatten().tolist() == pytest.approx([first] * alpha[:, 0].numel(), abs=1e-3)
+    assert alpha[:, 1].flatten().tolist() == pytest.approx([(1 - first) / 2] * alpha[:, 1].numel(), abs=1e-3)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_weights_start_within_a_hundredth_of_uniform(variant):
+    for seed in range(5):
+        torch.manual_seed(seed)
+        _, alpha = variant(CHANNELS, LEVELS)(levels(), estimate())
+        assert (alpha - 1 / LEVELS).abs().max() < 0.01
