@@ -219,7 +219,7 @@ def boundary_f1(rng: np.random.Generator) -> dict[str, Any]:
 
     dilated = references.boundary_f1(*plain, c, radius, references.disk_dilation)
     figures = {
-        "classes": int(sum(value == value for value in dilated)),
+        "classes": int(np.count_nonzero(~np.isnan(dilated))),
         "radius, pixels": radius,
         "mean over classes": float(np.nanmean(dilated)),
         "largest difference to skimage's disk": float(np.nanmax(np.abs(np.subtract(ours(), dilated)))),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from benchmarks.gpu.record import CHECKOUT, Record, without_paths
 from benchmarks.gpu.setting import Setting
@@ -30,9 +30,11 @@ def tests(report: Path, seconds: float) -> dict[str, Any]:
         seconds: Time limit.
     """
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    options = {"cwd": CHECKOUT, "capture_output": True, "text": True, "check": False}
+    command += ["-v", *FILES]
     try:
-        process = subprocess.run([*command, "-v", *FILES], **options, timeout=max(seconds, 1.0))
+        process = subprocess.run(
+            command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=max(seconds, 1.0)
+        )
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"pytest was stopped: {(error.stdout or b'').decode()[-2000:]}") from None
     if not report.is_file():

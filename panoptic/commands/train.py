@@ -282,7 +282,11 @@ def _callbacks(config: DictConfig, folder: Path, record: dict[str, Any]) -> list
     from panoptic.training.callbacks.summary import Summary
     from panoptic.training.callbacks.throughput import Throughput
 
-    kept: dict[str, Any] = {"dirpath": folder / "checkpoints", "auto_insert_metric_name": False, "enable_version_counter": False}
+    kept: dict[str, Any] = {
+        "dirpath": folder / "checkpoints",
+        "auto_insert_metric_name": False,
+        "enable_version_counter": False,
+    }
     best = ModelCheckpoint(filename="best", monitor="val/pq", mode="max", save_on_train_epoch_end=False, **kept)
     last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **kept)
     callbacks: list[Callback] = [build(config.curriculum), Pictures(config.callbacks.pictures), *progress_callbacks()]

@@ -339,7 +339,7 @@ def default_workers() -> int:
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not torch.cuda.is_available():
         return min(2, processors)
-    return min(max(processors // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 1, 1), 16)
+    return min(max(processors // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1, 1), 16)
 
 
 def _one_thread(worker: int) -> None:

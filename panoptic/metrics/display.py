@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ def score_rows(
         row: {column: float(scores[key]) for column, key in named.items() if key in scores}
         for row, named in keys.items()
     }
-    without_nan = {row: {c: v for c, v in cells.items() if v == v} for row, cells in rows.items()}
+    without_nan = {row: {c: v for c, v in cells.items() if not math.isnan(v)} for row, cells in rows.items()}
     return {row: cells for row, cells in without_nan.items() if cells}
 
 

@@ -6,6 +6,7 @@ scores equal those of the metrics of this package, since the same functions comp
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -117,7 +118,7 @@ def image_row(scores: ImageScores, labels: LabelSpace) -> dict[str, int | float 
     if scores.boundary_f1 is not None:
         columns |= functional.class_values("boundary_f1", scores.boundary_f1, labels)
     row = {name: value.item() for name, value in columns.items()}
-    return {name: value if value == value else None for name, value in row.items()}
+    return {name: _number(value) for name, value in row.items()}
 
 
 class Evaluation:
@@ -196,7 +197,7 @@ class Evaluation:
 
 def _number(value: float) -> float | None:
     """Replace NaN by ``None``."""
-    return value if value == value else None
+    return None if math.isnan(value) else value
 
 
 def _zero_counts(num_classes: int) -> PanopticCounts:

@@ -104,7 +104,7 @@ class Backbone(nn.Module):
 
 def _choose_weights(name: str, weights: str) -> str:
     """Resolve ``auto``, and raise if the model or its weights are unavailable."""
-    if name not in timm.list_models(name) and name.split(".")[0] not in timm.list_models():
+    if name not in timm.list_models(name) and name.partition(".")[0] not in timm.list_models():
         raise InputError(f"model.backbone.name: expected a model that timm knows, got {name!r}")
     if weights == "random":
         return weights

@@ -64,7 +64,7 @@ _worker_task: tuple[Callable[[Any, int], Any], Any]
 
 
 def _initialize_worker(work: Callable[[Any, int], Any], context: Any) -> None:
-    global _worker_task
+    global _worker_task  # noqa: PLW0603 - set once in each worker
     _worker_task = work, context
     torch.set_num_threads(1)
     gc.freeze()  # excludes existing objects from collections, which would touch and thereby copy the parent's memory
