@@ -80,26 +80,17 @@ def things_of(
     return thing_table(tuple(is_thing), segments.classes.device)[segments.classes] & ~segments.crowd & (areas > 0)
 
 
-def image_complexity(segments: Segments, is_thing: Sequence[bool]) -> Float[Tensor, "B 2"]:
+def image_complexity(
+    segments: Segments, is_thing: Sequence[bool], areas: Int64[Tensor, "B N"] | None = None
+) -> Float[Tensor, "B 2"]:
     """Compute object density and scale variance of each image of a batch.
 
     Args:
         segments: Segments, batched.
         is_thing: Whether each class is a thing.
+        areas: Areas of the segments. By default they are computed.
     """
-    return complexity_of_areas(segments, segments.areas(), is_thing)
-
-
-def complexity_of_areas(
-    segments: Segments, areas: Int64[Tensor, "B N"], is_thing: Sequence[bool]
-) -> Float[Tensor, "B 2"]:
-    """Compute :func:`image_complexity` from known areas.
-
-    Args:
-        segments: Segments, batched.
-        areas: Areas of the segments.
-        is_thing: Whether each class is a thing.
-    """
+    areas = segments.areas() if areas is None else areas
     things = things_of(segments, is_thing, areas)
     count = things.sum(1).float()
     log_area = torch.where(things, areas.clamp(min=1).double().log(), 0.0)
@@ -157,18 +148,3 @@ def complexity_of_cells(cells: Float[Tensor, "B 3 h w"], *, window: int) -> Floa
     count = sums[:, 0].round()
     variance = sums[:, 2] / count.clamp(min=1) - (sums[:, 1] / count.clamp(min=1)) ** 2
     return torch.stack([count.log1p(), torch.where(count >= 2, variance.clamp(min=0), 0.0)], dim=1)
-
-
-def local_complexity(
-    segments: Segments, is_thing: Sequence[bool], *, cell: int, window: int, measures: Measures | None = None
-) -> Float[Tensor, "B 2 h w"]:
-    """Compute object density and scale variance over a window around each cell of a grid.
-
-    Args:
-        segments: Segments, batched.
-        is_thing: Whether each class is a thing.
-        cell: Side of a cell in pixels; see :func:`thing_cells`.
-        window: Side of the window in cells, odd; see :func:`complexity_of_cells`.
-        measures: Areas and centers of the segments. By default they are computed.
-    """
-    return complexity_of_cells(thing_cells(segments, is_thing, cell=cell, measures=measures), window=window)

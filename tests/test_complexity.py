@@ -8,11 +8,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from panoptic.complexity import image_complexity, local_complexity, measure, thing_cells, things_of
+from panoptic.complexity import complexity_of_cells, image_complexity, measure, thing_cells, things_of
 from panoptic.segments import Segments
 
 ROAD, CAR = 0, 1
 IS_THING = (False, True)
+
+
+def local_complexity(segments: Segments, is_thing, cell: int, window: int) -> torch.Tensor:
+    return complexity_of_cells(thing_cells(segments, is_thing, cell=cell), window=window)
 
 
 def make(ids, classes, crowd=()) -> Segments:

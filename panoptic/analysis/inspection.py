@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from panoptic.complexity import COMPLEXITY_NAMES, complexity_of_areas
+from panoptic.complexity import COMPLEXITY_NAMES, image_complexity
 from panoptic.data.checks.faults import Examined, Examiner, Fault
 from panoptic.data.datamodule import DataModule
 from panoptic.errors import InputError
@@ -84,7 +84,7 @@ def _examine(context: tuple[Examiner, frozenset[int]], index: int) -> ImageNumbe
         numbers.classes, numbers.areas, numbers.crowd = (
             part.numpy() for part in (segments.classes, areas, segments.crowd)
         )
-        numbers.complexity = complexity_of_areas(as_batch(segments), areas[None], examiner.labels.is_thing)[0].numpy()
+        numbers.complexity = image_complexity(as_batch(segments), examiner.labels.is_thing, areas[None])[0].numpy()
     return numbers
 
 

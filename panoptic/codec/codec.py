@@ -20,8 +20,8 @@ from torch import Tensor
 
 from panoptic.codec.grouping import find_peaks, most_likely, nearest_center
 from panoptic.complexity import (
-    complexity_of_areas,
     complexity_of_cells,
+    image_complexity,
     measure,
     thing_cells,
     thing_table,
@@ -181,7 +181,7 @@ class Codec:
                 center_weight=1.0 - crowd,
                 offset=offset * on_thing[:, None],
                 offset_weight=offset_weight,
-                complexity=complexity_of_areas(segments, areas, self.labels.is_thing),
+                complexity=image_complexity(segments, self.labels.is_thing, areas),
                 complexity_map=complexity_of_cells(cells, window=self.window),
                 complexity_cells=cells,
             )

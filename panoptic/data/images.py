@@ -75,23 +75,12 @@ def read_stored(path: str | os.PathLike, modes: Sequence[str], expected: str) ->
         return np.array(image)
 
 
-def read_numbers(path: str | os.PathLike) -> UInt32[np.ndarray, "H W"]:
-    """Read the segment ids ``R + 256 G + 65536 B`` of a PNG in COCO panoptic format.
-
-    Args:
-        path: Path of a PNG with 8-bit RGB.
-
-    Raises:
-        InputError: If the file is missing, damaged, or has another pixel format.
-    """
-    return read_words(path) & np.uint32(0xFFFFFF)
-
-
 def read_words(path: str | os.PathLike) -> UInt32[np.ndarray, "H W"]:
     """Read the pixels of a PNG in COCO panoptic format as 32-bit words, whose upper byte is not part of the id.
 
-    This is :func:`read_numbers` before the upper byte is cleared, for callers that need to clear it in few pixels only.
-    Two pixels have equal ids if and only if they have equal words, unless the file has an alpha channel.
+    The lower three bytes are the id ``R + 256 G + 65536 B``. The upper byte is left to callers, who may need to clear
+    it in few pixels only. Two pixels have equal ids if and only if they have equal words, unless the file has an alpha
+    channel.
 
     Args:
         path: Path of a PNG with 8-bit RGB.

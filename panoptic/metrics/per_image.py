@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from panoptic.complexity import COMPLEXITY_NAMES, complexity_of_areas
+from panoptic.complexity import COMPLEXITY_NAMES, image_complexity
 from panoptic.labels import LabelSpace
 from panoptic.metrics import functional
 from panoptic.metrics.functional import PanopticCounts
@@ -91,7 +91,7 @@ def score_image(
     return ImageScores(
         functional.counts_from_table(table, prediction, target, c).total(),
         functional.confusion_from_table(table, prediction, target, c)[0],
-        complexity_of_areas(target, table[:, 1:].sum(2), labels.is_thing)[0],
+        image_complexity(target, labels.is_thing, table[:, 1:].sum(2))[0],
         boundary_quality,
         boundary_f1,
     )

@@ -27,27 +27,12 @@ LEVEL_COLORS = np.array([[230, 80, 60], [70, 170, 90], [70, 110, 220]], dtype=np
 """Colors of the fine (red), middle (green) and coarse level (blue)."""
 
 
-def color_map(segments: Segments, labels: LabelSpace) -> UInt8[np.ndarray, "H W 3"]:
-    """Color each pixel by its segment; void is black.
-
-    Stuff, crowds and the first thing of a category have the category's color. Further things have variations of it.
-
-    Args:
-        segments: Segments of one image.
-        labels: Label space of the segments.
-
-    Raises:
-        ValueError: If the segments are a batch, or of another label space.
-    """
-    ids, table = _ids(segments), _color_table(segments, labels)
-    return table[ids]
-
-
 def overlay(
     image: UInt8[np.ndarray, "H W 3"], segments: Segments, labels: LabelSpace, opacity: float = 0.55
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """Blend an image with the colors of :func:`color_map` and draw a thin contour along the inside of each segment.
+    """Blend an image with the colors of its segments, and draw a thin contour along the inside of each segment.
 
+    Stuff, crowds and the first thing of a category have the category's color. Further things have variations of it.
     Void pixels keep their color.
 
     Args:

@@ -6,8 +6,13 @@ import pytest
 from PIL import Image
 
 from panoptic.data import images
-from panoptic.data.images import find_images, output_names, read_image, read_numbers, read_stored
+from panoptic.data.images import find_images, output_names, read_image, read_stored, read_words
 from panoptic.errors import InputError
+
+
+def read_numbers(path) -> np.ndarray:
+    """R + 256 G + 65536 B."""
+    return read_words(path) & np.uint32(0xFFFFFF)
 
 
 def _rgb(height=6, width=4):

@@ -8,10 +8,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from panoptic.complexity import image_complexity, local_complexity, thing_cells
+from panoptic.complexity import complexity_of_cells, image_complexity, thing_cells
 from panoptic.errors import InputError
 from panoptic.models.complexity import ComplexityEstimator, complexity_estimate
 from panoptic.segments import Segments
+
+
+def local_complexity(segments: Segments, is_thing, cell: int, window: int) -> torch.Tensor:
+    return complexity_of_cells(thing_cells(segments, is_thing, cell=cell), window=window)
 
 
 @pytest.fixture(autouse=True)

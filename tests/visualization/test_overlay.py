@@ -6,7 +6,7 @@ import torch
 
 from panoptic.labels import Category, LabelSpace
 from panoptic.segments import Segments
-from panoptic.visualization.overlay import color_map, overlay
+from panoptic.visualization.overlay import _color_table, _ids, overlay
 
 LABELS = LabelSpace((Category("sky", 1, False, (0, 100, 200)), Category("car", 2, True, (200, 40, 40))))
 
@@ -15,6 +15,12 @@ def _segments(ids, classes, crowd=None):
     classes = torch.tensor(classes, dtype=torch.int64)
     crowd = torch.zeros(len(classes), dtype=torch.bool) if crowd is None else torch.tensor(crowd)
     return Segments(torch.tensor(ids, dtype=torch.int32), classes, crowd)
+
+
+def color_map(segments, labels):
+    """The color of each pixel, which an overlay blends with the image."""
+    ids = _ids(segments)
+    return _color_table(segments, labels)[ids]
 
 
 def test_stuff_crowds_and_first_things_have_the_color_of_their_category():
