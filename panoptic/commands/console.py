@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
@@ -22,12 +23,12 @@ T = TypeVar("T")
 
 def print_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
     """Print a table of numbers, given by row and column name."""
-    from panoptic.metrics.display import rich_table
-
     if not rows:
         print(f"{title}: nothing to score")
         return
-    _console().print(rich_table(title, rows))
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    cells = [[name, *(f"{row[c]:.4f}" if c in row else "" for c in columns)] for name, row in rows.items()]
+    print_rows(title, ["", *columns], cells)
 
 
 def print_evaluation(evaluated: Evaluated) -> None:
@@ -73,8 +74,9 @@ def print_counts(rows: Sequence[tuple[str, ...]], images: int) -> None:
         images: Total number of images.
     """
     table = Table(title=f"{images} images", title_justify="left")
-    for column in ("image", "size", "things", "categories"):
-        table.add_column(column, overflow="fold")
+    for column in ("image", "size", "things"):
+        table.add_column(column, no_wrap=column != "image", overflow="fold")
+    table.add_column("categories")
     for row in rows:
         table.add_row(*map(escape, row))
     _console().print(table)
@@ -82,14 +84,53 @@ def print_counts(rows: Sequence[tuple[str, ...]], images: int) -> None:
         print(f"and {images - len(rows)} more")
 
 
-def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table of strings, without a header if all columns are unnamed."""
-    table = Table(title=title, title_justify="left", show_header=any(columns))
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 or not any(columns) else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    _console().print(table)
+def print_rows(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, keys: int = 1, group: int = 1
+) -> None:
+    """Print a table of strings, without a header if all columns are unnamed.
+
+    Cells are never broken or cut. A table that is wider than the terminal, or than 100 characters in a log, is printed
+    in parts that each begin with the key columns.
+
+    Args:
+        title: Title of the table.
+        columns: Names of the columns.
+        rows: Cells of each row.
+        keys: Number of key columns, at the left.
+        group: Number of other columns that stay together.
+    """
+    named = any(columns)
+    console = _console()
+    parts = table_parts(columns, rows, console.width, keys, group) if named else [range(len(columns))]
+    for part in parts:
+        table = Table(title=escape(title), title_justify="left", show_header=named)
+        for i in part:
+            left = i < keys or not named
+            table.add_column(escape(columns[i]), justify="left" if left else "right", no_wrap=named or i < keys)
+        for row in rows:
+            table.add_row(*(escape(row[i]) for i in part))
+        if named:
+            console.width = max(console.width, _width(columns, rows, part))
+        console.print(table)
+
+
+def table_parts(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, keys: int, group: int
+) -> list[list[int]]:
+    """Return the columns of each part of a table, as few parts as fit into a width."""
+    first = list(range(keys))
+    parts = [first]
+    for start in range(keys, len(columns), group):
+        added = list(range(start, min(start + group, len(columns))))
+        if len(parts[-1]) > keys and _width(columns, rows, [*parts[-1], *added]) > width:
+            parts.append(first)
+        parts[-1] = [*parts[-1], *added]
+    return parts
+
+
+def _width(columns: Sequence[str], rows: Sequence[Sequence[str]], part: Sequence[int]) -> int:
+    """Return the characters that some columns of a table take, with their borders."""
+    return 1 + sum(3 + max(cell_len(cell) for cell in (columns[i], *(row[i] for row in rows))) for i in part)
 
 
 def progress(items: Sequence[T] | Iterable[T], description: str, total: int) -> Iterable[T]:

@@ -131,7 +131,7 @@ def _print(
         print_rows(split, ("", ""), rows)
     if results:
         columns, by_category = _categories(results)
-        print_rows("categories", columns, by_category)
+        print_rows("categories", columns, by_category, keys=2, group=4)
     found = {row[0] for row in by_category}
     unseen = [name for name in next(iter(results.values()), {}).get("per_class", {}) if name not in found]
     if unseen:
