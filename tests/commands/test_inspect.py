@@ -21,8 +21,8 @@ from panoptic.commands.inspect import inspect
 from panoptic.commands.scenes import scenes
 from panoptic.data.checks.faults import KINDS
 
-NUCLEI = Path(__file__).parents[1] / "examples" / "nuclei"
-FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
+NUCLEI = Path(__file__).parents[2] / "examples" / "nuclei"
+FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
 Faults = set[tuple[str, str, str]]
 
 

@@ -19,8 +19,8 @@ from panoptic.commands.score import score
 from panoptic.commands.train import train
 from panoptic.data.cityscapes import CityscapesSource
 
-NUCLEI = Path(__file__).parents[1] / "examples" / "nuclei"
-FIXTURES = Path(__file__).parents[2] / "shared" / "fixtures"
+NUCLEI = Path(__file__).parents[2] / "examples" / "nuclei"
+FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
 TINY = (
     *("experiment=quick", "data.crop=[32,64]", "data.workers=0", "data.batch_size=2", "data.epoch_size=4"),
     *("callbacks.pictures=1", "trainer.max_epochs=1", "trainer.accelerator=cpu", "hydra.run.dir=run"),

@@ -19,7 +19,7 @@ from panoptic.commands.app import command
 from panoptic.commands.score import score
 from panoptic.data.coco.pairs import PredictionPairs
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT.parent / "shared" / "fixtures"
 CATEGORIES = [
     {"id": 7, "name": "road", "isthing": 0},

@@ -21,7 +21,7 @@ from panoptic.config.groups import OPTIONS
 from panoptic.config.schema import register
 from panoptic.data.datamodule import DataModule
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 FROM_CODE = {  # what code hands over, so that no configuration has to
     "PanopticNetwork": {"num_classes", "seed"},

@@ -18,7 +18,7 @@ from panoptic.config.resolvers import MAX_LENGTH, run_folder, run_name, sweep_fo
 from panoptic.errors import InputError
 from panoptic.training.runs import finished, remove_unfinished, scored
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CONFIG = OmegaConf.create({"seed": 1, "study": "s", "optimizer": {"lr": 0.1}, "data": {"workers": 0, "crop": [32, 64]}})
 
 

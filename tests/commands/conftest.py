@@ -1,0 +1,48 @@
+"""A run, and scenes on disk, that the tests of the commands share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.commands.small_runs import TINY, shell
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["panoptic"])
+    monkeypatch.setenv("NO_ALBUMENTATIONS_UPDATE", "1")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of two epochs in two stages, made by the real command."""
+    folder = tmp_path_factory.mktemp("trained")
+    settings = (
+        "experiment=quick",
+        *TINY,
+        "trainer.max_epochs=2",
+        "curriculum.stages=2",
+        "curriculum.epochs_per_stage=1",
+    )
+    done = shell("train", *settings, "hydra.run.dir=run", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "epoch 2/2, stage 2" in done.stdout
+    assert "tensorboard --logdir" in done.stdout
+    assert "\x1b" not in done.stdout, "a log gets no colors"
+    # Here, before a test adds results to it.
+    assert {p.name for p in (folder / "run").iterdir()} == {"config.yaml", "summary.json", "checkpoints", "tensorboard"}
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def street_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthetic scenes on disk, in the layout of Cityscapes."""
+    folder = tmp_path_factory.mktemp("street_scenes")
+    sizes = ("height=64", "width=128", "train_size=4", "val_size=2", "test_size=0", "workers=1")
+    done = shell("scenes", "output=cityscapes", *sizes, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "cityscapes"

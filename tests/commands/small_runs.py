@@ -1,0 +1,64 @@
+"""What the tests of the commands share: tiny runs, in this process and in others."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from panoptic.commands.app import command
+from panoptic.commands.evaluate import evaluate
+from panoptic.commands.predict import predict
+from panoptic.commands.train import train
+
+CONF = Path(__file__).parents[2] / "conf"
+FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
+SWEEPS = ("component_study", "fusion_study")  # see test_study.py
+EXPERIMENTS = sorted({path.stem for path in (CONF / "experiment").glob("*.yaml")} - set(SWEEPS))
+TINY = (
+    "data.epoch_size=null",
+    *("data.height=64", "data.width=128", "data.crop=[64,128]", "data.workers=0"),
+    *("data.train_size=8", "data.val_size=2", "data.test_size=2"),
+    *("model.backbone.weights=random", "callbacks.pictures=1", "trainer.log_every_n_steps=1"),
+    "trainer.check_val_every_n_epoch=1",
+)
+SYNTHETIC = ("data.height", "data.width", "data.train_size", "data.val_size", "data.test_size")
+RUN = {"train": train, "evaluate": evaluate, "predict": predict}
+
+
+def run(name: str, *arguments: str) -> None:
+    """A command in this process."""
+    command(name, RUN[name], arguments)
+
+
+def shell(name: str, *arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, as typed."""
+    return subprocess.run(
+        [sys.executable, "-m", f"panoptic.{name}", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(CONF.parent), **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    return torch.load(checkpoint, weights_only=True)["state_dict"]
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def sizes_of(folder: Path) -> dict[str, tuple[int, int]]:
+    """Width and height of each PNG in a folder."""
+    sizes = {}
+    for path in folder.glob("*.png"):
+        with Image.open(path) as image:
+            sizes[path.stem] = image.size
+    return sizes

@@ -1,0 +1,99 @@
+"""``python -m panoptic.predict``, at a tiny size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.commands.small_runs import (
+    FIXTURES,
+    run,
+    sizes_of,
+)
+
+
+def test_predict_takes_images_of_any_size_and_kind(trained: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    random = np.random.default_rng(0)
+    rgb = random.integers(0, 256, (37, 61, 3), dtype=np.uint8)
+    Image.fromarray(rgb).save(photos / "rgb.png")
+    Image.fromarray(rgb[..., 0]).save(photos / "grey.png")
+    Image.fromarray(random.integers(0, 2**16, (40, 50)).astype(np.uint16)).save(photos / "deep.png")
+    Image.fromarray(random.integers(0, 256, (30, 20, 4), dtype=np.uint8)).save(photos / "alpha.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees
+    Image.fromarray(rgb).save(photos / "turned.jpg", exif=exif)
+    run("predict", f"checkpoint={trained}/checkpoints/best.ckpt", "input=photos", "output=out")
+    sizes = sizes_of(tmp_path / "out" / "panoptic")
+    assert sizes == {"rgb": (61, 37), "grey": (61, 37), "deep": (50, 40), "alpha": (20, 30), "turned": (37, 61)}
+    assert {p.stem for p in (tmp_path / "out" / "overlays").iterdir()} == set(sizes)
+    assert len(json.loads((tmp_path / "out" / "panoptic.json").read_text())["annotations"]) == 5
+
+
+def test_predict_passes_over_images_that_cannot_be_read(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a", "c"):
+        Image.fromarray(np.zeros((32, 48, 3), np.uint8)).save(photos / f"{name}.png")
+    (photos / "b.png").write_text("no picture")
+    arguments = (f"checkpoint={trained}/checkpoints/best.ckpt", "input=photos", "output=out", "visualize=false")
+    with pytest.raises(SystemExit, match="1"):
+        run("predict", *arguments)
+    told = capsys.readouterr()
+    assert "left out: photos/b.png: expected " in told.out
+    assert told.err.splitlines()[-1] == (
+        "panoptic: input: expected 3 images that can be read, got 1 that cannot; they are listed above"
+    )
+    images = json.loads((tmp_path / "out" / "panoptic.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["a.png", "c.png"]
+    for name in ("a", "c"):  # and where none can be read, nothing is written
+        (photos / f"{name}.png").write_text("no picture")
+    with pytest.raises(SystemExit, match="1"):
+        run("predict", *arguments[:2], "output=none")
+    assert capsys.readouterr().out.count("left out: ") == 3
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.skipif(not FIXTURES.is_dir(), reason="the real photos are not here")
+def test_predict_on_real_photos(trained: Path, tmp_path: Path) -> None:
+    run(
+        "predict",
+        f"checkpoint={trained}/checkpoints/best.ckpt",
+        f"input={FIXTURES}/coco_photos/images/*.jpg",
+        "output=out",
+    )
+    sizes = sizes_of(tmp_path / "out" / "panoptic")
+    assert sizes == {"000000142238": (640, 427), "000000439180": (640, 360)}
+
+
+def test_output_defaults_to_the_folder_of_the_run(trained: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save("one.png")
+    run("predict", f"checkpoint={trained}/checkpoints/best.ckpt", "input=one.png", "visualize=false")
+    assert (trained / "predict" / "panoptic" / "one.png").is_file()
+    assert not (trained / "predict" / "overlays").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["one.png"]
+
+
+def test_paths_may_hold_what_hydra_reads_otherwise(trained: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "a=b, (c) [d]'s"
+    odd.mkdir()
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(odd / "one.png")
+    run("predict", f"checkpoint={trained}/checkpoints/best.ckpt", f"input={odd}/one.png", f"output={odd}/out")
+    assert (odd / "out" / "panoptic" / "one.png").is_file()
+
+
+def test_images_of_one_name_are_told_apart(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(f"{folder}/one.png")
+    run("predict", f"checkpoint={trained}/checkpoints/best.ckpt", "input=*/one.png", "output=out")
+    images = json.loads(Path("out/panoptic.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["a/one.png", "b/one.png"]
+    assert "2 images" in capsys.readouterr().out
