@@ -35,7 +35,7 @@ class SemanticHead(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, num_classes: int, channels: int = 128, depth: int = 2, upsample: int = 2
+        self, in_channels: int, num_classes: int, channels: int = 128, depth: int = 2, upsample: int = 4
     ) -> None:
         super().__init__()
         expect_at_least(
@@ -66,7 +66,7 @@ class InstanceHead(nn.Module):
         InputError: If an argument is out of range.
     """
 
-    def __init__(self, in_channels: int, channels: int = 128, depth: int = 2, upsample: int = 2) -> None:
+    def __init__(self, in_channels: int, channels: int = 128, depth: int = 2, upsample: int = 4) -> None:
         super().__init__()
         expect_at_least(
             1,

@@ -81,6 +81,33 @@ def test_fields_are_the_arguments_of_their_targets(choice: list[str]) -> None:
     assert checked >= 11
 
 
+FOR_COMMANDS = {  # keys whose default for a command is another than for a caller in Python, each for a reason
+    "workers": "a command finds how many processes read ahead; in Python, none unless asked for",
+    **dict.fromkeys(("train", "val", "test"), "a mapping without a path, which a caller leaves out"),
+}
+
+
+@pytest.mark.parametrize(
+    "choice", [[], *([f"{group}={option}"] for group, options in OPTIONS.items() for option in options)], ids=str
+)
+def test_defaults_are_those_of_their_targets(choice: list[str]) -> None:
+    checked = 0
+    for path, node in nodes(composed(*choice)):
+        if not node._target_.startswith("panoptic."):
+            continue
+        target = get_object(node._target_)
+        parameters = dict(inspect.signature(target).parameters)
+        if inspect.isclass(target) and issubclass(target, DataModule):
+            parameters |= inspect.signature(DataModule).parameters
+        for name, parameter in parameters.items():
+            if parameter.default is parameter.empty or name not in node or name in FOR_COMMANDS:
+                continue
+            value = tuple(node[name]) if OmegaConf.is_list(node[name]) else node[name]
+            assert value == parameter.default, f"{path}.{name}"
+            checked += 1
+    assert checked > 20
+
+
 def test_every_schema_is_documented() -> None:
     for name, item in vars(schema).items():
         if dataclasses.is_dataclass(item):

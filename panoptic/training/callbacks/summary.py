@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 
 from panoptic import __version__
+from panoptic.config.keys import leaves
 from panoptic.scenes.source import GENERATOR_VERSION
 from panoptic.training.callbacks.throughput import Throughput
 from panoptic.utils.files import write_json
@@ -121,14 +122,13 @@ def _scores(trainer: Trainer) -> dict[str, float]:
     }
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings to dotted keys; a node with a ``_target_`` also gets its class name as value."""
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten a configuration to dotted keys; a node with a ``_target_`` has its class name as value."""
     flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        elif not key.startswith("_"):
-            flat[f"{prefix}{key}"] = value
-        elif key == "_target_":
-            flat[prefix.rstrip(".")] = str(value).rsplit(".", 1)[-1]
+    for key, value in leaves(config):
+        node, _, name = key.rpartition(".")
+        if name == "_target_":
+            flat[node] = str(value).rpartition(".")[2]
+        elif not name.startswith("_"):
+            flat[key] = value
     return flat
