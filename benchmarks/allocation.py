@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
+from benchmarks import cpu_tables
 from benchmarks.inference import crowded, our_network
-from benchmarks.measuring import at_least_one, in_own_process, machine, median, peak_memory, table, write
+from benchmarks.measuring import at_least_one, in_own_process, machine, median, peak_memory, write
 from benchmarks.training import Training, scenes
 from panoptic.utils.malloc import keep_freed_memory
 
@@ -68,9 +69,7 @@ def main() -> None:
                 call = ("--alone", what, keep, "--repeats", str(arguments.repeats))
                 results.append(in_own_process("benchmarks.allocation", *call))
         report[what] = {keep: min(results, key=lambda run: run["seconds"]) for keep, results in runs.items()}
-    rows = [(what, keep, *report[what][keep].values()) for what in WHAT for keep in report[what]]
-    columns = ("", "freed memory", "s", "pages made anew", "peak memory, GB")
-    print(table("Freed memory given back to the system, or kept; the faster of two processes each", columns, rows))
+    print(cpu_tables.allocation(report))
     write(arguments.output, report)
 
 

@@ -34,7 +34,7 @@ def inference(report: Report) -> str:
         title = f"Image to segments, {size}, batch {run['batch']}, {run['things']} things to decode"
         tables.append(table(title, ("network", "ms", "x backbone", "x ours"), rows))
         stages = {name: s for name, s in run["stages"].items() if name != "decode"}
-        stages |= {f"decode, {n} thing{'s' * (n != '1')}": s for n, s in run["decode by things"].items()}
+        stages |= {f"decode, {n} thing{'s' * (str(n) != '1')}": s for n, s in run["decode by things"].items()}
         rows = [(name, 1000 * s, f"{s / whole:.1%}") for name, s in stages.items()]
         tables.append(table(f"Ours by stage, batch {run['batch']}", ("stage", "ms", "of the whole"), rows))
     sizes = report["peak memory, GB"]

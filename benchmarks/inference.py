@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks import cpu_tables
 from benchmarks.measuring import (
     at_least_one,
     experiment,
@@ -25,7 +26,6 @@ from benchmarks.measuring import (
     in_turn,
     machine,
     peak_memory,
-    table,
     write,
 )
 from benchmarks.peers import NUM_CLASSES, PEERS
@@ -172,14 +172,6 @@ def main() -> None:
     for batch in (1, 8) if device.type == "cuda" else (1,):
         run = compare((512, 1024), batch, arguments.things, arguments.repeats, peers, arguments.compile)
         report["runs"].append(run)
-        seconds, base = run["seconds"], run["seconds"][BACKBONE]
-        rows = [(name, 1000 * s, s / base, batch / s) for name, s in seconds.items()]
-        columns = ("512x1024, fp32", "ms", "x backbone", "images/s")
-        print(table(f"Inference, image to result, batch {batch}, {arguments.things} things to decode", columns, rows))
-        whole = seconds[OURS]
-        rows = [(name, 1000 * s, f"{s / whole:.1%}") for name, s in run["stages"].items()]
-        rows += [(f"decode, {n} things", 1000 * s, f"{s / whole:.1%}") for n, s in run["decode by things"].items()]
-        print(table(f"Ours by stage, batch {batch}", ("stage", "ms", "of the whole"), rows))
     report["peak memory, GB"] = {
         f"{height}x{width}": {
             name: in_own_process("benchmarks.inference", "--memory-of", name, str(height), str(width))
@@ -187,8 +179,7 @@ def main() -> None:
         }
         for height, width in ((512, 1024), (1024, 2048))
     }
-    rows = [(name, size, gb) for size, values in report["peak memory, GB"].items() for name, gb in values.items()]
-    print(table("Peak memory of one image", ("", "size", "GB"), rows))
+    print(cpu_tables.inference(report))
     write(arguments.output, report)
 
 

@@ -23,7 +23,8 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.measuring import at_least_one, experiment, machine, table, write
+from benchmarks import cpu_tables
+from benchmarks.measuring import at_least_one, experiment, machine, write
 from panoptic.config.composing import build
 from panoptic.data.augment import augment, training_pipeline
 from panoptic.data.sample import Sample
@@ -130,30 +131,17 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     report: dict[str, Any] = {"machine": machine()}
-    columns = ("mean", "median", "worst of 100")
     report["painting, ms"] = painting(arguments.samples)
-    rows = [(size, *(ms[c] for c in columns)) for size, ms in report["painting, ms"].items()]
-    print(table("A synthetic scene on one thread, ms", ("size", *columns), rows))
+    print(cpu_tables.painting(report))
     source = SyntheticSource("train", size=20)
     report["augmenting, ms"] = augmenting([source.read(i) for i in range(20)], arguments.samples)
-    rows = [(name, ms.get("chance"), *(ms[c] for c in columns)) for name, ms in report["augmenting, ms"].items()]
-    print(table("Augmentation of 512x1024 on one thread, ms", ("", "chance at full strength", *columns), rows))
+    print(cpu_tables.augmenting(report))
     report["loading, images/s"] = {
         name: {workers: loading(name, workers, arguments.batches) for workers in (0, 1, 2, 4)}
         for name in ("quick", "full")
     }
     report["training"] = {name: waiting(name) for name in RUNS}
-    rows = [
-        (
-            name,
-            *rates.values(),
-            report["training"][name]["images_per_second"],
-            f"{report['training'][name]['share_waiting_for_data']:.2%}",
-        )
-        for name, rates in report["loading, images/s"].items()
-    ]
-    columns = ("experiment", "0 processes", "1", "2", "4", "training, images/s", "waiting for data")
-    print(table("Images a second from loaders that paint every scene anew, and in training", columns, rows))
+    print(cpu_tables.loading(report))
     write(arguments.output, report)
 
 

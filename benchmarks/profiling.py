@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks import cpu_tables
 from benchmarks.inference import crowded, our_network
-from benchmarks.measuring import at_least_one, find_device, machine, table, write
+from benchmarks.measuring import at_least_one, find_device, machine, write
 from benchmarks.training import Training, scenes
 from panoptic.utils.malloc import keep_freed_memory
 
@@ -63,9 +64,7 @@ def main() -> None:
     calls = {"one inference": inference, "one training step": Training(scenes(4, size, device)).step}
     for name, call in calls.items():
         report[name] = operations(call, device, arguments.most)
-        total = sum(row["ms"] for row in report[name].values())
-        rows = [(key, row["ms"], f"{row['ms'] / total:.1%}", row["calls"]) for key, row in report[name].items()]
-        print(table(f"{name}: {total:.0f} ms", ("operation", "ms", "share", "calls"), rows))
+    print(cpu_tables.profiling(report))
     write(arguments.output, report)
 
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import cpu_tables
 from benchmarks.inference import crowded
-from benchmarks.measuring import at_least_one, experiment, find_device, in_turn, machine, table, write
+from benchmarks.measuring import at_least_one, experiment, find_device, in_turn, machine, write
 from panoptic.codec import Codec
 from panoptic.config.composing import build
 from panoptic.inference.predictor import Predictor
@@ -124,21 +125,11 @@ def main() -> None:
     torch.manual_seed(0)
     lines = measure(Steps(find_device()), arguments.repeats)
     exponents = {q: {what: exponent(points) for what, points in of.items()} for q, of in lines.items()}
-    rows = [
-        (
-            f"{quantity}, {min(points)} to {max(points)}",
-            what,
-            *(1000 * points[n] for n in (min(points), max(points))),
-            exponents[quantity][what],
-        )
-        for quantity, of in lines.items()
-        for what, points in of.items()
-    ]
-    columns = ("", "", "ms at the least", "ms at the most", "exponent")
-    print(table(f"quick, fp32: batch {BATCH}, {HEIGHT}x{2 * HEIGHT}, {FEW} things but for what varies", columns, rows))
+    report = {"machine": machine(), "seconds": lines, "exponents": exponents}
+    print(cpu_tables.scaling(report))
     if arguments.plot is not None:
         plot(lines, arguments.plot)
-    write(arguments.output, {"machine": machine(), "seconds": lines, "exponents": exponents})
+    write(arguments.output, report)
 
 
 if __name__ == "__main__":

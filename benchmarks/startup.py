@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import at_least_one, machine, table, write
+from benchmarks import cpu_tables
+from benchmarks.measuring import at_least_one, machine, write
 from panoptic.config.schema import COMMANDS
 
 FIRST_STEP = (
@@ -62,9 +63,8 @@ def main() -> None:
     report: dict[str, Any] = {"machine": machine()}
     commands = {f"{name} --help": (f"panoptic.{name}", "--help") for name in COMMANDS}
     report["help, s"] = {name: seconds(*call, repeats=arguments.repeats) for name, call in commands.items()}
-    print(table("From the start of a command to its help", ("command", "s"), report["help, s"].items()))
     report["first step, s"] = {name: to_first_step(name, min(arguments.repeats, 3)) for name in ("quick", "full")}
-    print(table("From the start of train to its first step", ("experiment", "s"), report["first step, s"].items()))
+    print(cpu_tables.startup(report))
     write(arguments.output, report)
 
 

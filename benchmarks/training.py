@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import cpu_tables
 from benchmarks.measuring import (
     arithmetic_rate,
     at_least_one,
@@ -26,7 +27,6 @@ from benchmarks.measuring import (
     in_turn,
     machine,
     peak_memory,
-    table,
     write,
 )
 from panoptic.config.composing import build
@@ -178,15 +178,7 @@ def main() -> None:
         "arithmetic, TFLOP/s": rate / 1e12,
         "arithmetic alone, seconds": floor,
     }
-    base = seconds[BACKBONE]
-    rows = [(name, s, s / base, arguments.batch / s, memory.get(name)) for name, s in seconds.items()]
-    title = f"Training, {arguments.batch} x 512x1024, {report['precision']}, ResNet-50"
-    print(table(title, ("", "s", "x backbone", "images/s", "peak memory, GB"), rows))
-    print(table("A step by stage", ("stage", "s"), report["stages"].items()))
-    print(
-        f"\nIts multiplications alone would take {floor:.3g} s at the {rate / 1e12:.3g} TFLOP/s of a large "
-        f"product or convolution: a step takes {seconds[STEP] / floor:.2f} x that."
-    )
+    print(cpu_tables.training(report))
     write(arguments.output, report)
 
 
