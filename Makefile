@@ -28,7 +28,7 @@ nuclei: $(INSTALLED)
 test: $(INSTALLED)
 	$(PY) -m pytest -n logical
 
-# The tables of docs/performance.md, but for its column "before"; half an hour on two CPU cores. Start-up comes before
+# The figures of docs/performance.md and docs/metrics.md; half an hour on two CPU cores. Start-up comes before
 # the networks to compare with are installed, since torchmetrics imports transformers where it finds it.
 bench: $(INSTALLED)
 	$(PY) -m benchmarks.startup --output $(RESULTS)/startup.json

@@ -72,7 +72,7 @@ def fusion_summary(report: dict[str, Any]) -> str:
         cells = ("", "", "") if change is None else (change["mean"], change["95% t"], change["95% bootstrap"])
         rows.append((row["variant"], row["PQ"], *cells))
     baseline = report.get("about", {}).get("baseline", "the baseline")
-    columns = ("fusion", "PQ, points", f"less {baseline}", "95% interval, paired t", "95% interval, bootstrap")
+    columns = ("fusion", "PQ, points", f"minus {baseline}", "95% interval, paired t", "95% interval, bootstrap")
     order = ("uniform", "static", "adaptive", "local")
     rows.sort(key=lambda row: order.index(row[0]) if row[0] in order else len(order))
     return table("Four ways to fuse", columns, rows or [(UNKNOWN, *[""] * 4)]).strip()
@@ -93,7 +93,7 @@ def study_differences(report: dict[str, Any]) -> str:
         if row["score"] in ("PQ", "boundary F1")
     ]
     columns = ("variant", "score", "difference, points", "95% t", "95% bootstrap", "shown")
-    title = f"Less {report.get('about', {}).get('baseline', 'the baseline')}, runs paired by seed"
+    title = f"Minus {report.get('about', {}).get('baseline', 'the baseline')}, runs paired by seed"
     return table(title, columns, rows or [(UNKNOWN, *[""] * 5)]).strip()
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import NoReturn
@@ -69,10 +70,13 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
         arguments = sys.argv[1:] if arguments is None else list(arguments)
         text = help_text(name, arguments)
         if text is not None:
-            print(text)
+            with suppress(BrokenPipeError):  # somebody reads the beginning only
+                print(text, flush=True)
             return
+        _check_arguments(name, arguments)
         _check_launcher(arguments)
-        given = pack_overrides(name, arguments)
+        # Keys before flags: argparse takes no more of them once it has seen some and a flag.
+        given = sorted(pack_overrides(name, arguments), key=lambda a: a.startswith("-") or "=" not in a)
         sys.argv = [sys.argv[0], *given]
         hydra.main(version_base="1.3", config_path=config_path(), config_name=name)(task)()
         if failures:
@@ -83,6 +87,22 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
         _fail(_refused_by_resolver(error) or sentence(error))
     except KeyboardInterrupt:
         _fail("interrupted")
+
+
+def _check_arguments(name: str, arguments: list[str]) -> None:
+    """Raise for arguments that Hydra would answer with a traceback.
+
+    Raises:
+        InputError: If an argument has no key, flags exclude each other, or a key of a data set comes without its kind.
+    """
+    keys = [argument.partition("=")[0] for argument in arguments if "=" in argument]
+    if "" in keys:
+        raise InputError(f"{next(a for a in arguments if a.startswith('='))}: expected key=value, got no key")
+    flags = {argument.partition("=")[0] for argument in arguments}
+    if {"-m", "--multirun"} & flags and {"-c", "--cfg"} & flags:
+        raise InputError("--cfg: expected no --multirun with it, got both; it shows the configuration of one run")
+    if name == "inspect" and "data" not in keys and any(key.startswith("data.") for key in keys):
+        raise InputError("data: expected a data set (data=coco_panoptic, cityscapes or synthetic), got none")
 
 
 LAUNCHERS = {"joblib": ("hydra-joblib-launcher", "sweeps"), "submitit": ("hydra-submitit-launcher", "slurm")}

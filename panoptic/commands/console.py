@@ -117,11 +117,12 @@ def print_rows(
 def table_parts(
     columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, keys: int, group: int
 ) -> list[list[int]]:
-    """Return the columns of each part of a table, as few parts as fit into a width."""
+    """Return the columns of each part of a table, as few parts as fit into a width. Split groups that are wider."""
     first = list(range(keys))
     parts = [first]
-    for start in range(keys, len(columns), group):
-        added = list(range(start, min(start + group, len(columns))))
+    groups = [list(range(start, min(start + group, len(columns)))) for start in range(keys, len(columns), group)]
+    fitting = [[g] if _width(columns, rows, [*first, *g]) <= width else [[column] for column in g] for g in groups]
+    for added in (columns_of for split in fitting for columns_of in split):
         if len(parts[-1]) > keys and _width(columns, rows, [*parts[-1], *added]) > width:
             parts.append(first)
         parts[-1] = [*parts[-1], *added]

@@ -114,13 +114,13 @@ def _changes(*nodes: str) -> list[str]:
     """Return the command line's changes to these nodes.
 
     Raises:
-        InputError: If an ablation would change the network, which is the checkpoint's.
+        InputError: If the ablation would change the network, which is the checkpoint's.
     """
     from hydra.core.hydra_config import HydraConfig
 
     hydra = HydraConfig.get()
     ablation = hydra.runtime.choices.get("ablation")
-    if ablation not in ("off", None):
+    if ablation == "on":
         raise InputError(
             f"ablation={ablation}: expected ablation=off with start_from, since the network is "
             "that of the checkpoint; model/fusion=uniform exchanges its fusion"

@@ -71,8 +71,10 @@ def sentence(error: BaseException) -> str:
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__
         lines += str(cause or "").splitlines()
-    kept = dict.fromkeys(line.strip().rstrip(".") for line in lines if not line.strip().startswith(omitted))
-    message = ": ".join(filter(None, kept)) or type(error).__name__
+    stripped = (line.strip().rstrip(".:") for line in lines if not line.strip().startswith(omitted))
+    # Options that others are made of are none to choose.
+    kept = dict.fromkeys(line for line in stripped if line and line != "base" and not line.endswith("_schema"))
+    message = ": ".join(kept) or type(error).__name__
     if (
         cause is not None
         and isinstance(cause, (AttributeError, KeyError))

@@ -206,7 +206,7 @@ def pack_overrides(name: str, arguments: list[str]) -> list[str]:
         check_key(argument, own)
         packed.append(argument)
     if packed:
-        kept.append(f"overrides=[{','.join(map(_quoted, packed))}]")
+        kept.insert(0, f"overrides=[{','.join(map(_quoted, packed))}]")
     return kept
 
 

@@ -94,9 +94,9 @@ class DataModule(LightningDataModule, ABC):
     def source(self, split: str) -> Source:
         """Open a split: ``train``, ``val`` or ``test``."""
 
-    @abstractmethod
     def examiner(self, split: str) -> Examiner:
-        """Open a split to check it for faults."""
+        """Open a split to check it for faults. By default its source has none beyond those it raises."""
+        return SourceExaminer(self.source(split))
 
     def splits(self) -> dict[str, tuple[str, ...]]:
         """Return the existing splits, each with all splits that share its files, itself included."""
@@ -217,10 +217,6 @@ class SyntheticData(DataModule):
             split, seed=self.scenes_seed, size=self.sizes[split], height=height, width=width, cache=in_memory
         )
         return source if self.cache_dir is None else CachedScenes(source, self.cache_dir)
-
-    def examiner(self, split: str) -> SourceExaminer:
-        """Open a split to check it for faults."""
-        return SourceExaminer(self.source(split))
 
 
 class CityscapesData(DataModule):

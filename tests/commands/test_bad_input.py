@@ -28,6 +28,10 @@ BAD = {  # what is typed, and what the sentence says
     "network of another kind": ("train", ["start_from=CKPT", "model=small"], "model"),
     "unknown views": ("predict", ["checkpoint=CKPT", "input=whole.png", "tta=rotate"], "tta: expected none, flip"),
     "paths by halves": ("train", ["data=coco_panoptic", "data.train.panoptic_json=x.json"], "data.train.image_dir"),
+    "value without key": ("train", ["=3"], "=3: expected key=value, got no key"),
+    "configuration of a sweep": ("train", ["-m", "--cfg", "job"], "--cfg: expected no --multirun with it"),
+    "misspelt option": ("train", ["model/fusion=nope"], "'model/fusion': adaptive: local: static: uniform"),
+    "no kind of data": ("inspect", ["data.root=."], "data: expected a data set (data=coco_panoptic"),
     "misspelt key": ("train", ["optimizer.lrr=1"], "'lrr'"),
     "misspelt group": ("train", ["experiment=quik"], "experiment/quik"),
     "wrong type": ("train", ["optimizer.lr=fast"], "optimizer.lr"),
@@ -93,6 +97,14 @@ def test_bad_input_gets_one_sentence_and_leaves_nothing(
     assert shown.count("panoptic: ") == 1
     assert "Traceback" not in shown
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_configuration_of_a_checkpoint_is_shown_with_changes(trained: Path, capsys: pytest.CaptureFixture) -> None:
+    checkpoint = f"checkpoint={trained}/checkpoints/best.ckpt"
+    run("evaluate", checkpoint, "--cfg", "job", "data.workers=3", "split=val")  # flags anywhere
+    told = capsys.readouterr().out
+    assert "split: val" in told
+    assert "data.workers=3" in told
 
 
 def test_weights_that_cannot_be_had_are_told_within_seconds(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ def test_parts_are_as_few_as_fit_and_begin_with_the_keys() -> None:
     assert table_parts(COLUMNS, ROWS, 99, 2, 2) == [[0, 1, 2, 3, 4, 5], [0, 1, 6, 7]]
     assert table_parts(COLUMNS, ROWS, 98, 2, 2) == [[0, 1, 2, 3], [0, 1, 4, 5, 6, 7]]
     assert table_parts(COLUMNS, ROWS, 96, 2, 2) == [[0, 1, 2, 3], [0, 1, 4, 5], [0, 1, 6, 7]]
-    assert table_parts(COLUMNS, ROWS, 10, 2, 2) == [[0, 1, 2, 3], [0, 1, 4, 5], [0, 1, 6, 7]]  # wider than allowed
+    assert table_parts(COLUMNS, ROWS, 60, 2, 2) == [[0, 1, i] for i in range(2, 8)]  # even a group is too wide
+    assert table_parts(COLUMNS, ROWS, 10, 2, 2) == [[0, 1, i] for i in range(2, 8)]  # and a column
     assert table_parts(["", "a"], [["x", "1"]], 80, 1, 1) == [[0, 1]]
     assert table_parts([""], [["x"]], 80, 1, 1) == [[0]]
 
@@ -35,7 +36,7 @@ def test_words_are_never_broken(width: int, monkeypatch: pytest.MonkeyPatch, cap
     told = capsys.readouterr().out
     for word in (*COLUMNS, "a long name of a category", "road"):
         assert word in told
-    assert told.count("a long name of a category") == {20: 3, 60: 3, 100: 2, 200: 1}[width]
+    assert told.count("a long name of a category") == {20: 6, 60: 6, 100: 2, 200: 1}[width]
     print_table("scores", {"traffic light": {"boundary PQ": 0.5, "boundary F1": 0.25, "mean IoU": 0.125}})
     told = capsys.readouterr().out
     assert all(word in told for word in ("traffic light", "boundary PQ", "boundary F1", "mean IoU", "0.5000", "0.1250"))

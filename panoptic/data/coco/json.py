@@ -209,8 +209,8 @@ def find_json(split: str, root: str | os.PathLike | None, given: str | os.PathLi
         demand_folder(base, "with a data set in COCO panoptic format")
     elif given is None:
         raise InputError(
-            "data.root: expected the folder of a data set in COCO panoptic format (or data.panoptic_json), got none. "
-            "data=synthetic needs no files"
+            "data.root: expected the folder of a data set in COCO panoptic format (or data.<split>.panoptic_json), "
+            "got none. data=synthetic needs no files"
         )
     if given is not None:
         return base / Path(given).expanduser()
