@@ -57,9 +57,10 @@ def about(report: dict[str, Any]) -> str:
     if "about" not in report:
         return f"Runs: {UNKNOWN}."
     facts = report["about"]
+    command = re.sub(r" output=[^ `]+", "", facts["command"])
     return (
-        f"{facts['runs']}, seeds {facts['seeds']}; scores of the split {facts['scores']}; scenes of "
-        f"{facts['scenes']}. {facts['command']}"
+        f"{facts['runs']}, seeds {facts['seeds']}; scores {facts['scores']}; scenes of {facts['scenes']}; "
+        f"compared by {command}."
     )
 
 
