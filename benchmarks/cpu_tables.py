@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from benchmarks.measuring import table
@@ -11,16 +13,25 @@ Report = dict[str, Any]
 """Content of a JSON file; empty if there is none."""
 
 
+def on_machine(make: Callable[[Report], str]) -> Callable[[Report], str]:
+    """Let a table begin with the machine and the versions that its figures are from."""
+
+    @wraps(make)
+    def made(report: Report) -> str:
+        return f"*{machine(report)}*\n\n{make(report)}" if "machine" in report else make(report)
+
+    return made
+
+
 def machine(report: Report) -> str:
     """Format the hardware and the versions of packages."""
-    if "machine" not in report:
-        return f"Machine: {UNKNOWN}."
     about = report["machine"]
     versions = about.get("versions", {})
     names = ", ".join(f"{name} {versions[name]}" for name in ("torch", "timm", "transformers") if name in versions)
     return f"{about['processor']}, {about['processors']} cores, Python {about['python']}, {names}."
 
 
+@on_machine
 def inference(report: Report) -> str:
     """Format inference time of an image, compared with the backbone and other networks, and by stage."""
     if not report.get("runs"):
@@ -48,6 +59,7 @@ def _ours(seconds: dict[str, float]) -> float:
     return next(s for name, s in seconds.items() if name.startswith("panoptic"))
 
 
+@on_machine
 def training(report: Report) -> str:
     """Format time and memory of a training step."""
     if "seconds" not in report:
@@ -65,11 +77,13 @@ def training(report: Report) -> str:
     )
 
 
+@on_machine
 def painting(report: Report) -> str:
     """Format the rendering time of a synthetic scene."""
     return _milliseconds(report, "painting, ms", "A synthetic scene, ms of one core", ("size",))
 
 
+@on_machine
 def augmenting(report: Report) -> str:
     """Format the time of augmenting a sample, and of single transforms."""
     title = "Augmentation at 512x1024, ms of one core"
@@ -82,6 +96,7 @@ def _milliseconds(report: Report, key: str, title: str, columns: tuple[str, ...]
     return table(title, (columns[0], *shown), rows or [(UNKNOWN, *[None] * len(shown))]).strip()
 
 
+@on_machine
 def loading(report: Report) -> str:
     """Format loading and training rates, and the time that training waits for data."""
     rows = [
@@ -97,6 +112,7 @@ def loading(report: Report) -> str:
     return table("Images per second", columns, rows or [(UNKNOWN, *[None] * 6)]).strip()
 
 
+@on_machine
 def startup(report: Report) -> str:
     """Format the time until the help of a command, and until the first training step."""
     rows = [*report.get("help, s", {}).items()]
@@ -104,6 +120,7 @@ def startup(report: Report) -> str:
     return table("From the start of a command", ("to", "s"), rows or [(UNKNOWN, None)]).strip()
 
 
+@on_machine
 def scaling(report: Report) -> str:
     """Format the scaling of run time with images, pixels and things."""
     rows = [
@@ -123,6 +140,7 @@ def scaling(report: Report) -> str:
     return table("Growth of the small model", columns, rows or [(UNKNOWN, *[None] * 5)]).strip()
 
 
+@on_machine
 def profiling(report: Report) -> str:
     """Format the operations with the largest self time."""
     tables = []
@@ -138,6 +156,7 @@ def profiling(report: Report) -> str:
     return "\n".join(tables).strip()
 
 
+@on_machine
 def allocation(report: Report) -> str:
     """Format the cost of returning freed memory to the system."""
     rows = [
