@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from panoptic.analysis.evaluation import outputs_of_image
 from panoptic.analysis.fusion_record import PICTURES, FusionRecord
+from panoptic.analysis.sinks import outputs_of_image
 from panoptic.codec import Outputs
 from panoptic.data.images import read_image
 from panoptic.labels import Category, LabelSpace
