@@ -18,7 +18,7 @@ from panoptic.data.checks.cityscapes import CityscapesExaminer
 from panoptic.data.checks.coco import CocoExaminer
 from panoptic.data.checks.faults import Examiner, SourceExaminer
 from panoptic.data.cityscapes import CityscapesSource
-from panoptic.data.coco.json import find_image_dir, find_json
+from panoptic.data.coco.layout import find_image_dir, find_json
 from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.data.sample import SPLITS, Source
 from panoptic.data.sample_cache import CachedScenes, CachedSource

@@ -13,17 +13,8 @@ import numpy as np
 import torch
 
 from panoptic.data.checks.faults import Examined, Fault
-from panoptic.data.coco.json import (
-    ImageList,
-    SegmentTable,
-    find_image_dir,
-    find_json,
-    find_panoptic_dir,
-    labels_of_any_split,
-    load,
-    read_labels,
-    some,
-)
+from panoptic.data.coco.json import ImageList, SegmentTable, load, read_labels, some
+from panoptic.data.coco.layout import find_image_dir, find_json, find_panoptic_dir, labels_of_any_split
 from panoptic.data.coco.reader import match_ids
 from panoptic.data.images import find_images, read_image, read_words
 from panoptic.errors import InputError

@@ -8,15 +8,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from panoptic.data.coco.json import (
-    ImageList,
-    SegmentTable,
-    annotated_images,
-    find_panoptic_dir,
-    load,
-    read_labels,
-    some,
-)
+from panoptic.data.coco.json import ImageList, SegmentTable, annotated_images, load, read_labels, some
+from panoptic.data.coco.layout import find_panoptic_dir
 from panoptic.data.coco.reader import read_ids
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
