@@ -45,7 +45,7 @@ class Steps:
         self.codec: Codec = build_codec(config, CITYSCAPES, self.network)
         self.predictor = Predictor(self.network, self.codec, device)
         self.loss = build(config.loss)
-        self.optimizer, _ = build(config.optimizer)(self.network.parameters(), 10_000)
+        self.optimizer, _ = build(config.optimizer)(self.network, 10_000)
 
     def calls(self, batch: int, height: int, things: int) -> dict[str, Call]:
         """Return training step, inference and their parts as calls, for images twice as wide as high."""

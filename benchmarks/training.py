@@ -59,7 +59,7 @@ class Training:
         self.network = build_network(config, CITYSCAPES.num_classes).to(self.device).train()
         self.codec = build_codec(config, CITYSCAPES, self.network)
         self.loss = build(config.loss)
-        self.optimizer, self.schedule = build(config.optimizer)(self.network.parameters(), 10_000)
+        self.optimizer, self.schedule = build(config.optimizer)(self.network, 10_000)
         self.precision = precision or ("16-mixed" if self.device.type == "cuda" else "32-true")
         self.half = HALVES.get(self.precision)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half == torch.float16)

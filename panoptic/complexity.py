@@ -1,8 +1,8 @@
 """Scene complexity: object density and scale variance, computed from segments.
 
-*Object density* is ``log(1 + n)`` for ``n`` things; *scale variance* is the variance of the natural logarithm of their
-areas (population variance, 0 for fewer than two things). Crowd regions and stuff are ignored. Neither depends on the
-resolution of the image, as long as no thing vanishes.
+*Object density* is ``log(1 + n / a)`` for ``n`` things in an area of ``a`` squares of 256 x 256 pixels, so that an
+image and a crop of it, or a window, have similar values. *Scale variance* is the variance of the natural logarithm of
+the areas of things (population variance, 0 for fewer than two things). Crowd regions and stuff are ignored.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from panoptic.utils.counting import sum_by_key
 
 COMPLEXITY_NAMES = ("object_density", "scale_variance")
 """Names of the two channels of a complexity tensor, in order."""
+
+UNIT_AREA = 256 * 256
+"""Area in pixels to which the number of things is related."""
 
 
 class Measures(NamedTuple):
@@ -96,7 +99,8 @@ def image_complexity(
     log_area = torch.where(things, areas.clamp(min=1).double().log(), 0.0)
     mean = log_area.sum(1, keepdim=True) / count.clamp(min=1).unsqueeze(1)
     variance = torch.where(things, (log_area - mean) ** 2, 0.0).sum(1) / count.clamp(min=1)
-    return torch.stack([count.log1p(), variance.float()], dim=1)
+    height, width = segments.size
+    return torch.stack([(count / (height * width / UNIT_AREA)).log1p(), variance.float()], dim=1)
 
 
 def thing_cells(
@@ -133,18 +137,47 @@ def thing_cells(
     return torch.stack([count, mean, variance], dim=1).unflatten(2, (height, width))
 
 
-def complexity_of_cells(cells: Float[Tensor, "B 3 h w"], *, window: int) -> Float[Tensor, "B 2 h w"]:
+def cell_areas(size: tuple[float, float], cell: int, device: torch.device) -> Float[Tensor, "h w"]:
+    """Compute the area of the image in each cell of a grid, as a multiple of :data:`UNIT_AREA`.
+
+    Args:
+        size: Height and width of the image in pixels.
+        cell: Side of a cell in pixels. The grid has ``ceil(height / cell)`` by ``ceil(width / cell)`` cells, the last
+            of which may lie partly outside the image.
+        device: Device of the result.
+    """
+    height, width = (
+        (side - cell * torch.arange(math.ceil(side / cell), device=device)).clamp(max=cell) for side in size
+    )
+    return height[:, None] * width / UNIT_AREA
+
+
+def complexity_of_cells(
+    cells: Float[Tensor, "B 3 h w"], *, window: int, areas: Float[Tensor, "h w"]
+) -> Float[Tensor, "B 2 h w"]:
     """Compute object density and scale variance over a window around each cell.
 
     Args:
         cells: Result of :func:`thing_cells`.
-        window: Side of the window in cells, odd. Cells outside the image count as empty.
+        window: Side of the window in cells, odd. The part of it outside the image is left out.
+        areas: Area of the image in each cell, as a multiple of :data:`UNIT_AREA`.
     """
     count, mean, variance = cells.unbind(1)
     # Centered on the mean of the image, so that the difference of squares below is precise.
     mean = mean - ((count * mean).sum((1, 2)) / count.sum((1, 2)).clamp(min=1))[:, None, None]
     sums = torch.stack([count, count * mean, count * (variance + mean**2)], dim=1)
-    sums = F.avg_pool2d(sums, window, 1, window // 2, divisor_override=1)
+    sums = window_sums(sums, window)
     count = sums[:, 0].round()
     variance = sums[:, 2] / count.clamp(min=1) - (sums[:, 1] / count.clamp(min=1)) ** 2
-    return torch.stack([count.log1p(), torch.where(count >= 2, variance.clamp(min=0), 0.0)], dim=1)
+    density = (count / window_sums(areas[None], window)).log1p()
+    return torch.stack([density, torch.where(count >= 2, variance.clamp(min=0), 0.0)], dim=1)
+
+
+def window_sums(values: Float[Tensor, "*batch h w"], window: int) -> Float[Tensor, "*batch h w"]:
+    """Sum values over a window around each cell; cells outside the grid count as 0.
+
+    Args:
+        values: Values of the cells.
+        window: Side of the window in cells, odd.
+    """
+    return F.avg_pool2d(values, window, 1, window // 2, divisor_override=1)

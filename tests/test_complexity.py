@@ -8,7 +8,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from panoptic.complexity import complexity_of_cells, image_complexity, measure, thing_cells, things_of
+from panoptic.complexity import (
+    UNIT_AREA,
+    cell_areas,
+    complexity_of_cells,
+    image_complexity,
+    measure,
+    thing_cells,
+    things_of,
+)
 from panoptic.segments import Segments
 
 ROAD, CAR = 0, 1
@@ -16,7 +24,13 @@ IS_THING = (False, True)
 
 
 def local_complexity(segments: Segments, is_thing, cell: int, window: int) -> torch.Tensor:
-    return complexity_of_cells(thing_cells(segments, is_thing, cell=cell), window=window)
+    cells = thing_cells(segments, is_thing, cell=cell)
+    return complexity_of_cells(cells, window=window, areas=cell_areas(segments.size, cell, cells.device))
+
+
+def density(count: float, pixels: float) -> float:
+    """Of so many things on so many pixels."""
+    return math.log1p(count * UNIT_AREA / pixels)
 
 
 def make(ids, classes, crowd=()) -> Segments:
@@ -53,17 +67,19 @@ THREE_VARIANCE = 2 / 3 * math.log(4) ** 2
 
 
 def test_object_density_and_scale_variance_by_hand():
-    assert image_complexity(THREE, IS_THING)[0].tolist() == pytest.approx([math.log(4), THREE_VARIANCE], rel=1e-6)
+    assert UNIT_AREA == 256 * 256
+    expected = [math.log(1 + 3 * 512), THREE_VARIANCE]  # of 8 x 16 pixels, 512 make a unit
+    assert image_complexity(THREE, IS_THING)[0].tolist() == pytest.approx(expected, rel=1e-6)
 
 
 def test_two_things_of_one_size_have_no_variance():
-    density, variance = image_complexity(boxes((4, 4), (0, 0, 2, 2), (2, 2, 4, 4)), IS_THING)[0].tolist()
-    assert density == pytest.approx(math.log(3))
+    number, variance = image_complexity(boxes((4, 4), (0, 0, 2, 2), (2, 2, 4, 4)), IS_THING)[0].tolist()
+    assert number == pytest.approx(density(2, 16))
     assert variance == pytest.approx(0.0, abs=1e-12)
 
 
 def test_one_thing_has_no_variance():
-    assert image_complexity(boxes((4, 4), (0, 0, 2, 3)), IS_THING)[0].tolist() == [pytest.approx(math.log(2)), 0.0]
+    assert image_complexity(boxes((4, 4), (0, 0, 2, 3)), IS_THING)[0].tolist() == [pytest.approx(density(1, 16)), 0.0]
 
 
 def test_crowd_stuff_and_rows_without_a_pixel_are_left_out():
@@ -71,7 +87,9 @@ def test_crowd_stuff_and_rows_without_a_pixel_are_left_out():
     ids[8:10], ids[10:12] = 4, 5
     segments = make(ids, [CAR, CAR, CAR, ROAD, CAR, CAR], crowd={5})
     assert things_of(segments, IS_THING)[0].tolist() == [True, True, True, False, False, False]
-    assert torch.equal(image_complexity(segments, IS_THING), image_complexity(THREE, IS_THING))
+    number, variance = image_complexity(segments, IS_THING)[0].tolist()
+    assert number == pytest.approx(density(3, 12 * 16))
+    assert variance == pytest.approx(THREE_VARIANCE)
 
 
 @pytest.mark.parametrize(
@@ -91,21 +109,50 @@ def test_nothing_to_count_is_zero(segments):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("factor", [2, 3])
-def test_resolution_changes_nothing(seed, factor):
+def test_resolution_changes_the_unit_alone(seed, factor):
     segments = random_things(seed)
     larger = F.interpolate(segments.ids[None].float(), scale_factor=factor)[0].int()
     enlarged = Segments(larger, segments.classes, segments.crowd)
     here, there = (image_complexity(s, IS_THING) for s in (segments, enlarged))
-    assert here[0, 0] == there[0, 0] > 0
+    assert there[0, 0].expm1() * factor**2 == pytest.approx(here[0, 0].expm1().item(), rel=1e-5)
     assert there[0, 1] == pytest.approx(here[0, 1].item(), rel=1e-6)
     assert here[0, 1] > 0
 
 
 def test_images_of_a_batch_do_not_see_each_other():
-    images = [THREE, make(torch.zeros(3, 5), []), random_things(0), boxes((4, 4), (0, 0, 2, 2), classes=[ROAD])]
+    size = (24, 40)
+    images = [
+        boxes(size, (1, 1, 3, 4), (8, 0, 20, 40)),
+        make(torch.zeros(size), []),
+        random_things(0),
+        random_things(1),
+    ]
     batch = Segments.stack([image.unstack()[0] for image in images])
     alone = torch.cat([image_complexity(image, IS_THING) for image in images])
     torch.testing.assert_close(image_complexity(batch, IS_THING), alone, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("repeats", [(1, 2), (3, 1), (2, 3)])
+def test_object_density_is_that_of_a_part(repeats):
+    """An image tiled with the same things has the density of one tile, however large it is."""
+    tile = boxes((16, 24), (0, 0, 2, 2), (4, 8, 8, 12), (10, 3, 12, 5))
+    rows, columns = repeats
+    ids = torch.cat(
+        [
+            torch.cat(
+                [torch.where(tile.ids[0] > 0, tile.ids[0] + 3 * (r * columns + c), 0) for c in range(columns)], dim=1
+            )
+            for r in range(rows)
+        ]
+    )
+    whole = make(ids, [CAR] * (3 * rows * columns))
+    torch.testing.assert_close(image_complexity(whole, IS_THING), image_complexity(tile, IS_THING))
+
+
+def test_areas_of_cells_by_hand():
+    areas = cell_areas((9, 20), 8, torch.device("cpu")) * UNIT_AREA
+    assert areas.tolist() == [[64.0, 64.0, 32.0], [8.0, 8.0, 4.0]]
+    assert cell_areas((512, 1024), 16, torch.device("cpu")).sum() == 8.0
 
 
 def test_centers_by_hand():
@@ -141,13 +188,16 @@ def test_a_window_over_everything_gives_the_numbers_of_the_image(seed):
 def test_a_thing_counts_in_the_cells_whose_window_holds_its_center():
     # The centers, (0, 0), (2.5, 2.5) and (5.5, 9.5), lie in the cells (0, 0), (0, 0) and (1, 2) of 2 x 4.
     alone = local_complexity(THREE, IS_THING, cell=4, window=1)[0]
-    assert alone[0].exp().round().int().tolist() == [[3, 1, 1, 1], [1, 1, 2, 1]]  # 1 + count
+    counts = alone[0].expm1() * 16 / UNIT_AREA
+    assert counts.tolist() == [pytest.approx([2, 0, 0, 0]), pytest.approx([0, 0, 1, 0])]
     # The areas 1 and 4: logarithms 0 and a, variance a² / 4.
     quarter = math.log(4) ** 2 / 4
     assert alone[1].flatten().tolist() == pytest.approx([quarter, 0, 0, 0, 0, 0, 0, 0], abs=1e-5)
 
     around = local_complexity(THREE, IS_THING, cell=4, window=3)[0]
-    assert around[0].exp().round().int().tolist() == [[3, 4, 2, 2], [3, 4, 2, 2]]
+    pixels = torch.tensor([64, 96, 96, 64])  # of the window, in the image
+    counts = around[0].expm1() * pixels / UNIT_AREA
+    assert counts.tolist() == [pytest.approx([2, 3, 1, 1])] * 2
     expected = [quarter, THREE_VARIANCE, 0, 0] * 2
     assert around[1].flatten().tolist() == pytest.approx(expected, abs=1e-5)
 
@@ -156,8 +206,8 @@ def test_the_grid_is_rounded_up():
     segments = boxes((9, 17), (8, 16, 9, 17))  # one pixel, in the last cell of a grid of 3 x 5
     local = local_complexity(segments, IS_THING, cell=4, window=1)
     assert local.shape == (1, 2, 3, 5)
-    assert local[0, 0, 2, 4] == pytest.approx(math.log(2))
-    assert local[0, 0].sum() == pytest.approx(math.log(2))
+    assert local[0, 0, 2, 4] == pytest.approx(density(1, 1))  # a pixel of the cell is in the image
+    assert local[0, 0].sum() == local[0, 0, 2, 4]
 
 
 def test_many_things_of_nearly_one_size_keep_their_digits():

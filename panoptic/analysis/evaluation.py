@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from torch import nn
 from torch.utils.data import DataLoader
 
 from panoptic.analysis.oracle import Oracle
@@ -22,6 +23,7 @@ from panoptic.errors import InputError, expect_at_least
 from panoptic.inference.predictor import Predictor
 from panoptic.inference.tta import check_tta
 from panoptic.labels import LabelSpace
+from panoptic.models.units import HiddenUnits
 from panoptic.training.checkpoint import Checkpoint, read_checkpoint
 from panoptic.training.runs import default_output
 from panoptic.utils.files import writable_folder, write_json
@@ -106,6 +108,7 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
     if options.shuffles:
         shuffled = ShuffledComplexity(predictor.network, predictor.codec, options.shuffles, predictor.device)
     with ExitStack() as stack:
+        units = stack.enter_context(HiddenUnits(cast(nn.Module, predictor.network.fusion)))
         sinks = [stack.enter_context(sink) for sink in _sinks(options, folder, scores, oracle, shuffled)]
         batches = progress(loader, f"evaluating {options.split}, batches", len(loader))
         for batch in predict_batches(predictor, batches, source.image_ids):
@@ -117,7 +120,7 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
     if images:
         about: dict[str, Any] = {"checkpoint": str(checkpoint.path), "split": options.split, "tta": options.tta}
         about |= {"categories": source.labels.to_dicts()}
-        fusion = scores.fusion.result()
+        fusion = scores.fusion.result() | {"active_units": units.active_share()}
         if shuffled is not None:
             again = progress(loader, f"{shuffled.rounds} times with shuffled complexity, batches", len(loader))
             fusion["shuffled"] = shuffled.result(again, found["pq"])

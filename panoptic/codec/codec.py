@@ -20,6 +20,7 @@ from torch import Tensor
 
 from panoptic.codec.grouping import find_peaks, most_likely, nearest_center
 from panoptic.complexity import (
+    cell_areas,
     complexity_of_cells,
     image_complexity,
     measure,
@@ -174,6 +175,7 @@ class Codec:
             )
             offset = torch.stack([center_y, center_x], dim=1) - _coordinates(subsampled.size, centers.device)
             cells = thing_cells(segments, self.labels.is_thing, cell=self.complexity_stride, measures=measures)
+            cell_area = cell_areas(segments.size, self.complexity_stride, cells.device)
             return Targets(
                 semantic=subsampled.semantic(),
                 semantic_weight=small_weight,
@@ -182,7 +184,7 @@ class Codec:
                 offset=offset * on_thing[:, None],
                 offset_weight=offset_weight,
                 complexity=image_complexity(segments, self.labels.is_thing, areas),
-                complexity_map=complexity_of_cells(cells, window=self.window),
+                complexity_map=complexity_of_cells(cells, window=self.window, areas=cell_area),
                 complexity_cells=cells,
             )
 

@@ -187,7 +187,7 @@ def _module(start: Start, data: DataModule, trainer: Trainer) -> tuple[PanopticM
         notes.append(str(adopted))
     record = make_record(config, labels, weights_used, started_from)
     optimization = build(config.optimizer)
-    optimization(network.parameters(), 1)  # settings out of range are told now, not once the run has begun
+    optimization(network, 1)  # settings out of range are told now, not once the run has begun
     module = PanopticModule(network, build_codec(config, labels, network), build(config.loss), optimization, record)
     if config.compile:
         compile_network(network, trainer.strategy.root_device)
@@ -277,6 +277,7 @@ def _callbacks(config: DictConfig, folder: Path, record: dict[str, Any]) -> list
     from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
 
     from panoptic.config.composing import build
+    from panoptic.training.callbacks.fusion import FusionMonitor
     from panoptic.training.callbacks.pictures import Pictures
     from panoptic.training.callbacks.progress import progress_callbacks
     from panoptic.training.callbacks.summary import Summary
@@ -296,6 +297,7 @@ def _callbacks(config: DictConfig, folder: Path, record: dict[str, Any]) -> list
     if config.logger._target_ is not None:
         callbacks.append(LearningRateMonitor("step"))
     throughput = Throughput()
+    callbacks.append(FusionMonitor())
     return [*callbacks, throughput, Summary(folder, record, best, throughput), best, last]
 
 

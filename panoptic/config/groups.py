@@ -112,7 +112,14 @@ class FusionConfig:
 
 @dataclass
 class LearnedFusionConfig(FusionConfig):
-    """Fusions with an MLP: adaptive and local."""
+    """Fusions with learned weights: static, and those below."""
+
+    lr: float = MISSING
+
+
+@dataclass
+class MLPFusionConfig(LearnedFusionConfig):
+    """Fusions with an MLP: adaptive, features and local."""
 
     hidden: int = MISSING
 
@@ -272,9 +279,10 @@ class TrainerConfig:
 OPTIONS: dict[str, dict[str, type]] = {
     "data": {"synthetic": SyntheticConfig, "cityscapes": CityscapesConfig, "coco_panoptic": CocoPanopticConfig},
     "model/fusion": {
-        "adaptive": LearnedFusionConfig,
-        "local": LearnedFusionConfig,
-        "static": FusionConfig,
+        "adaptive": MLPFusionConfig,
+        "features": MLPFusionConfig,
+        "local": MLPFusionConfig,
+        "static": LearnedFusionConfig,
         "uniform": FusionConfig,
     },
     "optimizer": {"adamw": AdamWConfig, "muon": MuonConfig},

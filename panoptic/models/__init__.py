@@ -3,7 +3,7 @@
 from panoptic.models.backbone import Backbone
 from panoptic.models.complexity import ComplexityEstimate, ComplexityEstimator
 from panoptic.models.fpn import FPN
-from panoptic.models.fusion import AdaptiveFusion, LocalFusion, StaticFusion, UniformFusion
+from panoptic.models.fusion import AdaptiveFusion, FeaturesFusion, LocalFusion, StaticFusion, UniformFusion
 from panoptic.models.heads import InstanceHead, SemanticHead
 from panoptic.models.network import PanopticNetwork
 
@@ -13,6 +13,7 @@ __all__ = [
     "Backbone",
     "ComplexityEstimate",
     "ComplexityEstimator",
+    "FeaturesFusion",
     "InstanceHead",
     "LocalFusion",
     "PanopticNetwork",

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from panoptic.complexity import cell_areas, window_sums
 from panoptic.errors import InputError, expect_at_least
 from panoptic.models.layers import conv_norm, conv_norm_act
 
@@ -42,23 +43,27 @@ class ComplexityEstimator(nn.Module):
     Args:
         in_channels: Number of channels of each level.
         num_levels: Number of levels.
+        finest_stride: Pixels per cell of the finest level.
         channels: Number of channels of the layers.
         window: Side of the window of the complexity map in cells, odd, as in the codec.
 
     Attributes:
-        stride: Cells of the finest level per cell of the complexity map, which has the size of the coarsest level.
+        stride: Pixels per cell of the complexity map, which has the size of the coarsest level.
 
     Raises:
         InputError: If an argument is out of range.
     """
 
-    def __init__(self, in_channels: int, num_levels: int, channels: int = 64, window: int = 5) -> None:
+    def __init__(
+        self, in_channels: int, num_levels: int, finest_stride: int = 4, channels: int = 64, window: int = 5
+    ) -> None:
         super().__init__()
         expect_at_least(1, model__complexity__channels=channels)
         if window < 1 or window % 2 == 0:
             raise InputError(f"model.complexity.window: expected an odd number of cells, got {window}")
         self.window = window
-        self.stride = 2 ** (num_levels - 1)
+        self.finest_stride = finest_stride
+        self.stride = finest_stride * 2 ** (num_levels - 1)
         widths = [in_channels, *[channels] * (num_levels - 1)]
         self.halve = nn.ModuleList(conv_norm(finer, coarser, stride=2) for finer, coarser in pairwise(widths))
         self.lateral = nn.ModuleList(nn.Conv2d(in_channels, channels, 1) for _ in self.halve)
@@ -69,30 +74,35 @@ class ComplexityEstimator(nn.Module):
             self.moments.bias.copy_(torch.tensor([-2.0, 0.0, 0.0]))  # most cells have no thing: softplus(-2) is 0.13
 
     def forward(
-        self, levels: Sequence[Float[Tensor, "B C _ _"]], inside: tuple[int, int] | None = None
+        self, levels: Sequence[Float[Tensor, "B C _ _"]], inside: tuple[float, float] | None = None
     ) -> ComplexityEstimate:
         """Estimate the complexity of a batch.
 
         Args:
             levels: Levels of the feature pyramid, fine to coarse.
-            inside: Rows and columns of the map that belong to the image. The others are padding and count as empty. By
-                default all belong to the image.
+            inside: Height and width of the image in cells of the finest level; the cells beyond them are padding and
+                count as empty. By default there is no padding.
         """
+        height, width = inside or levels[0].shape[-2:]
         features, *coarser = levels
         for halve, lateral, level in zip(self.halve, self.lateral, coarser, strict=True):
             features = F.relu(halve(features) + lateral(level))
         moments = self.moments(self.output(features))
         with torch.autocast(moments.device.type, enabled=False):  # sums over many cells need full precision
             count, mean, variance = moments.float().unbind(1)
-            count = F.softplus(count)
-            if inside is not None:
-                (rows, columns), (height, width) = inside, count.shape[-2:]
-                count = F.pad(count[..., :rows, :columns], (0, width - columns, 0, height - rows))
-            return complexity_estimate(count, mean, F.softplus(variance), self.window)
+            size = (height * self.finest_stride, width * self.finest_stride)
+            areas = cell_areas(size, self.stride, count.device)
+            areas = F.pad(areas, (0, count.shape[2] - areas.shape[1], 0, count.shape[1] - areas.shape[0]))
+            count = F.softplus(count) * (areas > 0)
+            return complexity_estimate(count, mean, F.softplus(variance), areas, self.window)
 
 
 def complexity_estimate(
-    count: Float[Tensor, "B gh gw"], mean: Float[Tensor, "B gh gw"], variance: Float[Tensor, "B gh gw"], window: int
+    count: Float[Tensor, "B gh gw"],
+    mean: Float[Tensor, "B gh gw"],
+    variance: Float[Tensor, "B gh gw"],
+    areas: Float[Tensor, "gh gw"],
+    window: int,
 ) -> ComplexityEstimate:
     """Compute object density and scale variance of the image and of a window around each cell, by definition.
 
@@ -100,17 +110,23 @@ def complexity_estimate(
         count: Number of things in each cell, not necessarily an integer.
         mean: Mean of their log areas.
         variance: Variance of their log areas.
+        areas: Area of the image in each cell; see :func:`panoptic.complexity.cell_areas`.
         window: Side of the window in cells, odd.
     """
     sums = torch.stack([count, count * mean, count * (variance + mean**2)], dim=1)
-    windows = F.avg_pool2d(sums, window, 1, window // 2, divisor_override=1)
     cells = torch.stack([count, mean, variance], dim=1)
-    return ComplexityEstimate(_density_and_variance(sums.sum((2, 3))), _density_and_variance(windows), cells)
+    of_image = _density_and_variance(sums.sum((2, 3)), areas.sum())
+    of_windows = _density_and_variance(window_sums(sums, window), window_sums(areas[None], window)[0])
+    return ComplexityEstimate(of_image, of_windows, cells)
 
 
-def _density_and_variance(sums: Float[Tensor, "B 3 *place"]) -> Float[Tensor, "B 2 *place"]:
+def _density_and_variance(
+    sums: Float[Tensor, "B 3 *place"], area: Float[Tensor, " *place"]
+) -> Float[Tensor, "B 2 *place"]:
     """Compute object density and scale variance from number, sum and sum of squares of log areas."""
     count, total, squares = sums.unbind(1)
     divisor = count.clamp(min=1e-3)
     variance = squares / divisor - (total / divisor) ** 2
-    return torch.stack([count.log1p(), variance.clamp(min=0)], dim=1)
+    # Windows without any part of the image have neither things nor area.
+    density = (count / torch.where(area > 0, area, 1.0)).log1p()
+    return torch.stack([density, variance.clamp(min=0)], dim=1)

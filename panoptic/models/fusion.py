@@ -1,12 +1,17 @@
 """Fusion of three levels into one map, F = α₁·F_high + α₂·F_mid + α₃·F_low.
 
-The variants differ only in how α is computed. They share the signature ``forward(levels, complexity) -> (fused,
+The variants differ only in how α is computed. They share the signature ``forward(levels, complexity, inside) -> (fused,
 alpha)`` and are selected in the configuration. α sums to 1 over the levels. Initially, all weights are uniform to
 within 0.01.
+
+What an MLP for α is given is standardized by running statistics over images. Pooled features otherwise share one large
+direction over all images, along which an optimizer soon drives the hidden units out of the range where they respond.
+For the same reason, these small layers have an optimizer of their own: see ``adamw_lr``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -16,6 +21,7 @@ from torch import Tensor, nn
 
 from panoptic.errors import expect_at_least
 from panoptic.models.complexity import ComplexityEstimate
+from panoptic.models.layers import RunningStandardization
 
 Levels = Sequence[Float[Tensor, "B C _ _"]]
 """Levels of the feature pyramid, fine to coarse."""
@@ -26,12 +32,8 @@ FusedAndAlpha = tuple[Float[Tensor, "B C h w"], Float[Tensor, "B L *place"]]
 BOUND = 2.0
 """Bound of the absolute logits of learned weights; it keeps α between 0.009 and 0.96."""
 
-STEP = 0.1
-"""Factor on the output of the last layer of an MLP for α.
-
-Optimizers update all weights by steps of equal size, which is large for three logits that sum over all features.
-Without this factor, α reaches its bounds and stays there.
-"""
+Inside = tuple[float, float] | None
+"""Height and width of the image in cells of the finest level, beyond which cells are padding; ``None`` if none is."""
 
 
 class UniformFusion(nn.Module):
@@ -46,7 +48,7 @@ class UniformFusion(nn.Module):
         super().__init__()
         self.num_levels = num_levels
 
-    def forward(self, levels: Levels, complexity: ComplexityEstimate) -> FusedAndAlpha:
+    def forward(self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None) -> FusedAndAlpha:
         """Fuse levels with uniform weights."""
         alpha = levels[0].new_full((len(levels[0]), self.num_levels), 1.0 / self.num_levels)
         return weighted_sum(levels, alpha), alpha
@@ -58,13 +60,22 @@ class StaticFusion(nn.Module):
     Args:
         channels: Number of channels of each level, unused.
         num_levels: Number of levels.
+        lr: Learning rate of the weights, under AdamW.
+
+    Attributes:
+        adamw_lr: Learning rate under AdamW, which optimizers of this project respect; see :mod:`panoptic.training`.
+
+    Raises:
+        InputError: If an argument is out of range.
     """
 
-    def __init__(self, channels: int, num_levels: int) -> None:
+    def __init__(self, channels: int, num_levels: int, lr: float = 0.01) -> None:
         super().__init__()
+        expect_at_least(0, model__fusion__lr=lr)
+        self.adamw_lr = lr
         self.logits = nn.Parameter(torch.zeros(num_levels))
 
-    def forward(self, levels: Levels, complexity: ComplexityEstimate) -> FusedAndAlpha:
+    def forward(self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None) -> FusedAndAlpha:
         """Fuse levels with the learned weights."""
         alpha = _bound(self.logits[None]).softmax(1).expand(len(levels[0]), -1)
         return weighted_sum(levels, alpha), alpha
@@ -77,26 +88,49 @@ class AdaptiveFusion(nn.Module):
         channels: Number of channels of each level.
         num_levels: Number of levels.
         hidden: Width of the hidden layer of the MLP.
+        lr: Learning rate of the MLP, under AdamW.
+
+    Attributes:
+        adamw_lr: Learning rate under AdamW, which optimizers of this project respect; see :mod:`panoptic.training`.
 
     Raises:
         InputError: If an argument is out of range.
     """
 
-    def __init__(self, channels: int, num_levels: int, hidden: int = 64) -> None:
+    def __init__(self, channels: int, num_levels: int, hidden: int = 64, lr: float = 1e-3) -> None:
         super().__init__()
         expect_at_least(1, model__fusion__hidden=hidden)
-        self.norm = nn.LayerNorm(num_levels * channels)
+        expect_at_least(0, model__fusion__lr=lr)
+        self.adamw_lr = lr
+        self.standardize_complexity = RunningStandardization(2)
+        self.standardize_features = RunningStandardization(num_levels * channels)
         # Separate layers, so that two complexity values initially have as much weight as hundreds of features.
         self.from_complexity = nn.Linear(2, hidden)
         self.from_features = nn.Linear(num_levels * channels, hidden)
+        self.activation = nn.SiLU()
         self.logits = _init_near_uniform(nn.Linear(hidden, num_levels))
 
-    def forward(self, levels: Levels, complexity: ComplexityEstimate) -> FusedAndAlpha:
+    def forward(self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None) -> FusedAndAlpha:
         """Fuse levels with weights from the complexity of the image and the pooled features."""
-        pooled = torch.cat([level.mean(dim=(2, 3)) for level in levels], dim=1)
-        hidden = F.relu(self.from_complexity(complexity.image) + self.from_features(self.norm(pooled)))
-        alpha = _bound(STEP * self.logits(hidden)).softmax(1)
+        features = self.standardize_features(pool(levels, inside))
+        hidden = self.activation(self.from_complexity(self.measures(complexity)) + self.from_features(features))
+        alpha = _bound(self.logits(hidden)).softmax(1)
         return weighted_sum(levels, alpha), alpha
+
+    def measures(self, complexity: ComplexityEstimate) -> Float[Tensor, "B 2"]:
+        """Return what the MLP is given of the complexity: density and scale variance of the image, standardized."""
+        return self.standardize_complexity(complexity.image)
+
+
+class FeaturesFusion(AdaptiveFusion):
+    """Weights per image from the pooled features alone, the ablation that shows what complexity adds to them.
+
+    The MLP is that of :class:`AdaptiveFusion`, with 0, the mean, in place of the complexity.
+    """
+
+    def measures(self, complexity: ComplexityEstimate) -> Float[Tensor, "B 2"]:
+        """Return zeros."""
+        return torch.zeros_like(complexity.image)
 
 
 class LocalFusion(nn.Module):
@@ -108,30 +142,61 @@ class LocalFusion(nn.Module):
         channels: Number of channels of each level.
         num_levels: Number of levels.
         hidden: Width of the hidden layer of the MLP.
+        lr: Learning rate of the MLP, under AdamW.
+
+    Attributes:
+        adamw_lr: Learning rate under AdamW, which optimizers of this project respect; see :mod:`panoptic.training`.
 
     Raises:
         InputError: If an argument is out of range.
     """
 
-    def __init__(self, channels: int, num_levels: int, hidden: int = 16) -> None:
+    def __init__(self, channels: int, num_levels: int, hidden: int = 16, lr: float = 1e-3) -> None:
         super().__init__()
         expect_at_least(1, model__fusion__hidden=hidden)
+        expect_at_least(0, model__fusion__lr=lr)
+        self.adamw_lr = lr
+        self.standardize_complexity = RunningStandardization(2)
+        self.standardize_places = RunningStandardization(2)
         self.from_complexity = nn.Linear(2, hidden)
         self.from_places = nn.Conv2d(2, hidden, 1, bias=False)
+        # Features of places need no standardization: BatchNorm precedes them.
         self.from_features = nn.ModuleList(nn.Conv2d(channels, hidden, 1, bias=False) for _ in range(num_levels))
+        self.activation = nn.SiLU()
         self.logits = _init_near_uniform(nn.Conv2d(hidden, num_levels, 1))
 
-    def forward(self, levels: Levels, complexity: ComplexityEstimate) -> FusedAndAlpha:
+    def forward(self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None) -> FusedAndAlpha:
         """Fuse levels with weights per cell of the finest level."""
         size = levels[0].shape[-2:]
         # Applying a 1x1 convolution to each level and adding the upsampled results is equivalent to one convolution of
         # all levels at the finest size.
-        hidden = self.from_complexity(complexity.image)[:, :, None, None]
-        hidden = hidden + _resize(self.from_places(complexity.map), size)
+        hidden = self.from_complexity(self.standardize_complexity(complexity.image))[:, :, None, None]
+        hidden = hidden + _resize(self.from_places(self._standardized_places(complexity.map)), size)
         for layer, level in zip(self.from_features, levels, strict=True):
             hidden = hidden + _resize(layer(level), size)
-        alpha = _bound(STEP * self.logits(F.relu(hidden))).softmax(1)
+        alpha = _bound(self.logits(self.activation(hidden))).softmax(1)
         return weighted_sum(levels, alpha), alpha
+
+    def _standardized_places(self, places: Float[Tensor, "B 2 gh gw"]) -> Float[Tensor, "B 2 gh gw"]:
+        rows = self.standardize_places(places.permute(0, 2, 3, 1).flatten(0, 2))
+        return rows.view(len(places), *places.shape[2:], 2).permute(0, 3, 1, 2)
+
+
+def pool(levels: Levels, inside: Inside = None) -> Float[Tensor, "B LC"]:
+    """Average each level over the image, and concatenate the averages.
+
+    Args:
+        levels: Feature levels, fine to coarse.
+        inside: Height and width of the image in cells of the finest level. Cells beyond them are left out; those that
+            are partly in the image count as whole.
+    """
+    height, width = inside or levels[0].shape[-2:]
+    pooled = []
+    for level in levels:
+        rows = math.ceil(height * level.shape[2] / levels[0].shape[2])
+        columns = math.ceil(width * level.shape[3] / levels[0].shape[3])
+        pooled.append(level[..., :rows, :columns].mean(dim=(2, 3)))
+    return torch.cat(pooled, dim=1)
 
 
 def weighted_sum(levels: Levels, alpha: Float[Tensor, "B L *place"]) -> Float[Tensor, "B C h w"]:

@@ -24,6 +24,50 @@ def conv_norm_act(in_channels: int, out_channels: int, kernel: int = 3, stride: 
     return nn.Sequential(*conv_norm(in_channels, out_channels, kernel, stride), nn.ReLU(inplace=True))
 
 
+class RunningStandardization(nn.Module):
+    """Standardize the columns of a matrix by their running mean and variance over the rows of earlier batches.
+
+    Unlike BatchNorm, training uses the running statistics too, so that a few rows per batch are enough, rows do not
+    depend on each other, and training and inference compute the same.
+
+    Args:
+        columns: Number of columns.
+        momentum: Weight of a batch in the running statistics. The first batches count equally.
+        bound: Bound of the absolute values, for inputs unlike those before.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, columns: int, momentum: float = 0.02, bound: float = 5.0) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.bound = bound
+        self.register_buffer("running_mean", torch.zeros(columns))
+        self.register_buffer("running_var", torch.ones(columns))
+        self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.long))
+
+    def forward(self, rows: Float[Tensor, "N columns"]) -> Float[Tensor, "N columns"]:
+        """Standardize rows, in single precision; in training, update the statistics afterwards."""
+        with torch.autocast(rows.device.type, enabled=False):
+            rows = rows.float()
+            standard = ((rows - self.running_mean) * (self.running_var + 1e-6).rsqrt()).clamp(-self.bound, self.bound)
+            if self.training:
+                self._update(rows.detach())
+        return standard
+
+    @torch.no_grad()
+    def _update(self, rows: Float[Tensor, "N columns"]) -> None:
+        self.num_batches_tracked += 1
+        rate = self.num_batches_tracked.reciprocal().clamp(min=self.momentum)
+        shift = rows.mean(0) - self.running_mean
+        # Variance of the mixture of the earlier rows, with weight 1 - rate, and these.
+        spread = rows.var(0, correction=0) - self.running_var
+        self.running_var += rate * (spread + (1 - rate) * shift**2)
+        self.running_mean += rate * shift
+
+
 class SubpixelConv(nn.Module):
     """1x1 convolution to ``factor**2`` predictions per cell, arranged as ``factor x factor`` finer cells.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -68,7 +69,8 @@ class PanopticNetwork(nn.Module):
             self.fpn = fpn(in_channels=self.backbone.channels)
         width = self.fpn.channels
         with _seeded(seed, "complexity"):
-            self.complexity = complexity(in_channels=width, num_levels=NUM_LEVELS)
+            finest = self.backbone.strides[0]
+            self.complexity = complexity(in_channels=width, num_levels=NUM_LEVELS, finest_stride=finest)
         with _seeded(seed, "fusion"):
             self.fusion = fusion(channels=width, num_levels=NUM_LEVELS)
         with _seeded(seed, "semantic_head"):
@@ -76,7 +78,6 @@ class PanopticNetwork(nn.Module):
         with _seeded(seed, "instance_head"):
             self.instance_head = instance_head(in_channels=width)
 
-        finest = self.backbone.strides[0]
         if self.semantic_head.upsample != self.instance_head.upsample:
             raise InputError(
                 "model: expected both heads to predict at one stride, got semantic_head.upsample="
@@ -88,7 +89,7 @@ class PanopticNetwork(nn.Module):
                 f"got {self.semantic_head.upsample}"
             )
         self.stride: int = finest // self.semantic_head.upsample
-        self.complexity_stride: int = finest * self.complexity.stride
+        self.complexity_stride: int = self.complexity.stride
         # Stored with the weights, so that a network from a checkpoint takes plain RGB in 0..255.
         for name, values in (("mean", self.backbone.mean), ("std", self.backbone.std)):
             self.register_buffer(name, (255 * torch.tensor(values, dtype=torch.float64)).float().view(1, 3, 1, 1))
@@ -107,15 +108,15 @@ class PanopticNetwork(nn.Module):
         """
         features = self.backbone(self.normalize(images))  # C2..C5
         levels = self.fpn(features)  # P2, P3, P4: [B D _ _]
-        grid_rows, grid_columns = (-(-side // self.complexity_stride) for side in images.shape[-2:])
+        height, width = images.shape[-2:]
+        inside = (height / self.backbone.strides[0], width / self.backbone.strides[0])  # in cells of P2
         if complexity is None:
-            complexity = self.complexity(levels, (grid_rows, grid_columns))  # [B 2], [B 2 gh gw], [B 3 gh gw]
-        fused, alpha = self.fusion(levels, complexity)  # [B D h w], [B L] or [B L h w]
+            complexity = self.complexity(levels, inside)  # [B 2], [B 2 gh gw], [B 3 gh gw]
+        fused, alpha = self.fusion(levels, complexity, inside)  # [B D h w], [B L] or [B L h w]
         semantic = self.semantic_head(fused)  # [B C H/s W/s]
         center, offset = self.instance_head(fused)  # [B H/s W/s], [B 2 H/s W/s]
-        rows, columns = (-(-side // self.stride) for side in images.shape[-2:])
-        crop = (..., slice(rows), slice(columns))
-        grid_crop = (..., slice(grid_rows), slice(grid_columns))
+        crop = self._cells(height, width, self.stride)
+        grid_crop = self._cells(height, width, self.complexity_stride)
         return Outputs(
             semantic[crop],
             center[crop],
@@ -125,6 +126,11 @@ class PanopticNetwork(nn.Module):
             complexity.cells[grid_crop],
             alpha,
         )
+
+    @staticmethod
+    def _cells(height: int, width: int, stride: int) -> tuple[Any, ...]:
+        """Return the index of the cells of a map that belong to an image."""
+        return (..., slice(-(-height // stride)), slice(-(-width // stride)))
 
     def normalize(self, images: Tensor) -> Float[Tensor, "B 3 H W"]:
         """Normalize as in the backbone's pretraining, and pad right and bottom to whole cells of the coarsest level."""

@@ -22,7 +22,7 @@ from panoptic.config.overrides import restore
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Version of the checkpoint format, incremented by incompatible changes."""
 
 

@@ -42,7 +42,7 @@ class PanopticModule(LightningModule):
         network: Network from RGB images to :class:`~panoptic.codec.Outputs`.
         codec: Codec for the network's strides.
         loss: Loss from outputs and targets to terms by name, including ``total``.
-        optimization: Function of ``parameters`` and ``total_steps`` that returns an optimizer and a schedule.
+        optimization: Function of the network and ``total_steps`` that returns an optimizer and a schedule.
         record: Plain containers to store in every checkpoint under the key ``panoptic``.
     """
 
@@ -115,7 +115,7 @@ class PanopticModule(LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer and its schedule, which advances at every step."""
         total_steps = int(self.trainer.estimated_stepping_batches)
-        optimizer, schedule = self.optimization(self.network.parameters(), total_steps)
+        optimizer, schedule = self.optimization(self.network, total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -1,4 +1,8 @@
-"""Optimizers with a cosine schedule."""
+"""Optimizers with a cosine schedule.
+
+A module of the network with the attribute ``adamw_lr`` is updated by AdamW with that peak learning rate, whatever the
+optimizer of the rest: small layers that weigh features against each other need small steps.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.adamw import adamw
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
@@ -18,7 +22,7 @@ from panoptic.utils.precision import has_fast_bfloat16
 
 
 def adamw_cosine(
-    parameters: Iterable[Tensor],
+    trained: nn.Module | Iterable[Tensor],
     total_steps: int,
     *,
     lr: float,
@@ -31,7 +35,7 @@ def adamw_cosine(
     Weight decay does not apply to vectors and scalars: it would only pull norms and biases to 0.
 
     Args:
-        parameters: Parameters to train.
+        trained: Network, or its parameters.
         total_steps: Number of steps of the whole run.
         lr: Peak learning rate.
         weight_decay: Weight decay of matrices and kernels.
@@ -43,17 +47,17 @@ def adamw_cosine(
     """
     expect_at_least(0, optimizer__lr=lr, optimizer__weight_decay=weight_decay)
     _expect_below_one(warmup=warmup, beta2=beta2)
-    trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    groups: list[dict[str, Any]] = []
+    for rate, parameters in _by_rate(trained).items():
+        options = {} if rate is None else {"lr": rate}
+        groups.append({"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay, **options})
+        groups.append({"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, **options})
     optimizer = AdamW([group for group in groups if group["params"]], lr=lr, betas=(0.9, beta2), fused=True)
     return optimizer, _cosine(optimizer, total_steps, warmup)
 
 
 def muon_cosine(
-    parameters: Iterable[Tensor],
+    trained: nn.Module | Iterable[Tensor],
     total_steps: int,
     *,
     lr: float,
@@ -67,7 +71,7 @@ def muon_cosine(
     """Create :class:`Muon` with linear warmup and a cosine schedule to 0, for short runs from random weights.
 
     Args:
-        parameters: Parameters to train.
+        trained: Network, or its parameters.
         total_steps: Number of steps of the whole run.
         lr: Peak learning rate of orthogonalized kernels.
         weight_decay: Weight decay of matrices and kernels.
@@ -89,17 +93,32 @@ def muon_cosine(
         optimizer__largest=largest,
     )
     _expect_below_one(warmup=warmup, beta2=beta2, momentum=momentum)
-    trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    kernels = [p for p in trainable if p.ndim > 1]
-    adam = {"orthogonalize": False, "lr": vector_lr * lr, "beta2": beta2}
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in kernels if p.numel() <= largest]},
-        {"params": [p for p in kernels if p.numel() > largest], **adam},
-        {"params": [p for p in trainable if p.ndim <= 1], **adam, "weight_decay": 0.0},
-    ]
+    groups: list[dict[str, Any]] = []
+    for rate, parameters in _by_rate(trained).items():
+        adam = {"orthogonalize": False, "lr": vector_lr * lr if rate is None else rate, "beta2": beta2}
+        kernels = [p for p in parameters if p.ndim > 1]
+        orthogonalized = [p for p in kernels if rate is None and p.numel() <= largest]
+        groups.append({"params": orthogonalized})
+        groups.append({"params": [p for p in kernels if rate is not None or p.numel() > largest], **adam})
+        groups.append({"params": [p for p in parameters if p.ndim <= 1], **adam, "weight_decay": 0.0})
     groups = [group for group in groups if group["params"]]
     optimizer = Muon(groups, lr=lr, weight_decay=weight_decay, momentum=momentum)
     return optimizer, _cosine(optimizer, total_steps, warmup)
+
+
+def _by_rate(trained: nn.Module | Iterable[Tensor]) -> dict[float | None, list[Tensor]]:
+    """Group trainable parameters by the learning rate that their module asks for, ``None`` if it asks for none."""
+    rates: dict[Tensor, float] = {}
+    if isinstance(trained, nn.Module):
+        for module in trained.modules():
+            if isinstance(rate := getattr(module, "adamw_lr", None), float):
+                rates |= dict.fromkeys(module.parameters(), rate)
+        trained = trained.parameters()
+    groups: dict[float | None, list[Tensor]] = {None: []}
+    for parameter in trained:
+        if parameter.requires_grad:
+            groups.setdefault(rates.get(parameter), []).append(parameter)
+    return groups
 
 
 class Muon(Optimizer):

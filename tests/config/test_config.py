@@ -26,13 +26,13 @@ EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 FROM_CODE = {  # what code hands over, so that no configuration has to
     "PanopticNetwork": {"num_classes", "seed"},
     "FPN": {"in_channels"},
-    "ComplexityEstimator": {"in_channels", "num_levels"},
+    "ComplexityEstimator": {"in_channels", "num_levels", "finest_stride"},
     **{f"{fusion.capitalize()}Fusion": {"channels", "num_levels"} for fusion in OPTIONS["model/fusion"]},
     "SemanticHead": {"in_channels", "num_classes"},
     "InstanceHead": {"in_channels"},
     "Codec": {"labels", "stride", "complexity_stride"},
-    "adamw_cosine": {"parameters", "total_steps"},
-    "muon_cosine": {"parameters", "total_steps"},
+    "adamw_cosine": {"trained", "total_steps"},
+    "muon_cosine": {"trained", "total_steps"},
 }
 
 
@@ -159,7 +159,7 @@ PUBLIC_NAMES = {  # in checkpoints and summaries: they stay when files move
     "panoptic.codec.Codec",
     *(f"panoptic.data.{name}" for name in ("CityscapesData", "CocoPanopticData", "SyntheticData")),
     "panoptic.losses.PanopticLoss",
-    *(f"panoptic.models.{name}Fusion" for name in ("Adaptive", "Local", "Static", "Uniform")),
+    *(f"panoptic.models.{name}Fusion" for name in ("Adaptive", "Features", "Local", "Static", "Uniform")),
     *(f"panoptic.models.{name}" for name in ("Backbone", "ComplexityEstimator", "FPN", "InstanceHead")),
     *(f"panoptic.models.{name}" for name in ("PanopticNetwork", "SemanticHead")),
     *(f"panoptic.training.{name}" for name in ("Curriculum", "adamw_cosine", "muon_cosine")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -9,9 +10,18 @@ import torch
 
 from panoptic.errors import InputError
 from panoptic.models.complexity import ComplexityEstimate
-from panoptic.models.fusion import BOUND, STEP, AdaptiveFusion, LocalFusion, StaticFusion, UniformFusion, weighted_sum
+from panoptic.models.fusion import (
+    BOUND,
+    AdaptiveFusion,
+    FeaturesFusion,
+    LocalFusion,
+    StaticFusion,
+    UniformFusion,
+    pool,
+    weighted_sum,
+)
 
-VARIANTS = [UniformFusion, StaticFusion, AdaptiveFusion, LocalFusion]
+VARIANTS = [UniformFusion, StaticFusion, AdaptiveFusion, FeaturesFusion, LocalFusion]
 CHANNELS, LEVELS = 8, 3
 
 
@@ -34,7 +44,7 @@ def estimate(batch=2, place=(4, 6)) -> ComplexityEstimate:
 def with_large_weights(fusion: torch.nn.Module) -> torch.nn.Module:
     """As it might be after training: far from uniform."""
     logits = fusion.logits if isinstance(fusion.logits, torch.nn.Parameter) else fusion.logits.weight
-    torch.nn.init.normal_(logits, std=1.0 if logits is fusion.logits else 1 / STEP)
+    torch.nn.init.normal_(logits, std=1.0)
     return fusion
 
 
@@ -117,7 +127,7 @@ def test_static_by_hand():
 
 @pytest.mark.parametrize("variant", [AdaptiveFusion, LocalFusion])
 def test_alpha_depends_on_complexity_and_on_features(variant):
-    fusion = with_large_weights(variant(CHANNELS, LEVELS))
+    fusion = with_large_weights(variant(CHANNELS, LEVELS)).eval()
     maps, complexity = levels(), estimate()
     _, alpha = fusion(maps, complexity)
     _, of_other_complexity = fusion(maps, ComplexityEstimate(*(values + 3 for values in complexity)))
@@ -127,13 +137,48 @@ def test_alpha_depends_on_complexity_and_on_features(variant):
 
 
 @pytest.mark.parametrize("variant", [AdaptiveFusion, LocalFusion])
-def test_images_of_a_batch_do_not_see_each_other(variant):
-    fusion = with_large_weights(variant(CHANNELS, LEVELS))
+@pytest.mark.parametrize("training", [False, True])
+def test_images_of_a_batch_do_not_see_each_other(variant, training):
+    fusion = with_large_weights(variant(CHANNELS, LEVELS)).train(training)
+    again = copy.deepcopy(fusion)
     maps, complexity = levels(), estimate()
     fused, alpha = fusion(maps, complexity)
     assert (alpha[0] - alpha[1]).abs().max() > 0.01
-    alone = fusion([level[1:] for level in maps], ComplexityEstimate(*(values[1:] for values in complexity)))
+    alone = again([level[1:] for level in maps], ComplexityEstimate(*(values[1:] for values in complexity)))
     torch.testing.assert_close(alone, (fused[1:], alpha[1:]))
+
+
+def test_features_fusion_is_adaptive_fusion_with_complexity_cut():
+    """It starts from the same weights, and equals adaptive fusion on an image of average complexity."""
+    cut, whole = (with_same_weights(variant) for variant in (FeaturesFusion, AdaptiveFusion))
+    maps, complexity = levels(), estimate()
+    (_, alpha), (_, other) = cut(maps, complexity), cut(maps, ComplexityEstimate(*(v + 3 for v in complexity)))
+    assert torch.equal(alpha, other)
+    average = complexity._replace(image=whole.standardize_complexity.running_mean.expand(2, 2))
+    torch.testing.assert_close(whole(maps, average)[1], alpha)
+    assert (whole(maps, complexity)[1] - alpha).abs().max() > 0.01
+
+
+def with_same_weights(variant):
+    torch.manual_seed(1)
+    return with_large_weights(variant(CHANNELS, LEVELS)).eval()
+
+
+@pytest.mark.parametrize("variant", [AdaptiveFusion, FeaturesFusion])
+def test_weights_do_not_depend_on_padding(variant):
+    fusion = with_large_weights(variant(CHANNELS, LEVELS)).eval()
+    maps, complexity = levels(size=(16, 24)), estimate()
+    inside = (13.5, 17.0)  # 14 x 17 cells of the finest level, 7 x 9 and 4 x 5 of the coarser ones
+    cells = [(14, 17), (7, 9), (4, 5)]
+    torch.testing.assert_close(
+        pool(maps, inside), torch.cat([m[..., :h, :w].mean((2, 3)) for m, (h, w) in zip(maps, cells, strict=True)], 1)
+    )
+    filled = [m.detach().clone() for m in maps]
+    for level, (rows, columns) in zip(filled, cells, strict=True):
+        level[..., rows:, :] = 1e3
+        level[..., columns:] = -1e3
+    assert torch.equal(fusion(maps, complexity, inside)[1], fusion(filled, complexity, inside)[1])
+    assert (fusion(maps, complexity)[1] - fusion(filled, complexity)[1]).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -161,7 +206,7 @@ def test_local_sends_gradient_to_both_estimates(trained):
 
 
 def test_local_varies_over_place_and_with_the_map_there():
-    fusion = with_large_weights(LocalFusion(CHANNELS, LEVELS))
+    fusion = with_large_weights(LocalFusion(CHANNELS, LEVELS)).eval()
     maps, complexity = levels(), estimate()
     _, alpha = fusion(maps, complexity)
     assert alpha.std(dim=(2, 3)).min() > 0.01
@@ -176,21 +221,22 @@ def test_local_varies_over_place_and_with_the_map_there():
 
 def test_local_by_hand():
     # One hidden unit: 1 x density of the image + 2 x density here + 3 x fine + 4 x coarse; logits 0 and half of it.
-    fusion = LocalFusion(1, 2, hidden=1)
+    fusion = LocalFusion(1, 2, hidden=1).eval()  # standardized with a mean of 0 and a variance of 1
     with torch.no_grad():
         fusion.from_complexity.weight.copy_(torch.tensor([[1.0, 0.0]]))
         fusion.from_complexity.bias.zero_()
         fusion.from_places.weight.copy_(torch.tensor([2.0, 0.0]).view(1, 2, 1, 1))
         for layer, weight in zip(fusion.from_features, (3.0, 4.0), strict=True):
             layer.weight.fill_(weight)
-        fusion.logits.weight.copy_(torch.tensor([0.0, 0.5 / STEP]).view(2, 1, 1, 1))
+        fusion.logits.weight.copy_(torch.tensor([0.0, 0.5]).view(2, 1, 1, 1))
         fusion.logits.bias.zero_()
     here = torch.tensor([[[[0.2]], [[9.0]]]])
     complexity = ComplexityEstimate(torch.tensor([[0.1, 9.0]]), here, torch.zeros(1, 3, 1, 1))
     fine, coarse = torch.tensor([[[[0.0, 1.0], [-1.0, 0.5]]]]), torch.tensor([[[[0.25]]]])
     fused, alpha = fusion([fine, coarse], complexity)
     for (row, column), value in {(0, 0): 0.0, (0, 1): 1.0, (1, 0): -1.0, (1, 1): 0.5}.items():
-        about_mean = 0.25 * max(0.1 + 2 * 0.2 + 3 * value + 4 * 0.25, 0.0)
+        unit = 0.1 + 2 * 0.2 + 3 * value + 4 * 0.25
+        about_mean = 0.25 * unit / (1 + math.exp(-unit))
         share = 1 / (1 + math.exp(2 * BOUND * math.tanh(about_mean / BOUND)))
         assert alpha[0, 0, row, column].item() == pytest.approx(share, abs=1e-6)
         assert fused[0, 0, row, column].item() == pytest.approx(share * value + (1 - share) * 0.25, abs=1e-6)
@@ -213,20 +259,13 @@ def test_local_takes_a_map_of_any_size():
     assert alpha.shape == (2, 3, 16, 24)
 
 
+@pytest.mark.parametrize("variant", [StaticFusion, AdaptiveFusion, LocalFusion])
+def test_a_negative_learning_rate_is_refused(variant):
+    with pytest.raises(InputError, match=r"model.fusion.lr: expected at least 0, got -0.1"):
+        variant(CHANNELS, LEVELS, lr=-0.1)
+
+
 @pytest.mark.parametrize("variant", [AdaptiveFusion, LocalFusion])
 def test_a_width_below_one_is_refused(variant):
     with pytest.raises(InputError, match=r"model.fusion.hidden: expected at least 1, got 0"):
         variant(CHANNELS, LEVELS, hidden=0)
-
-
-@pytest.mark.parametrize("variant", [AdaptiveFusion, LocalFusion])
-def test_the_last_layer_moves_weights_in_small_steps(variant):
-    """Its output (1, 0, 0) is a tenth of that among the logits: α = 1 / (1 + 2 exp(-0.1)) of the first level."""
-    fusion = variant(CHANNELS, LEVELS)
-    with torch.no_grad():
-        fusion.logits.weight.zero_()
-        fusion.logits.bias.copy_(torch.tensor([1.0, 0.0, 0.0]))
-    _, alpha = fusion(levels(), estimate())
-    first = 1 / (1 + 2 * math.exp(-0.1))
-    assert alpha[:, 0].flatten().tolist() == pytest.approx([first] * alpha[:, 0].numel(), abs=1e-3)
-    assert alpha[:, 1].flatten().tolist() == pytest.approx([(1 - first) / 2] * alpha[:, 1].numel(), abs=1e-3)

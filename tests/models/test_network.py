@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from panoptic.codec import Codec
+from panoptic.complexity import UNIT_AREA
 from panoptic.errors import InputError
 from panoptic.labels import Category, LabelSpace
 from panoptic.losses import PanopticLoss
@@ -115,7 +116,8 @@ class TestForward:
         assert outputs.complexity.shape == (2, 2)
         assert outputs.complexity_map.shape == (2, 2, *(-(-side // 16) for side in size))
         assert outputs.complexity_cells.shape == (2, 3, *outputs.complexity_map.shape[2:])
-        expected = outputs.complexity_cells[:, 0].sum((1, 2)).log1p()  # all that is counted is in the image
+        # All that is counted is in the image.
+        expected = (outputs.complexity_cells[:, 0].sum((1, 2)) * UNIT_AREA / (size[0] * size[1])).log1p()
         torch.testing.assert_close(outputs.complexity[:, 0], expected)
         assert all(values.isfinite().all() for values in outputs)
 

@@ -64,7 +64,7 @@ def test_heads_are_reinitialized_for_other_categories_and_the_run_says_so(capsys
     merged_into_two()
     data = ("data=coco_panoptic", "data.root=data")
     run = ("experiment=finetune", f"start_from={FIRST}", *data, *TINY, "seed=3", "hydra.run.dir=second")
-    command("train", train, (*run, "optimizer.lr=0", "optimizer.weight_decay=0"))
+    command("train", train, (*run, "optimizer.lr=0", "model.fusion.lr=0", "optimizer.weight_decay=0"))
     first, second = (torch.load(f"{name}/checkpoints/last.ckpt", weights_only=True) for name in ("first", "second"))
     said = capsys.readouterr().out
     kept, reinitialized = said.split(f"{FIRST}: kept ")[1].splitlines()[0].split("; reinitialized: ")

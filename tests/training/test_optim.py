@@ -355,3 +355,29 @@ def test_muon_unscales_gradients_and_leaves_out_a_step_with_an_overflow(monkeypa
     monkeypatch.setattr("panoptic.training.optim.has_fast_bfloat16", lambda device: False)
     for value, expected in zip(ours, moved(kernels(), None, spoiled), strict=True):
         torch.testing.assert_close(value, expected, atol=1e-5, rtol=1e-5)
+
+
+class Gate(nn.Linear):
+    adamw_lr = 0.003
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_module_has_the_learning_rate_that_it_asks_for(kind):
+    """Under AdamW, whatever the optimizer of the rest; in the schedule and the decay of the others."""
+    network = nn.Sequential(nn.Linear(3, 4), nn.Sequential(Gate(4, 2), nn.ReLU()), nn.Linear(2, 2))
+    make = {"adamw": adamw_cosine, "muon": muon_cosine}[kind]
+    optimizer, schedule = make(network, 10, lr=0.1, weight_decay=0.05, warmup=0.0)
+    own = [group for group in optimizer.param_groups if group["lr"] == 0.003]
+    assert [[id(p) for p in group["params"]] for group in own] == [[id(network[1][0].weight)], [id(network[1][0].bias)]]
+    assert [group["weight_decay"] for group in own] == [0.05, 0.0]
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == 6
+    if kind == "muon":
+        assert not any(group["orthogonalize"] for group in own)
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    before = network[1][0].weight.detach().clone()
+    optimizer.step()
+    torch.testing.assert_close(network[1][0].weight.detach(), before * (1 - 0.003 * 0.05) - 0.003)  # AdamW's first step
+    for _ in range(5):
+        schedule.step()
+    assert own[0]["lr"] == pytest.approx(0.0015)  # half of the cosine

@@ -1,0 +1,103 @@
+"""The monitor of fusion: deviations by hand, the gradient of the logits, and the warning of static fusion."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import nn
+
+from panoptic.models import AdaptiveFusion, UniformFusion
+from panoptic.models.complexity import ComplexityEstimate
+from panoptic.training.callbacks.fusion import FusionMonitor
+from panoptic.training.module import Evaluated
+
+
+class Module(LightningModule):
+    """What the monitor takes of the module that is trained."""
+
+    def __init__(self, fusion: nn.Module) -> None:
+        super().__init__()
+        self.network = nn.Module()
+        self.network.fusion = fusion
+        self.logged: dict[str, float] = {}
+
+    def log(self, name, value, **options) -> None:
+        self.logged[name] = float(value)
+
+    def log_dict(self, values, **options) -> None:
+        for name, value in values.items():
+            self.log(name, value)
+
+
+def trainer(scaler=None) -> Mock:
+    return Mock(spec=Trainer, is_global_zero=True, precision_plugin=SimpleNamespace(scaler=scaler))
+
+
+def validated(fusion: nn.Module, alpha: list[list[float]]) -> tuple[Module, FusionMonitor]:
+    """A monitor that saw a validation with an image a batch."""
+    module, monitor = Module(fusion), FusionMonitor()
+    monitor.on_validation_epoch_start(trainer(), module)
+    generator = torch.Generator().manual_seed(0)
+    for row in alpha:
+        levels = [torch.randn(1, 4, 8 >> i, 8 >> i, generator=generator) for i in range(3)]
+        fusion(
+            levels,
+            ComplexityEstimate(torch.rand(1, 2, generator=generator), torch.zeros(1, 2, 1, 1), torch.zeros(1, 3, 1, 1)),
+        )
+        evaluated = Mock(spec=Evaluated, outputs=Mock(alpha_of_image=torch.tensor([row])))
+        monitor.on_validation_batch_end(trainer(), module, evaluated, None, 0)
+    monitor.on_validation_epoch_end(trainer(), module)
+    return module, monitor
+
+
+def test_deviations_over_images_by_hand(capsys):
+    module, monitor = validated(AdaptiveFusion(4, 3).eval(), [[0.5, 0.3, 0.2], [0.7, 0.1, 0.2], [0.6, 0.2, 0.2]])
+    deviation = pytest.approx((0.02 / 3) ** 0.5, abs=1e-6)
+    assert module.logged["val/alpha_std_P2"] == deviation
+    assert module.logged["val/alpha_std_P3"] == deviation
+    assert module.logged["val/alpha_std_P4"] == pytest.approx(0.0, abs=1e-6)
+    assert module.logged["val/alpha_active_units"] > 0.8  # three images
+    monitor.on_fit_end(trainer(), module)
+    assert capsys.readouterr().out == ""
+
+
+def test_static_fusion_is_warned_of(capsys):
+    module, monitor = validated(AdaptiveFusion(4, 3).eval(), [[0.5, 0.3, 0.2], [0.504, 0.296, 0.2]])
+    monitor.on_fit_end(trainer(), module)
+    warning = "warning: fusion has become static: α varies over validation images by a standard deviation of 0.0020"
+    assert capsys.readouterr().out.startswith(warning)
+
+
+def test_uniform_fusion_is_meant_to_be_static(capsys):
+    module, monitor = validated(UniformFusion(4, 3), [[1 / 3] * 3] * 2)
+    assert set(module.logged) == {f"val/alpha_std_P{i}" for i in (2, 3, 4)}
+    monitor.on_fit_end(trainer(), module)
+    monitor.on_before_optimizer_step(trainer(), module, Mock(spec=torch.optim.Optimizer))
+    assert capsys.readouterr().out == ""
+    assert "train/alpha_gradient" not in module.logged
+
+
+def test_an_interrupted_validation_leaves_no_hook():
+    fusion, monitor = AdaptiveFusion(4, 3), FusionMonitor()
+    monitor.on_validation_epoch_start(trainer(), Module(fusion))
+    assert len(fusion.activation._forward_hooks) == 1
+    monitor.on_exception(trainer(), Module(fusion), KeyboardInterrupt())
+    assert len(fusion.activation._forward_hooks) == 0
+
+
+@pytest.mark.parametrize("scale", [None, 8.0])
+def test_gradient_of_the_logits_by_hand(scale):
+    """Gradients of optimizers that unscale in their step are unscaled, those that were unscaled before are not."""
+    fusion = AdaptiveFusion(4, 3)
+    fusion.logits.weight.grad = torch.zeros_like(fusion.logits.weight)
+    fusion.logits.weight.grad[0, 0], fusion.logits.bias.grad = 3.0, torch.tensor([0.0, 4.0, 0.0])
+    scaler = None if scale is None else torch.amp.GradScaler("cpu", init_scale=scale)
+    for supports, divisor in ((True, scale or 1.0), (False, 1.0)):
+        module = Module(fusion)
+        optimizer = Mock(spec=torch.optim.Optimizer, _step_supports_amp_scaling=supports)
+        FusionMonitor().on_before_optimizer_step(trainer(scaler), module, optimizer)
+        assert module.logged == {"train/alpha_gradient": 5.0 / divisor}
