@@ -274,6 +274,7 @@ OPTIONS: dict[str, dict[str, type]] = {
     "model/fusion": {
         "adaptive": LearnedFusionConfig,
         "local": LearnedFusionConfig,
+        "random": FusionConfig,
         "static": FusionConfig,
         "uniform": FusionConfig,
     },

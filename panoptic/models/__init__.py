@@ -3,7 +3,7 @@
 from panoptic.models.backbone import Backbone
 from panoptic.models.complexity import ComplexityEstimate, ComplexityEstimator
 from panoptic.models.fpn import FPN
-from panoptic.models.fusion import AdaptiveFusion, LocalFusion, StaticFusion, UniformFusion
+from panoptic.models.fusion import AdaptiveFusion, LocalFusion, RandomFusion, StaticFusion, UniformFusion
 from panoptic.models.heads import InstanceHead, SemanticHead
 from panoptic.models.network import PanopticNetwork
 
@@ -16,6 +16,7 @@ __all__ = [
     "InstanceHead",
     "LocalFusion",
     "PanopticNetwork",
+    "RandomFusion",
     "SemanticHead",
     "StaticFusion",
     "UniformFusion",

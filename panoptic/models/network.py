@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -105,17 +105,43 @@ class PanopticNetwork(nn.Module):
             complexity: Replacement for the estimated complexity, an intervention to study the effect of the estimate
                 on the fusion. By default the estimate.
         """
-        features = self.backbone(self.normalize(images))  # C2..C5
-        levels = self.fpn(features)  # P2, P3, P4: [B D _ _]
-        grid_rows, grid_columns = (-(-side // self.complexity_stride) for side in images.shape[-2:])
+        size = images.shape[-2:]
+        levels = self.levels(images)  # P2, P3, P4: [B D _ _]
         if complexity is None:
-            complexity = self.complexity(levels, (grid_rows, grid_columns))  # [B 2], [B 2 gh gw], [B 3 gh gw]
+            complexity = self.estimate(levels, size)  # [B 2], [B 2 gh gw], [B 3 gh gw]
         fused, alpha = self.fusion(levels, complexity)  # [B D h w], [B L] or [B L h w]
+        return self.outputs(fused, alpha, complexity, size)
+
+    def levels(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B D _ _"]]:
+        """Compute the levels of the feature pyramid for plain RGB, fine to coarse."""
+        features = self.backbone(self.normalize(images))  # C2..C5
+        return self.fpn(features)
+
+    def estimate(self, levels: Sequence[Float[Tensor, "B D _ _"]], size: Sequence[int]) -> ComplexityEstimate:
+        """Estimate the complexity of images of a size (height, width) from their levels."""
+        rows, columns = (-(-side // self.complexity_stride) for side in size)
+        return self.complexity(levels, (rows, columns))
+
+    def outputs(
+        self,
+        fused: Float[Tensor, "B D h w"],
+        alpha: Float[Tensor, "B L *place"],
+        complexity: ComplexityEstimate,
+        size: Sequence[int],
+    ) -> Outputs:
+        """Compute outputs from a fused map.
+
+        Args:
+            fused: Sum of the levels with the weights ``alpha``.
+            alpha: Fusion weights.
+            complexity: Complexity of the images.
+            size: Height and width of the images, which the maps cover, rounded up to whole cells.
+        """
         semantic = self.semantic_head(fused)  # [B C H/s W/s]
         center, offset = self.instance_head(fused)  # [B H/s W/s], [B 2 H/s W/s]
-        rows, columns = (-(-side // self.stride) for side in images.shape[-2:])
-        crop = (..., slice(rows), slice(columns))
-        grid_crop = (..., slice(grid_rows), slice(grid_columns))
+        crop, grid_crop = (
+            (..., *(slice(-(-side // stride)) for side in size)) for stride in (self.stride, self.complexity_stride)
+        )
         return Outputs(
             semantic[crop],
             center[crop],
