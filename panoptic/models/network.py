@@ -139,9 +139,10 @@ class PanopticNetwork(nn.Module):
         """
         semantic = self.semantic_head(fused)  # [B C H/s W/s]
         center, offset = self.instance_head(fused)  # [B H/s W/s], [B 2 H/s W/s]
-        crop, grid_crop = (
-            (..., *(slice(-(-side // stride)) for side in size)) for stride in (self.stride, self.complexity_stride)
-        )
+        rows, columns = (-(-side // self.stride) for side in size)
+        crop = (..., slice(rows), slice(columns))
+        grid_rows, grid_columns = (-(-side // self.complexity_stride) for side in size)
+        grid_crop = (..., slice(grid_rows), slice(grid_columns))
         return Outputs(
             semantic[crop],
             center[crop],
