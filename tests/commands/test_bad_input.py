@@ -65,6 +65,18 @@ BAD = {  # what is typed, and what the sentence says
     "change of a wrong type": ("evaluate", ["checkpoint=CKPT", "data.test_size=few"], "data.test_size"),
     "experiment with a checkpoint": ("evaluate", ["checkpoint=CKPT", "experiment=full"], "experiment"),
     "output in a file": ("evaluate", ["checkpoint=CKPT", "output=text.ckpt/out"], "text.ckpt/out"),
+    "weightings of no checkpoint": ("headroom", ["checkpoint=nowhere.ckpt"], "nowhere.ckpt"),
+    "weightings of no split": ("headroom", ["checkpoint=CKPT", "split=dev"], "split: expected train, val or test"),
+    "weightings in a file": (
+        "headroom",
+        ["checkpoint=CKPT", "output=text.ckpt"],
+        "output=text.ckpt: expected a folder",
+    ),
+    "weightings of one image": (
+        "headroom",
+        ["checkpoint=CKPT", "data.val_size=1"],
+        "split=val: expected at least two images with their truth, got 1",
+    ),
     "no input": ("predict", ["checkpoint=CKPT", "input=nothing.png"], "nothing.png"),
     "truncated image": ("predict", ["checkpoint=CKPT", "input=cut.png"], "cut.png"),
     "empty image": ("predict", ["checkpoint=CKPT", "input=empty.png"], "empty.png"),
