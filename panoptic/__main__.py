@@ -10,6 +10,7 @@ from panoptic import __version__
 COMMANDS = {
     "train": "Train a network on a data set, or on synthetic scenes.",
     "evaluate": "Score a checkpoint on a split of its data.",
+    "headroom": "Measure what choosing fusion weights could gain at most.",
     "predict": "Segment images with a checkpoint.",
     "score": "Score saved predictions against a ground truth.",
     "compare": "Compare the variants among finished runs.",

@@ -110,7 +110,7 @@ def test_decoding_gives_what_a_cpu_gives(batch: Batch, stride: int) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-@pytest.mark.parametrize("fusion", ["adaptive", "local", "uniform", "static"])
+@pytest.mark.parametrize("fusion", ["adaptive", "local", "uniform", "static", "random"])
 def test_a_training_step_waits_for_nothing(batch: Batch, optimizer: str, fusion: str) -> None:
     config = experiment("quick", f"optimizer={optimizer}", f"model/fusion={fusion}")
     network = build_network(config, len(CITYSCAPES)).to("cuda").train()

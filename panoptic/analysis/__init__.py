@@ -1,1 +1,1 @@
-"""Analysis of checkpoints and data sets: scores, oracles, shuffled complexity, fusion weights and inspection."""
+"""Analysis of checkpoints and data sets: scores, oracles, shuffled complexity, fusion weights, headroom, inspection."""

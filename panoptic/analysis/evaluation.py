@@ -97,7 +97,7 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
     settings = scoring_settings(options)
     _check(options)
     checkpoint = read_checkpoint(options.checkpoint, options.overrides)
-    loader = _loader(checkpoint, options.split)
+    loader = load_split(checkpoint, options.split)
     source = cast(EvaluationDataset, loader.dataset).source
     predictor = Predictor.load(checkpoint, tta=options.tta, compile=options.compile)
     folder = options.output or default_output(checkpoint.path, f"evaluate_{options.split}")
@@ -164,15 +164,24 @@ def _sinks(
 
 def _check(options: EvaluateConfig) -> None:
     """Raise for values that neither the schema nor a part that is built would refuse."""
-    if options.split not in SPLITS:
-        raise InputError(f"split: expected {', '.join(SPLITS[:-1])} or {SPLITS[-1]}, got {options.split!r}")
+    check_split(options.split)
     check_tta(options.tta)
     expect_at_least(0, shuffles=options.shuffles)
     if options.shuffles and options.tta != "none":
         raise InputError(f"shuffles: expected none with test-time augmentation, got shuffles={options.shuffles}")
 
 
-def _loader(checkpoint: Checkpoint, split: str) -> DataLoader[Batch]:
+def check_split(split: str) -> None:
+    """Raise for a name that is none of a split.
+
+    Raises:
+        InputError: If it is unknown.
+    """
+    if split not in SPLITS:
+        raise InputError(f"split: expected {', '.join(SPLITS[:-1])} or {SPLITS[-1]}, got {split!r}")
+
+
+def load_split(checkpoint: Checkpoint, split: str) -> DataLoader[Batch]:
     """Load a split of the data that a checkpoint was trained on.
 
     Raises:

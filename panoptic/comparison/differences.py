@@ -18,6 +18,7 @@ from panoptic.utils.statistics import (
     bootstrap_spearman,
     mean_with_interval,
     percentiles,
+    quartile_of,
     r_squared,
     spearman,
 )
@@ -28,7 +29,6 @@ COMPARED = ("pq", "pq_things", "pq_stuff", "boundary_f1")
 REPLICATES = 2000
 """Number of bootstrap replicates."""
 
-QUARTILES = (0.25, 0.5, 0.75)
 VARIES = 1e-5
 """Smallest range of α over images that counts as variation; above rounding error."""
 
@@ -345,14 +345,6 @@ def _category_rows(
     return tuple(
         CategoryRow(name, spread(points(baseline.runs, f"pq/{name}")).mean, differences[name]) for name in names
     )
-
-
-def quartile_of(values: Float64[np.ndarray, " I"]) -> np.ndarray:
-    """Return the quartile of each value, 0 to 3.
-
-    A value equal to a boundary belongs to the lower quartile, so ties can leave a quartile empty.
-    """
-    return np.searchsorted(np.quantile(values, QUARTILES), values, side="left")
 
 
 def _quartile_rows(variants: Sequence[Variant], baseline: Variant, measure: str) -> list[QuartileRow]:

@@ -282,6 +282,7 @@ OPTIONS: dict[str, dict[str, type]] = {
         "adaptive": MLPFusionConfig,
         "features": MLPFusionConfig,
         "local": MLPFusionConfig,
+        "random": FusionConfig,
         "static": LearnedFusionConfig,
         "uniform": FusionConfig,
     },

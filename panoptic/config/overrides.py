@@ -167,8 +167,8 @@ def _parse(override: str) -> Override:
 def pack_overrides(name: str, arguments: list[str]) -> list[str]:
     """Collect overrides of a checkpoint's configuration in the key ``overrides``.
 
-    Evaluation, prediction and resuming read their configuration from a checkpoint, which requires torch. Until then,
-    the overrides are kept as given; only their keys are checked here, so that errors appear early.
+    Evaluation, headroom, prediction and resuming read their configuration from a checkpoint, which requires torch.
+    Until then, the overrides are kept as given; only their keys are checked here, so that errors appear early.
 
     Args:
         name: Name of the command.
@@ -191,7 +191,7 @@ def pack_overrides(name: str, arguments: list[str]) -> list[str]:
         if "study" in keys:
             raise InputError("study: expected none with resume, which goes on in a folder of its own")
         own = {"resume"}
-    elif name in ("evaluate", "predict"):
+    elif name in ("evaluate", "headroom", "predict"):
         own = {f.name for f in dataclasses.fields(COMMANDS[name])}
     else:
         return arguments

@@ -118,6 +118,23 @@ class EvaluateConfig:
 
 
 @dataclass
+class HeadroomConfig:
+    """Schema of ``python -m panoptic.headroom``.
+
+    Attributes:
+        checkpoint: Checkpoint of a run, best one trained with ``model/fusion=random``.
+        split: Split of the checkpoint's data set: ``train``, ``val`` or ``test``.
+        output: Output folder; by default next to the checkpoint.
+        overrides: Overrides of the checkpoint's configuration.
+    """
+
+    checkpoint: str = MISSING
+    split: str = "val"
+    output: str | None = None
+    overrides: list[str] = field(default_factory=list)
+
+
+@dataclass
 class PredictConfig:
     """Schema of ``python -m panoptic.predict``.
 
@@ -240,6 +257,7 @@ class InspectConfig:
 COMMANDS: dict[str, type] = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
+    "headroom": HeadroomConfig,
     "predict": PredictConfig,
     "score": ScoreConfig,
     "compare": CompareConfig,

@@ -3,7 +3,14 @@
 from panoptic.models.backbone import Backbone
 from panoptic.models.complexity import ComplexityEstimate, ComplexityEstimator
 from panoptic.models.fpn import FPN
-from panoptic.models.fusion import AdaptiveFusion, FeaturesFusion, LocalFusion, StaticFusion, UniformFusion
+from panoptic.models.fusion import (
+    AdaptiveFusion,
+    FeaturesFusion,
+    LocalFusion,
+    RandomFusion,
+    StaticFusion,
+    UniformFusion,
+)
 from panoptic.models.heads import InstanceHead, SemanticHead
 from panoptic.models.network import PanopticNetwork
 
@@ -17,6 +24,7 @@ __all__ = [
     "InstanceHead",
     "LocalFusion",
     "PanopticNetwork",
+    "RandomFusion",
     "SemanticHead",
     "StaticFusion",
     "UniformFusion",

@@ -81,6 +81,30 @@ class StaticFusion(nn.Module):
         return weighted_sum(levels, alpha), alpha
 
 
+class RandomFusion(nn.Module):
+    """Weights drawn anew for each image in training, uniformly from the simplex; uniform weights in evaluation.
+
+    It makes a network that works with any weights, to measure what choosing them could gain. Draws are those of
+    PyTorch's generator on the device of the levels.
+
+    Args:
+        channels: Number of channels of each level, unused.
+        num_levels: Number of levels.
+    """
+
+    def __init__(self, channels: int, num_levels: int) -> None:
+        super().__init__()
+        self.num_levels = num_levels
+
+    def forward(self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None) -> FusedAndAlpha:
+        """Fuse levels with random weights, or with uniform ones in evaluation."""
+        shape, device = (len(levels[0]), self.num_levels), levels[0].device
+        # Exponential variables divided by their sum have the distribution Dirichlet(1, ..., 1).
+        draws = torch.empty(shape, device=device).exponential_() if self.training else torch.ones(shape, device=device)
+        alpha = draws / draws.sum(1, keepdim=True)
+        return weighted_sum(levels, alpha), alpha
+
+
 class AdaptiveFusion(nn.Module):
     """Weights per image, α = softmax(MLP([complexity, pooled features])).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -106,17 +106,40 @@ class PanopticNetwork(nn.Module):
             complexity: Replacement for the estimated complexity, an intervention to study the effect of the estimate
                 on the fusion. By default the estimate.
         """
-        features = self.backbone(self.normalize(images))  # C2..C5
-        levels = self.fpn(features)  # P2, P3, P4: [B D _ _]
-        height, width = images.shape[-2:]
-        inside = (height / self.backbone.strides[0], width / self.backbone.strides[0])  # in cells of P2
+        size = images.shape[-2:]
+        levels = self.levels(images)  # P2, P3, P4: [B D _ _]
         if complexity is None:
-            complexity = self.complexity(levels, inside)  # [B 2], [B 2 gh gw], [B 3 gh gw]
-        fused, alpha = self.fusion(levels, complexity, inside)  # [B D h w], [B L] or [B L h w]
+            complexity = self.estimate(levels, size)  # [B 2], [B 2 gh gw], [B 3 gh gw]
+        fused, alpha = self.fusion(levels, complexity, self._inside(size))  # [B D h w], [B L] or [B L h w]
+        return self.outputs(fused, alpha, complexity, size)
+
+    def levels(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B D _ _"]]:
+        """Compute the levels of the feature pyramid for plain RGB, fine to coarse."""
+        features = self.backbone(self.normalize(images))  # C2..C5
+        return self.fpn(features)
+
+    def estimate(self, levels: Sequence[Float[Tensor, "B D _ _"]], size: Sequence[int]) -> ComplexityEstimate:
+        """Estimate the complexity of images of a size (height, width) from their levels."""
+        return self.complexity(levels, self._inside(size))
+
+    def outputs(
+        self,
+        fused: Float[Tensor, "B D h w"],
+        alpha: Float[Tensor, "B L *place"],
+        complexity: ComplexityEstimate,
+        size: Sequence[int],
+    ) -> Outputs:
+        """Compute outputs from a fused map.
+
+        Args:
+            fused: Sum of the levels with the weights ``alpha``.
+            alpha: Fusion weights.
+            complexity: Complexity of the images.
+            size: Height and width of the images, which the maps cover, rounded up to whole cells.
+        """
         semantic = self.semantic_head(fused)  # [B C H/s W/s]
         center, offset = self.instance_head(fused)  # [B H/s W/s], [B 2 H/s W/s]
-        crop = self._cells(height, width, self.stride)
-        grid_crop = self._cells(height, width, self.complexity_stride)
+        crop, grid_crop = _cells(size, self.stride), _cells(size, self.complexity_stride)
         return Outputs(
             semantic[crop],
             center[crop],
@@ -127,10 +150,10 @@ class PanopticNetwork(nn.Module):
             alpha,
         )
 
-    @staticmethod
-    def _cells(height: int, width: int, stride: int) -> tuple[Any, ...]:
-        """Return the index of the cells of a map that belong to an image."""
-        return (..., slice(-(-height // stride)), slice(-(-width // stride)))
+    def _inside(self, size: Sequence[int]) -> tuple[float, float]:
+        """Return height and width of images in cells of the finest level."""
+        height, width = size
+        return height / self.backbone.strides[0], width / self.backbone.strides[0]
 
     def normalize(self, images: Tensor) -> Float[Tensor, "B 3 H W"]:
         """Normalize as in the backbone's pretraining, and pad right and bottom to whole cells of the coarsest level."""
@@ -140,6 +163,12 @@ class PanopticNetwork(nn.Module):
         if height % coarsest == 0 and width % coarsest == 0:
             return normalized
         return F.pad(normalized, (0, -width % coarsest, 0, -height % coarsest))
+
+
+def _cells(size: Sequence[int], stride: int) -> tuple[Any, ...]:
+    """Return the index of the cells of a map that belong to an image."""
+    height, width = size
+    return (..., slice(-(-height // stride)), slice(-(-width // stride)))
 
 
 @contextmanager

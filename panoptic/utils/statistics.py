@@ -1,4 +1,4 @@
-"""Statistics of studies: correlations and paired differences, with confidence intervals."""
+"""Statistics of studies: quartiles, correlations and paired differences, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 """Confidence level of all intervals."""
+
+QUARTILES = (0.25, 0.5, 0.75)
+"""Quantiles between quartiles."""
 
 
 class Estimate(NamedTuple):
@@ -110,6 +113,14 @@ def percentiles(value: float, replicates: Float[np.ndarray, " r"]) -> Estimate:
         return Estimate(value, math.nan, math.nan)
     low, high = np.nanquantile(replicates, [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
     return Estimate(value, float(low), float(high))
+
+
+def quartile_of(values: Float[np.ndarray, " n"]) -> np.ndarray:
+    """Return the quartile of each value, 0 to 3.
+
+    A value equal to a boundary belongs to the lower quartile, so ties can leave a quartile empty.
+    """
+    return np.searchsorted(np.quantile(values, QUARTILES), values, side="left")
 
 
 def r_squared(predicted: Float[np.ndarray, " n"], true: Float[np.ndarray, " n"]) -> float:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from panoptic.commands.app import command
 from panoptic.commands.evaluate import evaluate
+from panoptic.commands.headroom import headroom
 from panoptic.commands.inspect import inspect
 from panoptic.commands.predict import predict
 from panoptic.commands.train import train
@@ -28,7 +29,7 @@ TINY = (
     "trainer.check_val_every_n_epoch=1",
 )
 SYNTHETIC = ("data.height", "data.width", "data.train_size", "data.val_size", "data.test_size")
-RUN = {"train": train, "evaluate": evaluate, "predict": predict, "inspect": inspect}
+RUN = {"train": train, "evaluate": evaluate, "headroom": headroom, "predict": predict, "inspect": inspect}
 
 
 def run(name: str, *arguments: str) -> None:

@@ -11,7 +11,6 @@ import pytest
 from panoptic.comparison.differences import (
     bootstrap_differences,
     quality,
-    quartile_of,
 )
 from tests.comparison.made_runs import T2, compared, evaluated, made, rows_of, run, warned
 
@@ -113,12 +112,6 @@ def test_images_without_a_segment_have_no_quality() -> None:
     report = Path("out/report.md").read_text()
     assert "| 1 | 0 to 0 | 1 | – | – | – |" in report
     assert "nan" not in report
-
-
-def test_quartiles_hold_each_image_once_whatever_the_ties() -> None:
-    assert quartile_of(np.arange(8.0)).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert quartile_of(np.array([0.0, 0, 0, 0, 0, 5, 6, 7])).tolist() == [0, 0, 0, 0, 0, 2, 3, 3]
-    assert quartile_of(np.ones(5)).tolist() == [0] * 5
 
 
 def test_identical_runs_differ_by_nothing_whatever_is_drawn() -> None:

@@ -159,7 +159,7 @@ PUBLIC_NAMES = {  # in checkpoints and summaries: they stay when files move
     "panoptic.codec.Codec",
     *(f"panoptic.data.{name}" for name in ("CityscapesData", "CocoPanopticData", "SyntheticData")),
     "panoptic.losses.PanopticLoss",
-    *(f"panoptic.models.{name}Fusion" for name in ("Adaptive", "Features", "Local", "Static", "Uniform")),
+    *(f"panoptic.models.{name}Fusion" for name in ("Adaptive", "Features", "Local", "Random", "Static", "Uniform")),
     *(f"panoptic.models.{name}" for name in ("Backbone", "ComplexityEstimator", "FPN", "InstanceHead")),
     *(f"panoptic.models.{name}" for name in ("PanopticNetwork", "SemanticHead")),
     *(f"panoptic.training.{name}" for name in ("Curriculum", "adamw_cosine", "muon_cosine")),

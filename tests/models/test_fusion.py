@@ -15,6 +15,7 @@ from panoptic.models.fusion import (
     AdaptiveFusion,
     FeaturesFusion,
     LocalFusion,
+    RandomFusion,
     StaticFusion,
     UniformFusion,
     pool,
@@ -103,6 +104,35 @@ def test_uniform_is_the_mean_and_has_nothing_to_learn():
     fused, alpha = fusion(maps, estimate())
     torch.testing.assert_close(fused, torch.stack(maps).mean(0))
     assert torch.equal(alpha, torch.full((2, 3), 1 / 3))
+    assert list(fusion.parameters()) == []
+
+
+def test_random_weights_are_uniform_over_the_simplex():
+    """Of Dirichlet(1, 1, 1), each weight has mean 1/3 and variance 1/18, and two have covariance -1/36."""
+    fusion, images = RandomFusion(1, LEVELS).train(), 100_000
+    maps = [torch.full((images, 1, 1, 1), float(value)) for value in (1, 2, 6)]
+    fused, alpha = fusion(maps, estimate(images, (1, 1)))
+    assert alpha.shape == (images, 3)
+    assert (alpha >= 0).all()
+    torch.testing.assert_close(alpha.sum(1), torch.ones(images))
+    torch.testing.assert_close(fused.flatten(), alpha @ torch.tensor([1.0, 2.0, 6.0]))
+    assert alpha.mean(0).tolist() == pytest.approx([1 / 3] * 3, abs=0.004)
+    assert alpha.T.cov().flatten().tolist() == pytest.approx(
+        [1 / 18 if i == j else -1 / 36 for i in range(3) for j in range(3)], abs=0.001
+    )
+    assert (alpha[:, 0] < 0.5).float().mean().item() == pytest.approx(3 / 4, abs=0.006)  # 1 - (1 - 1/2)²
+
+
+def test_random_weights_repeat_with_the_seed_and_are_uniform_in_evaluation():
+    fusion, maps, complexity = RandomFusion(CHANNELS, LEVELS), levels(), estimate()
+    drawn = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        drawn.append(fusion(maps, complexity, None)[1])
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert not torch.equal(drawn[0][0], drawn[0][1])  # an image, and another of its batch
+    assert torch.equal(fusion.eval()(maps, complexity)[1], UniformFusion(CHANNELS, LEVELS)(maps, complexity)[1])
     assert list(fusion.parameters()) == []
 
 

@@ -15,12 +15,12 @@ from panoptic.losses import PanopticLoss
 from panoptic.models.backbone import Backbone
 from panoptic.models.complexity import ComplexityEstimator
 from panoptic.models.fpn import FPN
-from panoptic.models.fusion import AdaptiveFusion, LocalFusion, StaticFusion, UniformFusion
+from panoptic.models.fusion import AdaptiveFusion, LocalFusion, RandomFusion, StaticFusion, UniformFusion, weighted_sum
 from panoptic.models.heads import InstanceHead, SemanticHead
 from panoptic.models.network import PanopticNetwork
 from panoptic.segments import Segments
 
-VARIANTS = [UniformFusion, StaticFusion, AdaptiveFusion, LocalFusion]
+VARIANTS = [UniformFusion, StaticFusion, AdaptiveFusion, LocalFusion, RandomFusion]
 LABELS = LabelSpace(
     tuple(
         Category(name, i, isthing, (0, 0, 0))
@@ -71,7 +71,9 @@ class TestStart:
         for part in ("backbone", "fpn", "complexity", "fusion", "semantic_head", "instance_head"):
             assert any(not torch.equal(v, other[k]) for k, v in first.items() if k.startswith(f"{part}.")), part
 
-    @pytest.mark.parametrize("fusion", [UniformFusion, StaticFusion, LocalFusion, partial(AdaptiveFusion, hidden=7)])
+    @pytest.mark.parametrize(
+        "fusion", [UniformFusion, StaticFusion, LocalFusion, RandomFusion, partial(AdaptiveFusion, hidden=7)]
+    )
     def test_networks_that_differ_in_fusion_start_equal_elsewhere(self, fusion):
         assert are_equal(weights(build(), "fusion."), weights(build(fusion), "fusion."))
 
@@ -131,6 +133,29 @@ class TestForward:
         assert targets.complexity_map.shape == outputs.complexity_map.shape
         assert targets.complexity_cells.shape == outputs.complexity_cells.shape
         assert codec.decode(outputs, size).size == size
+
+    @pytest.mark.parametrize("fusion", VARIANTS)
+    def test_the_pipeline_part_by_part_bit_for_bit(self, fusion):
+        network, size = build(fusion, upsample=2).eval(), (37, 61)
+        levels = network.fpn(network.backbone(network.normalize(images(size))))
+        inside = (37 / 4, 61 / 4)
+        complexity = network.complexity(levels, inside)
+        fused, alpha = network.fusion(levels, complexity, inside)
+        center, offset = network.instance_head(fused)
+        maps = (part[..., :19, :31] for part in (network.semantic_head(fused), center, offset))
+        expected = (*maps, complexity.image, complexity.map[..., :3, :4], complexity.cells[..., :3, :4], alpha)
+        for value, part in zip(network(images(size)), expected, strict=True):
+            assert torch.equal(value, part)
+
+    @pytest.mark.parametrize("fusion", VARIANTS)
+    def test_levels_fused_with_the_networks_own_weights_give_its_outputs(self, fusion):
+        network, size = build(fusion).eval(), (37, 61)
+        expected = network(images(size))
+        levels = network.levels(images(size))
+        complexity = network.estimate(levels, size)
+        found = network.outputs(weighted_sum(levels, expected.alpha), expected.alpha, complexity, size)
+        for value, part in zip(found, expected, strict=True):
+            assert torch.equal(value, part)
 
     def test_bytes_and_floats_agree(self):
         network = build().eval()

@@ -21,7 +21,7 @@ from panoptic.losses import PanopticLoss
 from panoptic.models.backbone import Backbone
 from panoptic.models.complexity import ComplexityEstimator
 from panoptic.models.fpn import FPN
-from panoptic.models.fusion import AdaptiveFusion, LocalFusion, StaticFusion, UniformFusion
+from panoptic.models.fusion import AdaptiveFusion, LocalFusion, RandomFusion, StaticFusion, UniformFusion
 from panoptic.models.heads import InstanceHead, SemanticHead
 from panoptic.models.network import PanopticNetwork
 from panoptic.segments import Segments
@@ -85,7 +85,7 @@ def step(network, codec, loss, batch) -> torch.Tensor:
     return loss(network(batch.images), codec.encode(batch.segments))["total"]
 
 
-@pytest.mark.parametrize("fusion", [AdaptiveFusion, LocalFusion, StaticFusion, UniformFusion])
+@pytest.mark.parametrize("fusion", [AdaptiveFusion, LocalFusion, RandomFusion, StaticFusion, UniformFusion])
 @pytest.mark.parametrize("hard_pixels", [1.0, 0.2])
 def test_a_training_step_asks_for_no_value_and_copies_nothing(cuda, fusion, hard_pixels):
     parts = make(fusion, cuda, hard_pixels=hard_pixels)

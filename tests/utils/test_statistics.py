@@ -8,7 +8,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from panoptic.utils.statistics import bootstrap_spearman, mean_with_interval, percentiles, r_squared, spearman
+from panoptic.utils.statistics import (
+    bootstrap_spearman,
+    mean_with_interval,
+    percentiles,
+    quartile_of,
+    r_squared,
+    spearman,
+)
+
+
+def test_quartiles_hold_each_value_once_whatever_the_ties():
+    assert quartile_of(np.arange(8.0)).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert quartile_of(np.array([0.0, 0, 0, 0, 0, 5, 6, 7])).tolist() == [0, 0, 0, 0, 0, 2, 3, 3]
+    assert quartile_of(np.ones(5)).tolist() == [0] * 5
 
 
 def test_interval_of_a_mean_by_hand():
