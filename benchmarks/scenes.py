@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import torch
 
+from panoptic.data.sample import SPLITS
 from panoptic.labels import CITYSCAPES
-from panoptic.scenes.source import GENERATOR_VERSION, render_scene
+from panoptic.scenes.source import GENERATORS, render_scene
 
 
 def main() -> None:
@@ -22,6 +23,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the scenes")
     parser.add_argument("--scenes", type=int, default=300, help="number of scenes")
     parser.add_argument("--height", type=int, default=512, help="height in pixels; the width is twice as large")
+    parser.add_argument("--split", default="train", choices=SPLITS, help="split of the scenes")
+    parser.add_argument("--generator", type=int, default=1, choices=GENERATORS, help="version of the generator")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -35,7 +38,14 @@ def main() -> None:
         for (height, width), seconds in timed.items():
             for _ in range(2 if index < 3 else 1):  # the first scenes fill the caches of constants
                 start = time.process_time()
-                _, segments = render_scene(arguments.seed, "train", index, height=height, width=width)
+                _, segments = render_scene(
+                    arguments.seed,
+                    arguments.split,
+                    index,
+                    height=height,
+                    width=width,
+                    generator=arguments.generator,
+                )
             seconds.append(time.process_time() - start)
         areas = segments.areas()
         single = things[segments.classes] & ~segments.crowd
@@ -49,7 +59,7 @@ def main() -> None:
         with_crowd += bool(segments.crowd.any())
 
     scenes, density, total = arguments.scenes, np.log1p(counts), pixels.sum() + void
-    print(f"generator {GENERATOR_VERSION}, seed {arguments.seed}: {scenes} scenes of {size[0]} x {size[1]}")
+    print(f"generator {arguments.generator}, seed {arguments.seed}: {scenes} {arguments.split} scenes of {size[0]} x {size[1]}")
     for (height, width), seconds in timed.items():
         mean, median, most = 1000 * np.array((np.mean(seconds), np.median(seconds), np.percentile(seconds, 90)))
         print(f"CPU ms per scene of {height} x {width}: mean {mean:.1f}, median {median:.1f}, 90 % under {most:.1f}")
