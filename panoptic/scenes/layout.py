@@ -55,7 +55,7 @@ def compose(stream: Stream, strength: float, generator: int = 1) -> Layout:
     items = [streets.sky(rng, view), *streets.ground(rng, view, street), *streets.shadows(rng, view)]
     items += backdrop.skyline(stream("skyline"), view, street, green)
     items += backdrop.backdrop(stream("backdrop"), view, street, green)
-    places = things.Places(view, street)
+    places = things.Places(view, street, framed=plan.exact)
     items += _clutter(stream("clutter"), plan, street, places, green)
     rng = stream("things")
     count = plan.count(rng)

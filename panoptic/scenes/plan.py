@@ -1,6 +1,7 @@
-"""What each version of the scene generator draws before a scene is laid out: the camera, and how many things of what size.
+"""Plan of a synthetic scene: its camera, and how many things of what size stand before it.
 
-All else, from the street to the painting of every thing, is shared by the versions.
+The versions of the scene generator differ in their plans. All else, from the street to the painting of every thing, is
+shared by them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PACKED = 140
 MANY = 50
 """From this number of things on, they fit only if they are small and far."""
 
-_SMALLEST, _LARGEST = 0.033, 0.95  # apparent sizes of version 2, in image heights
+_SMALLEST, _LARGEST = 0.03, 0.95  # apparent sizes of version 2, in image heights
 _ROOM = 1.1  # most area of all things of version 2, in squared image heights, of 2 of the canvas
 _TYPICAL = 1.3  # size of a typical thing, in meters
 _FARTHEST = 95.0  # depth of the smallest typical thing, in meters: not beyond a short street
@@ -117,6 +118,7 @@ def draw_view(rng: np.random.Generator) -> View:
     light = (1.05, 0.68 + 0.3 * u[8]) if u[9] < 0.5 else (0.68 + 0.3 * u[8], 1.05)
     return View(1.2 + 1.8 * u[6], 0.8 + 1.1 * u[7] ** 1.5, 0.22 + 0.36 * rng.random(), yaw, air, clearness, light)
 
+
 @dataclass(frozen=True)
 class Bounds(Sizes):
     """Sizes whose logarithms are uniform between bounds.
@@ -143,9 +145,9 @@ class Bounds(Sizes):
 class Plan2(Plan):
     """Version 2: cameras as in a collection of photos, in any weather.
 
-    The number of things and the variance of their log areas are drawn independently of each other. Then the scale of the
-    picture is drawn, between things that are barely visible and things that fill the picture, and last a camera that
-    can see such things: focal length, height above the ground, and horizon, which stands for the pitch.
+    The number of things and the variance of their log areas are drawn independently of each other. Then the scale of
+    the picture is drawn, between things that are barely visible and things that fill the picture, and last a camera
+    that can see such things: focal length, height above the ground, and horizon, which stands for the pitch.
     """
 
     exact = True
@@ -153,11 +155,11 @@ class Plan2(Plan):
     def __init__(self, stream: Stream) -> None:
         rng = stream("plan")
         empty, number, variance, scale = rng.random(4).tolist()
-        self._count = 0 if empty < 0.01 else round(1.4 * 42.0**number)
-        scale = 0.5 - 0.5 * math.cos(math.pi * scale**0.75)  # often near one end
+        self._count = 0 if empty < 0.007 else round(1.45 * 40.0**number)
+        scale = 0.5 - 0.5 * math.cos(math.pi * scale**0.7)  # often near one end
         count = max(self._count, 1)
         # Of few things, one that is hidden or cut costs most of the variance.
-        self._sizes = rng.permutation(_sizes(count, 1.4 * (1 + 2.5 / count) * variance, scale))
+        self._sizes = rng.permutation(_sizes(count, 1.3 * (1 + 3.5 / count) * variance, scale))
         view, self.film = draw_camera(stream("view"), self._sizes), colors.film(stream("film"))
         self.view, self.film = weather(stream("weather"), view, self.film, _depth(view, self._sizes.min()))
         self.nearness = min(2.0 / view.height, 1.0)
@@ -257,12 +259,12 @@ def weather(rng: np.random.Generator, view: View, film: colors.Film, far: float)
     kind, strength, tone, dense = rng.random(4).tolist()
     gray = (255 * (0.6 + 0.3 * tone),) * 3
     if kind < 0.2:  # fog: everything fades, the sky too
-        return replace(view, haze=gray, clearness=far * (0.5 + dense), veil=0.6 + 0.4 * strength), film
+        return replace(view, haze=gray, clearness=max(far * (0.5 + dense), 25.0), veil=0.6 + 0.4 * strength), film
     if kind < 0.35:  # dusk: dark, blue or reddish, grainy
         light = (0.42 + 0.33 * strength) * np.array((0.75 + 0.5 * tone, 0.95, 1.25 - 0.5 * tone))
         return view, replace(film, curve=_expose(film.curve * light), grain=3)
     if kind < 0.5:  # rain: gray air, little contrast
-        view = replace(view, haze=gray, clearness=far * (1.0 + 2 * dense), veil=0.3 + 0.5 * strength)
+        view = replace(view, haze=gray, clearness=max(far * (1.0 + 2 * dense), 50.0), veil=0.3 + 0.5 * strength)
         return view, replace(film, curve=_expose((0.45 + 0.3 * strength) * film.curve + 20 + 60 * tone))
     return replace(view, clearness=max(view.clearness, 2 * far)), film
 

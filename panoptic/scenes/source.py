@@ -181,9 +181,7 @@ class SyntheticSource:
         return strength if self.split == "train" else 1.0
 
 
-def _check(
-    *, split: str, height: int, width: int, strength: float, seed: int, index: int, generator: int
-) -> None:
+def _check(*, split: str, height: int, width: int, strength: float, seed: int, index: int, generator: int) -> None:
     if generator not in GENERATORS:
         raise ValueError(f"generator: expected one of {', '.join(map(str, GENERATORS))}, got {generator}")
     if split not in SPLITS:

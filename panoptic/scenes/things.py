@@ -40,6 +40,7 @@ class Kind:
         near: Factor on its apparent size, so that large objects look larger in the image too.
         extent: Side of a square of the mean area of each of its things, which rider and vehicle are, divided by
             ``size``.
+        tall: Height in meters.
     """
 
     weight: float
@@ -49,6 +50,7 @@ class Kind:
     likes: dict[str, float]
     near: float = 1.0
     extent: float = 1.0
+    tall: float = 1.0
 
 
 # Preferences for surfaces.
@@ -57,15 +59,15 @@ _WHEEL = {"road": 1.0, "sidewalk": 0.6, "terrain": 0.4}
 _MOTOR = {"road": 1.0, "sidewalk": 0.15, "terrain": 0.2}
 _RAIL = {"road": 0.6, "sidewalk": 0.2, "terrain": 1.0}
 KINDS = {
-    "person": Kind(0.30, 0.8, 0.6, 0.3, _FOOT, extent=1.14),
-    "car": Kind(0.32, 1.9, 1.3, 1.9, _MOTOR, extent=1.28),
-    "cyclist": Kind(0.09, 1.2, 0.85, 0.7, _WHEEL, 1.25, 0.71),
-    "motorcyclist": Kind(0.08, 1.3, 0.9, 0.8, _WHEEL, 1.25, 0.73),
-    "bicycle": Kind(0.06, 0.95, 1.3, 0.6, _WHEEL),
-    "motorcycle": Kind(0.06, 1.1, 1.4, 0.8, _WHEEL),
-    "truck": Kind(0.18, 3.6, 1.2, 3.5, _MOTOR, 2.0, 1.18),
-    "bus": Kind(0.19, 4.0, 1.3, 4.0, _MOTOR, 2.0, 1.26),
-    "train": Kind(0.14, 5.0, 1.4, 5.0, _RAIL, 2.0, 1.56),
+    "person": Kind(0.30, 0.8, 0.6, 0.3, _FOOT, extent=1.14, tall=1.75),
+    "car": Kind(0.32, 1.9, 1.3, 1.9, _MOTOR, extent=1.28, tall=1.5),
+    "cyclist": Kind(0.09, 1.2, 0.85, 0.7, _WHEEL, 1.25, 0.71, 1.75),
+    "motorcyclist": Kind(0.08, 1.3, 0.9, 0.8, _WHEEL, 1.25, 0.73, 1.7),
+    "bicycle": Kind(0.06, 0.95, 1.3, 0.6, _WHEEL, tall=1.0),
+    "motorcycle": Kind(0.06, 1.1, 1.4, 0.8, _WHEEL, tall=1.1),
+    "truck": Kind(0.18, 3.6, 1.2, 3.5, _MOTOR, 2.0, 1.18, 3.5),
+    "bus": Kind(0.19, 4.0, 1.3, 4.0, _MOTOR, 2.0, 1.26, 3.2),
+    "train": Kind(0.14, 5.0, 1.4, 5.0, _RAIL, 2.0, 1.56, 3.7),
 }
 """Kinds of things by name."""
 
@@ -73,10 +75,16 @@ _CROWDS = ("person", "person", "person", "bicycle", "car", "cyclist")
 
 
 class Places:
-    """Occupied places on the street, used to find room for things."""
+    """Occupied places on the street, used to find room for things.
 
-    def __init__(self, view: View, street: Street) -> None:
-        self.view, self.street = view, street
+    Args:
+        view: Camera.
+        street: Plan of the street.
+        framed: Whether to keep large things away from the sides of the picture.
+    """
+
+    def __init__(self, view: View, street: Street, framed: bool = False) -> None:
+        self.view, self.street, self.framed = view, street, framed
         # x, z and radius on the ground; depth; approximate bounding box and area on the canvas, as unpacked in `_take`.
         self.taken: list[tuple[float, ...]] = []
 
@@ -95,14 +103,17 @@ class Places:
         radius, size, shape = (np.array([getattr(k, n) for k in kinds])[:, None] for n in ("radius", "size", "shape"))
         nearest = np.maximum(view.focal * view.height / (1.1 - view.horizon), 1.2 + radius)
         depth = np.maximum(view.focal * size / np.array(sizes)[:, None] * (0.95 + 0.1 * draws[2]), nearest)
+        scale = view.focal / depth
+        half = 0.5 * size * shape * scale
         right = (2.1 * draws[0] - 1.05) * depth / view.focal
+        if self.framed:
+            right *= np.maximum(1 - 0.8 * half, 0.2)
         x, z = view.world(right, depth)
         likes = np.array([[kind.likes[strip.kind] for strip in street.strips] for kind in kinds])
         margin = np.minimum(radius, 1.2)
         inside = (x > street.left + margin) & (x < street.right - margin) & (z < 1.8 * street.end)
         score = np.take_along_axis(likes, street.kind(x), axis=1) * draws[1] * inside
-        scale = view.focal / depth
-        center, half, foot = 1 + right * scale, 0.5 * size * shape * scale, view.horizon + view.height * scale
+        center, foot = 1 + right * scale, view.horizon + view.height * scale
         best = np.argsort(-score, axis=1, kind="stable")[:, :_BEST_POSITIONS]
         height = size / shape * scale
         bounds = [x, z, radius + 0 * x, center - half, foot - height, center + half, foot, depth, 2 * half * height]
@@ -117,7 +128,7 @@ class Places:
                 yield None
 
     def suited(self, kinds: list[Kind], sizes: list[float]) -> Bool[np.ndarray, "N K"]:
-        """Return which kinds can have which apparent sizes: with their feet in the picture, on a street this long.
+        """Return which kinds can have which apparent sizes: with head and feet in the picture, on a street this long.
 
         Args:
             kinds: Kinds.
@@ -129,7 +140,8 @@ class Places:
         view = self.view
         depth = view.focal * np.array([kind.size * kind.extent for kind in kinds]) / np.array(sizes)[:, None]
         nearest = np.array([max(view.focal * view.height / (1.0 - view.horizon), 1.2 + kind.radius) for kind in kinds])
-        suited = (depth >= nearest) & (depth < 1.6 * self.street.end)
+        top = view.horizon + (view.height - np.array([kind.tall for kind in kinds])) * view.focal / depth
+        suited = (depth >= nearest) & (depth < 1.6 * self.street.end) & (top > -0.05)
         return suited | ~suited.any(axis=1, keepdims=True)
 
     def _take(self, spot: list[float]) -> bool:
