@@ -206,13 +206,12 @@ def dress(
     return parts
 
 
-def candidates(rng: np.random.Generator, plan: Plan, street: Street, places: Places, count: int) -> list[Item]:
+def candidates(rng: np.random.Generator, plan: Plan, places: Places, count: int) -> list[Item]:
     """Draw candidates for things, numbered from 1 in random order.
 
     Args:
         rng: Random stream.
         plan: Plan of the scene.
-        street: Plan of the street.
         places: Occupied places, which the candidates are added to.
         count: Number of things wanted.
 
@@ -222,7 +221,7 @@ def candidates(rng: np.random.Generator, plan: Plan, street: Street, places: Pla
     names = list(KINDS)
     weights = np.array([kind.weight for kind in KINDS.values()]) * (0.15 + rng.random(len(names)) ** 2)
     if count < 5:  # rider and vehicle are of similar size: a few such pairs would leave no variance
-        weights[[names.index("cyclist"), names.index("motorcyclist")]] *= 0.0 if plan.exact else 0.25
+        weights[[names.index("cyclist"), names.index("motorcyclist")]] *= 1e-6 if plan.exact else 0.25
     if count >= MANY:  # large vehicles would hide many others
         weights[[names.index("truck"), names.index("bus"), names.index("train")]] *= 0.25
     sizes, most = plan.sizes(rng, count), min(_MAX_CANDIDATES, count + count // 4 + 4)
@@ -233,7 +232,7 @@ def candidates(rng: np.random.Generator, plan: Plan, street: Street, places: Pla
         apparent_sizes = [
             sizes.draw(rng, i) * (KINDS[name].near if count < MANY else 1.0) for i, name in enumerate(kinds)
         ]
-        _place(rng, plan.view, street, places, kinds, apparent_sizes, items, most)
+        _place(rng, places, kinds, apparent_sizes, items, most)
         return items
     wanted = [sizes.draw(rng, position) for position in range(most)]
     for batch in (wanted[:count], wanted[count:]):  # the reserve comes last
@@ -242,7 +241,7 @@ def candidates(rng: np.random.Generator, plan: Plan, street: Street, places: Pla
                 suited = weights * places.suited(list(KINDS.values()), batch)
                 kinds = _pick(rng, np.cumsum(suited / suited.sum(axis=1, keepdims=True), axis=1))
                 nominal = [size / KINDS[name].extent for name, size in zip(kinds, batch, strict=True)]
-                batch = [batch[i] for i in _place(rng, plan.view, street, places, kinds, nominal, items, most)]
+                batch = [batch[i] for i in _place(rng, places, kinds, nominal, items, most)]
     return items
 
 
@@ -254,21 +253,12 @@ def _pick(rng: np.random.Generator, limits: Float[np.ndarray, "N K"]) -> list[st
 
 
 def _place(
-    rng: np.random.Generator,
-    view: View,
-    street: Street,
-    places: Places,
-    kinds: list[str],
-    sizes: list[float],
-    items: list[Item],
-    most: int,
+    rng: np.random.Generator, places: Places, kinds: list[str], sizes: list[float], items: list[Item], most: int
 ) -> list[int]:
     """Add the things there is room for to the items, at most as many as ``most``.
 
     Args:
         rng: Random stream.
-        view: Camera.
-        street: Plan of the street.
         places: Occupied places, which the things are added to.
         kinds: Kind of each thing.
         sizes: Apparent size of each thing, in image heights.
@@ -288,8 +278,8 @@ def _place(
                 break
             continue
         missed = 0
-        depth = view.depth(*place)
-        parts = dress(rng, view, street, kinds[i], *place)
+        depth = places.view.depth(*place)
+        parts = dress(rng, places.view, places.street, kinds[i], *place)
         pairs += len(parts) > 1
         for part, (class_, marks) in enumerate(parts):
             pair = pairs if len(parts) > 1 else 0
