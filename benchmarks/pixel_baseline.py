@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
 from panoptic.labels import CITYSCAPES
-from panoptic.scenes.source import GENERATOR_VERSION, SyntheticSource
+from panoptic.scenes.source import GENERATORS, SyntheticSource
 from panoptic.segments import VOID
 
 MOST_FREQUENT = 10
@@ -58,10 +58,12 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=50, help="number of training scenes")
     parser.add_argument("--test", type=int, default=20, help="number of test scenes")
     parser.add_argument("--pixels", type=int, default=4000, help="number of pixels per scene")
+    parser.add_argument("--generator", type=int, default=1, choices=GENERATORS, help="version of the generator")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    train = pixels(SyntheticSource("train", seed=arguments.seed, size=arguments.train), arguments.pixels)
-    test = pixels(SyntheticSource("test", seed=arguments.seed, size=arguments.test), arguments.pixels)
+    drawn_by = {"seed": arguments.seed, "generator": arguments.generator}
+    train = pixels(SyntheticSource("train", size=arguments.train, **drawn_by), arguments.pixels)
+    test = pixels(SyntheticSource("test", size=arguments.test, **drawn_by), arguments.pixels)
     share = np.bincount(test[1], minlength=CITYSCAPES.num_classes) / len(test[1])
     order = np.argsort(-share, kind="stable")
     classifiers = {
@@ -71,7 +73,7 @@ def main() -> None:
     scores = {}
     for name, classifier in classifiers.items():
         scores[name] = ious(test[1], classifier.fit(*train).predict(test[0]))
-    print(f"generator {GENERATOR_VERSION}, seed {arguments.seed}: {arguments.train} + {arguments.test} scenes")
+    print(f"generator {arguments.generator}, seed {arguments.seed}: {arguments.train} + {arguments.test} scenes")
     print(f"{'class':<15}{'share':>8}" + "".join(f"{name:>10}" for name in scores))
     for c in order:
         print(f"{CITYSCAPES.names[c]:<15}{share[c]:>8.3f}" + "".join(f"{iou[c]:>10.3f}" for iou in scores.values()))

@@ -11,7 +11,7 @@ import pytest
 from panoptic.__main__ import COMMANDS
 from panoptic.commands.app import command
 from panoptic.commands.inspect import inspect
-from panoptic.config.groups import CocoPanopticConfig
+from panoptic.config.groups import CocoPanopticConfig, SyntheticConfig
 from panoptic.data.checks.faults import KINDS
 from panoptic.data.coco.reader import CocoPanopticSource
 
@@ -42,7 +42,7 @@ def test_kinds_of_faults_are_all_explained() -> None:
 
 def test_keys_that_are_explained_exist() -> None:
     keys = set(re.findall(r"`data\.(\w+)", DATA))
-    assert keys <= set(CocoPanopticConfig.__dataclass_fields__) | {"md"}
+    assert keys <= {*CocoPanopticConfig.__dataclass_fields__, *SyntheticConfig.__dataclass_fields__, "md"}
     assert {"crop", "scale", "appearance", "any_orientation", "epoch_size", "batch_size", "workers"} <= keys
 
 

@@ -19,7 +19,7 @@ def scenes(config: DictConfig) -> None:
     from panoptic.data.sample import SPLITS
     from panoptic.errors import expect_at_least
     from panoptic.scenes.export import FORMATS
-    from panoptic.scenes.source import SyntheticSource
+    from panoptic.scenes.source import GENERATORS, SyntheticSource
     from panoptic.utils.files import writable_folder
 
     if config.format not in FORMATS:
@@ -27,6 +27,8 @@ def scenes(config: DictConfig) -> None:
     sizes = {split: config[f"{split}_size"] for split in SPLITS}
     expect_at_least(0, scenes_seed=config.scenes_seed, **{f"{split}_size": size for split, size in sizes.items()})
     expect_at_least(32, height=config.height, width=config.width)
+    if config.generator not in GENERATORS:
+        raise InputError(f"generator: expected one of {', '.join(map(str, GENERATORS))}, got {config.generator}")
     root = Path(config.output).expanduser()
     if root.is_dir() and any(root.iterdir()):
         raise InputError(f"output={config.output}: expected a new or an empty folder, got one that holds files")
@@ -34,7 +36,7 @@ def scenes(config: DictConfig) -> None:
     for split, size in sizes.items():
         if size > 0:
             size_of = {"size": size, "height": config.height, "width": config.width}
-            source = SyntheticSource(split, seed=config.scenes_seed, **size_of)
+            source = SyntheticSource(split, seed=config.scenes_seed, generator=config.generator, **size_of)
             written = FORMATS[config.format](root, source, config.workers)
             for _ in progress(written, f"writing {split} scenes", size):
                 pass

@@ -38,6 +38,7 @@ class SyntheticConfig(DataConfig):
     test_size: int = MISSING
     cache: bool = MISSING
     cache_dir: str | None = None
+    generator: int = 1
 
 
 @dataclass

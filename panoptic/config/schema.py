@@ -220,6 +220,7 @@ class ScenesConfig:
         val_size: Number of validation scenes.
         test_size: Number of test scenes.
         workers: Number of processes; by default one per processor.
+        generator: Version of the scene generator.
     """
 
     output: str = MISSING
@@ -231,6 +232,7 @@ class ScenesConfig:
     val_size: int = 150
     test_size: int = 150
     workers: int | None = None
+    generator: int = 1
 
 
 @dataclass

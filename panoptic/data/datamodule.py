@@ -25,7 +25,7 @@ from panoptic.data.sample_cache import CachedScenes, CachedSource
 from panoptic.data.sampler import KeySampler
 from panoptic.errors import InputError, expect_at_least
 from panoptic.labels import LabelSpace
-from panoptic.scenes.source import SyntheticSource
+from panoptic.scenes.source import GENERATORS, SyntheticSource
 
 
 class DataModule(LightningDataModule, ABC):
@@ -182,6 +182,7 @@ class SyntheticData(DataModule):
         test_size: Number of test scenes.
         cache: Whether to keep rendered scenes in memory between epochs, at 4 bytes per pixel.
         cache_dir: Folder to keep rendered scenes in instead, also between runs; ``None`` disables it.
+        generator: Version of the scene generator; see :mod:`panoptic.scenes.plan`.
         loading: Arguments of :class:`DataModule`.
     """
 
@@ -197,13 +198,17 @@ class SyntheticData(DataModule):
         test_size: int,
         cache: bool = False,
         cache_dir: str | None = None,
+        generator: int = 1,
         **loading,
     ) -> None:
         super().__init__(**loading)
         expect_at_least(0, data__scenes_seed=scenes_seed)
         expect_at_least(32, data__height=height, data__width=width)
         expect_at_least(1, data__train_size=train_size, data__val_size=val_size, data__test_size=test_size)
+        if generator not in GENERATORS:
+            raise InputError(f"data.generator: expected one of {', '.join(map(str, GENERATORS))}, got {generator}")
         self.scenes_seed = scenes_seed
+        self.generator = generator
         self.size = (height, width)
         self.cache = cache
         self.cache_dir = cache_dir
@@ -214,7 +219,13 @@ class SyntheticData(DataModule):
         height, width = self.size
         in_memory = self.cache_dir is None and self.cache
         source = SyntheticSource(
-            split, seed=self.scenes_seed, size=self.sizes[split], height=height, width=width, cache=in_memory
+            split,
+            seed=self.scenes_seed,
+            size=self.sizes[split],
+            height=height,
+            width=width,
+            cache=in_memory,
+            generator=self.generator,
         )
         return source if self.cache_dir is None else CachedScenes(source, self.cache_dir)
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from panoptic.utils.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from panoptic.scenes.source import GENERATOR_VERSION, SyntheticSource, render_scene
+    from panoptic.scenes.source import GENERATORS, SyntheticSource, render_scene
 
 __all__ = [
-    "GENERATOR_VERSION",
+    "GENERATORS",
     "SyntheticSource",
     "render_scene",
 ]
@@ -22,7 +22,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "GENERATOR_VERSION": "panoptic.scenes.source",
+        "GENERATORS": "panoptic.scenes.source",
         "SyntheticSource": "panoptic.scenes.source",
         "render_scene": "panoptic.scenes.source",
     },

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -14,7 +13,7 @@ from panoptic.scenes import street as streets
 from panoptic.scenes.furniture import post
 from panoptic.scenes.marks import Color, Fill, Item, blob, box
 from panoptic.scenes.painter import Surface, label_of
-from panoptic.scenes.view import View
+from panoptic.scenes.plan import PLANS, Plan, Stream
 
 _VISIBILITY_SIZE = (128, 256)  # height and width of the label map on which visibility is measured
 _MIN_VISIBLE_AREA = 0.0003  # as a share of the image: 157 pixels at 512 x 1024, some of them lost when painted
@@ -36,20 +35,7 @@ class Layout:
     film: colors.Film
 
 
-def draw_view(rng: np.random.Generator) -> View:
-    """Draw a camera, looking mostly along the street, else at an angle or across it."""
-    u = rng.random(10).tolist()
-    yaw = 0.5 * (u[1] - 0.5) if u[0] < 0.5 else 0.25 + 0.75 * u[1] if u[0] < 0.78 else 1.0 + 0.7 * u[1]
-    if u[2] < 0.5:
-        yaw = -yaw
-    haze = 120 + 110 * u[3]
-    air = colors.mix((haze, haze, haze), colors.from_range(rng, (0.0, 1.0, 0.1, 0.3, 0.5, 0.9)), 0.4)
-    clearness = 40 + 60 * u[4] if u[5] < 0.2 else 150 + 600 * u[4]
-    light = (1.05, 0.68 + 0.3 * u[8]) if u[9] < 0.5 else (0.68 + 0.3 * u[8], 1.05)
-    return View(1.2 + 1.8 * u[6], 0.8 + 1.1 * u[7] ** 1.5, 0.22 + 0.36 * rng.random(), yaw, air, clearness, light)
-
-
-def compose(stream: Callable[[str], np.random.Generator], strength: float) -> Layout:
+def compose(stream: Stream, strength: float, generator: int = 1) -> Layout:
     """Lay out a scene.
 
     Args:
@@ -57,40 +43,42 @@ def compose(stream: Callable[[str], np.random.Generator], strength: float) -> La
             own, so that a change to one part does not affect the others.
         strength: Position in the curriculum, in 0..1. Below 1 there are fewer things and less clutter on the same
             street.
+        generator: Version of the generator, a key of :data:`panoptic.scenes.plan.PLANS`.
 
     Returns:
         The items and the film.
     """
-    rng = stream("view")
-    view, film = draw_view(rng), colors.film(rng)
+    plan = PLANS[generator](stream)
+    view = plan.view
     rng = stream("street")
     street, green = streets.plan_street(rng), colors.draw(rng, "vegetation")
     items = [streets.sky(rng, view), *streets.ground(rng, view, street), *streets.shadows(rng, view)]
     items += backdrop.skyline(stream("skyline"), view, street, green)
     items += backdrop.backdrop(stream("backdrop"), view, street, green)
-    places = things.Places(view, street)
-    items += _clutter(stream("clutter"), view, street, places, green)
+    places = things.Places(view, street, framed=plan.exact)
+    items += _clutter(stream("clutter"), plan, street, places, green)
     rng = stream("things")
-    count = things.draw_count(rng)
-    candidates = things.candidates(rng, view, street, places, count)
+    count = plan.count(rng)
+    candidates = things.candidates(rng, plan, places, count)
     items += candidates
     rng = stream("crowd")
     since = rng.random() / _CROWD_PROBABILITY
     if since < 1:
-        items += [replace(item, since=since) for item in things.crowd(rng, view, street, places, len(candidates) + 1)]
+        items += [replace(item, since=since) for item in things.crowd(rng, plan, street, places, len(candidates) + 1)]
     items += _void(stream("void"))
     items.sort(key=lambda item: -item.depth)
-    return Layout(_select(items, count, strength), film)
+    return Layout(_select(items, count, strength), plan.film)
 
 
 def _clutter(
-    rng: np.random.Generator, view: View, street: streets.Street, places: things.Places, green: colors.Rgb
+    rng: np.random.Generator, plan: Plan, street: streets.Street, places: things.Places, green: colors.Rgb
 ) -> list[Item]:
     """Draw posts, trees and bushes beside the road, some of them present only above some strength."""
+    view = plan.view
     preferences = {"road": 0.02, "sidewalk": 1.0, "terrain": 1.0}
     items: list[Item] = []
     posts, trees = int(rng.integers(1, 9)), int(rng.integers(7)) if rng.random() < 0.6 else 0
-    sizes = [0.045 + 0.25 * u**1.5 for u in rng.random(posts + trees)]
+    sizes = [(0.045 + 0.25 * u**1.5) * plan.nearness for u in rng.random(posts + trees)]
     kinds = [things.Kind(0, 1.0, 0.3, 0.4, preferences)] * (posts + trees)
     for i, place in enumerate(places.find(rng, kinds, sizes)):
         since = (rng.random() - 0.3) / 0.7

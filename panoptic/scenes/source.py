@@ -17,17 +17,25 @@ from panoptic.labels import CITYSCAPES, LabelSpace
 from panoptic.scenes.cache import SceneCache
 from panoptic.scenes.layout import Layout, compose
 from panoptic.scenes.painter import Surface, label_of
+from panoptic.scenes.plan import PLANS
 from panoptic.segments import Segments
 
-GENERATOR_VERSION = 1
-"""Version of the scene generator, raised whenever the pixels of any scene change."""
+GENERATORS = tuple(PLANS)
+"""Versions of the scene generator; see :mod:`panoptic.scenes.plan`. The scenes of a version never change a pixel."""
 
-_STREAMS = ("view", "street", "skyline", "backdrop", "clutter", "things", "crowd", "void")
+_STREAMS = ("view", "street", "skyline", "backdrop", "clutter", "things", "crowd", "void", "plan", "film", "weather")
 _MIN_SIDE = 32
 
 
 def render_scene(
-    seed: int, split: str, index: int, *, height: int = 512, width: int = 1024, strength: float = 1.0
+    seed: int,
+    split: str,
+    index: int,
+    *,
+    height: int = 512,
+    width: int = 1024,
+    strength: float = 1.0,
+    generator: int = 1,
 ) -> tuple[UInt8[np.ndarray, "H W 3"], Segments]:
     """Render one scene.
 
@@ -41,6 +49,7 @@ def render_scene(
         height: Height of the image, in pixels, at least 32. The layout does not depend on it.
         width: Width of the image, in pixels, at least 32.
         strength: Position in the curriculum, in 0..1. Below 1 there are fewer things and less clutter.
+        generator: Version of the generator, one of :data:`GENERATORS`.
 
     Returns:
         The RGB image and its segments: stuff by class, then things, then crowds.
@@ -48,13 +57,13 @@ def render_scene(
     Raises:
         ValueError: If an argument is out of range.
     """
-    _check(split=split, height=height, width=width, strength=strength, seed=seed, index=index)
-    key = np.random.SeedSequence((GENERATOR_VERSION, seed, SPLITS.index(split), index)).generate_state(2, np.uint64)
+    _check(split=split, height=height, width=width, strength=strength, seed=seed, index=index, generator=generator)
+    key = np.random.SeedSequence((generator, seed, SPLITS.index(split), index)).generate_state(2, np.uint64)
 
     def stream(name: str) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, _STREAMS.index(name)]))
 
-    layout = compose(stream, float(strength))
+    layout = compose(stream, float(strength), generator)
     surface = Surface(height, width)
     for item in layout.items:
         surface.paint(item)
@@ -85,6 +94,7 @@ class SyntheticSource:
         height: Height of the images, in pixels, at least 32.
         width: Width of the images, in pixels, at least 32.
         cache: Whether to keep rendered scenes in memory for later epochs, at 4 bytes per pixel.
+        generator: Version of the generator, one of :data:`GENERATORS`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -93,12 +103,21 @@ class SyntheticSource:
     labels: LabelSpace = CITYSCAPES
 
     def __init__(
-        self, split: str, *, seed: int = 0, size: int, height: int = 512, width: int = 1024, cache: bool = False
+        self,
+        split: str,
+        *,
+        seed: int = 0,
+        size: int,
+        height: int = 512,
+        width: int = 1024,
+        cache: bool = False,
+        generator: int = 1,
     ) -> None:
-        _check(split=split, height=height, width=width, strength=1.0, seed=seed, index=0)
+        _check(split=split, height=height, width=width, strength=1.0, seed=seed, index=0, generator=generator)
         if size < 1:
             raise ValueError(f"size: expected at least 1 scene, got {size}")
         self.split, self.seed, self.size, self.height, self.width = split, seed, size, height, width
+        self.generator = generator
         self._cache = SceneCache(size, height, width) if cache else None
 
     def __len__(self) -> int:
@@ -127,7 +146,7 @@ class SyntheticSource:
         scene = self._cache.get(index, strength) if self._cache is not None else None
         if scene is None:
             size = {"height": self.height, "width": self.width}
-            scene = render_scene(self.seed, self.split, index, **size, strength=strength)
+            scene = render_scene(self.seed, self.split, index, **size, strength=strength, generator=self.generator)
             if self._cache is not None:
                 self._cache.put(index, strength, *scene)
         return Sample(*scene, f"{self.split}_{index:06d}")
@@ -149,7 +168,7 @@ class SyntheticSource:
         strength = self._effective_strength(index, strength)
         size = f"{self.height}x{self.width}"
         return (
-            f"generator {GENERATOR_VERSION} OpenCV {cv2.__version__} seed {self.seed} {self.split} {index} {size} "
+            f"generator {self.generator} OpenCV {cv2.__version__} seed {self.seed} {self.split} {index} {size} "
             f"strength {float(strength)!r}"
         )
 
@@ -157,11 +176,14 @@ class SyntheticSource:
         """Return the strength to render at: 1 outside the training split."""
         if not 0 <= index < self.size:
             raise IndexError(f"index: expected 0 to {self.size - 1}, got {index}")
-        _check(split=self.split, height=self.height, width=self.width, strength=strength, seed=self.seed, index=index)
+        size = {"height": self.height, "width": self.width}
+        _check(split=self.split, strength=strength, seed=self.seed, index=index, generator=self.generator, **size)
         return strength if self.split == "train" else 1.0
 
 
-def _check(*, split: str, height: int, width: int, strength: float, seed: int, index: int) -> None:
+def _check(*, split: str, height: int, width: int, strength: float, seed: int, index: int, generator: int) -> None:
+    if generator not in GENERATORS:
+        raise ValueError(f"generator: expected one of {', '.join(map(str, GENERATORS))}, got {generator}")
     if split not in SPLITS:
         raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     for name, side in (("height", height), ("width", width)):

@@ -104,6 +104,7 @@ def sky(rng: np.random.Generator, view: View) -> Item:
     zenith, horizon = colors.SKIES[int(rng.random() * len(colors.SKIES))]
     high, low = colors.from_range(rng, zenith), colors.from_range(rng, horizon)
     cloud = colors.mix(low, (255, 255, 255) if rng.random() < 0.7 else (90, 90, 100), 0.6)
+    high, low, cloud = (colors.mix(color, view.haze, view.veil) for color in (high, low, cloud))
     ramp = colors.palette((0, high), (120, low), (255, cloud))
     strength = 0.0 if rng.random() < 0.3 else float(0.3 + 0.7 * rng.random())
     mark = Sky(ramp, view.horizon, strength, (float(rng.random()), float(rng.random())))

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from panoptic.scenes import people, vehicles
 from panoptic.scenes.marks import Item, Mark
+from panoptic.scenes.plan import MANY, Plan
 from panoptic.scenes.solids import Pose
 from panoptic.scenes.street import CLASS, Street
 from panoptic.scenes.view import View
@@ -19,10 +21,9 @@ Spot = tuple[float, float]
 
 _POSITIONS = 16  # random positions per thing
 _BEST_POSITIONS = 3  # positions per thing that are tested for room
+_ATTEMPTS = 8  # to place a thing whose size is given
 _MAX_OVERLAP = 0.45  # share of a thing that a nearer one may cover
-_PACKED = 140  # from this count on, things fit only at about the smallest size
 _MAX_MISSES = 100  # things in a row without room after which the street counts as full
-_MANY = 50  # from this count on, things fit only if they are small and far
 _MAX_CANDIDATES = 200  # labels are bytes
 
 
@@ -37,6 +38,9 @@ class Kind:
         radius: Radius of its footprint, in meters.
         likes: Preference for road, sidewalk and terrain.
         near: Factor on its apparent size, so that large objects look larger in the image too.
+        extent: Side of a square of the mean area of each of its things, which rider and vehicle are, divided by
+            ``size``.
+        tall: Height in meters.
     """
 
     weight: float
@@ -45,6 +49,8 @@ class Kind:
     radius: float
     likes: dict[str, float]
     near: float = 1.0
+    extent: float = 1.0
+    tall: float = 1.0
 
 
 # Preferences for surfaces.
@@ -53,79 +59,32 @@ _WHEEL = {"road": 1.0, "sidewalk": 0.6, "terrain": 0.4}
 _MOTOR = {"road": 1.0, "sidewalk": 0.15, "terrain": 0.2}
 _RAIL = {"road": 0.6, "sidewalk": 0.2, "terrain": 1.0}
 KINDS = {
-    "person": Kind(0.30, 0.8, 0.6, 0.3, _FOOT),
-    "car": Kind(0.32, 1.9, 1.3, 1.9, _MOTOR),
-    "cyclist": Kind(0.09, 1.2, 0.85, 0.7, _WHEEL, 1.25),
-    "motorcyclist": Kind(0.08, 1.3, 0.9, 0.8, _WHEEL, 1.25),
-    "bicycle": Kind(0.06, 0.95, 1.3, 0.6, _WHEEL),
-    "motorcycle": Kind(0.06, 1.1, 1.4, 0.8, _WHEEL),
-    "truck": Kind(0.18, 3.6, 1.2, 3.5, _MOTOR, 2.0),
-    "bus": Kind(0.19, 4.0, 1.3, 4.0, _MOTOR, 2.0),
-    "train": Kind(0.14, 5.0, 1.4, 5.0, _RAIL, 2.0),
+    "person": Kind(0.30, 0.8, 0.6, 0.3, _FOOT, extent=1.14, tall=1.75),
+    "car": Kind(0.32, 1.9, 1.3, 1.9, _MOTOR, extent=1.28, tall=1.5),
+    "cyclist": Kind(0.09, 1.2, 0.85, 0.7, _WHEEL, 1.25, 0.71, 1.75),
+    "motorcyclist": Kind(0.08, 1.3, 0.9, 0.8, _WHEEL, 1.25, 0.73, 1.7),
+    "bicycle": Kind(0.06, 0.95, 1.3, 0.6, _WHEEL, tall=1.0),
+    "motorcycle": Kind(0.06, 1.1, 1.4, 0.8, _WHEEL, tall=1.1),
+    "truck": Kind(0.18, 3.6, 1.2, 3.5, _MOTOR, 2.0, 1.18, 3.5),
+    "bus": Kind(0.19, 4.0, 1.3, 4.0, _MOTOR, 2.0, 1.26, 3.2),
+    "train": Kind(0.14, 5.0, 1.4, 5.0, _RAIL, 2.0, 1.56, 3.7),
 }
 """Kinds of things by name."""
 
 _CROWDS = ("person", "person", "person", "bicycle", "car", "cyclist")
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """Distribution of apparent sizes in one scene: log sizes are uniform between the bounds.
+class Places:
+    """Occupied places on the street, used to find room for things.
 
-    Up to moderate counts the bounds do not depend on the number of things, so that scale variance does not follow
-    density.
-
-    Attributes:
-        low: Lower bound of the log size.
-        high: Upper bound of the log size.
+    Args:
+        view: Camera.
+        street: Plan of the street.
+        framed: Whether to keep large things away from the sides of the picture.
     """
 
-    low: float
-    high: float
-
-    def draw(self, rng: np.random.Generator, position: int) -> float:
-        """Draw the apparent size of a thing: the square root of its area, in image heights.
-
-        The first things are drawn near the bounds, to compensate for the smaller variance of a few draws.
-
-        Args:
-            rng: Random stream.
-            position: Position of the thing in the order of draws.
-
-        Returns:
-            The size.
-        """
-        share = rng.random()
-        if position < 4:
-            share = 0.5 + (0.36 if position % 2 else -0.36) + 0.1 * (share - 0.5)
-        return math.exp(self.low + (self.high - self.low) * share)
-
-
-def draw_sizes(rng: np.random.Generator, count: int) -> Sizes:
-    """Draw the sizes of a scene: all far, all near, all similar, or mixed. Many things fit only if they are far."""
-    if count >= _PACKED:
-        return Sizes(math.log(0.046), math.log(0.085))
-    least, most = math.log(0.05), math.log(0.8)
-    half = 0.5 * (most - least) * rng.random() ** 0.5 * (1.0 if count < _MANY else 0.35)
-    center = least + half + (most - least - 2 * half) * rng.random() ** (1.3 if count < _MANY else 8.0)
-    return Sizes(center - half, center + half)
-
-
-def draw_count(rng: np.random.Generator) -> int:
-    """Draw the number of things: mostly log-uniform, sometimes 0 or 1, sometimes more than a street can hold."""
-    u, few = rng.random(2).tolist()
-    if few < 0.05:
-        return int(u * 2)
-    if few > 0.9:
-        return _PACKED + int(u * 60)
-    return round(2 * 55.0**u)
-
-
-class Places:
-    """Occupied places on the street, used to find room for things."""
-
-    def __init__(self, view: View, street: Street) -> None:
-        self.view, self.street = view, street
+    def __init__(self, view: View, street: Street, framed: bool = False) -> None:
+        self.view, self.street, self.framed = view, street, framed
         # x, z and radius on the ground; depth; approximate bounding box and area on the canvas, as unpacked in `_take`.
         self.taken: list[tuple[float, ...]] = []
 
@@ -144,14 +103,17 @@ class Places:
         radius, size, shape = (np.array([getattr(k, n) for k in kinds])[:, None] for n in ("radius", "size", "shape"))
         nearest = np.maximum(view.focal * view.height / (1.1 - view.horizon), 1.2 + radius)
         depth = np.maximum(view.focal * size / np.array(sizes)[:, None] * (0.95 + 0.1 * draws[2]), nearest)
+        scale = view.focal / depth
+        half = 0.5 * size * shape * scale
         right = (2.1 * draws[0] - 1.05) * depth / view.focal
+        if self.framed:
+            right *= np.maximum(1 - 0.8 * half, 0.2)
         x, z = view.world(right, depth)
         likes = np.array([[kind.likes[strip.kind] for strip in street.strips] for kind in kinds])
         margin = np.minimum(radius, 1.2)
         inside = (x > street.left + margin) & (x < street.right - margin) & (z < 1.8 * street.end)
         score = np.take_along_axis(likes, street.kind(x), axis=1) * draws[1] * inside
-        scale = view.focal / depth
-        center, half, foot = 1 + right * scale, 0.5 * size * shape * scale, view.horizon + view.height * scale
+        center, foot = 1 + right * scale, view.horizon + view.height * scale
         best = np.argsort(-score, axis=1, kind="stable")[:, :_BEST_POSITIONS]
         height = size / shape * scale
         bounds = [x, z, radius + 0 * x, center - half, foot - height, center + half, foot, depth, 2 * half * height]
@@ -164,6 +126,23 @@ class Places:
                     break
             else:
                 yield None
+
+    def suited(self, kinds: list[Kind], sizes: list[float]) -> Bool[np.ndarray, "N K"]:
+        """Return which kinds can have which apparent sizes: with head and feet in the picture, on a street this long.
+
+        Args:
+            kinds: Kinds.
+            sizes: Apparent sizes, in image heights.
+
+        Returns:
+            A row for each size. Where no kind suits, all do.
+        """
+        view = self.view
+        depth = view.focal * np.array([kind.size * kind.extent for kind in kinds]) / np.array(sizes)[:, None]
+        nearest = np.array([max(view.focal * view.height / (1.0 - view.horizon), 1.2 + kind.radius) for kind in kinds])
+        top = view.horizon + (view.height - np.array([kind.tall for kind in kinds])) * view.focal / depth
+        suited = (depth >= nearest) & (depth < 1.6 * self.street.end) & (top > -0.05)
+        return suited | ~suited.any(axis=1, keepdims=True)
 
     def _take(self, spot: list[float]) -> bool:
         """Occupy a place if it is free and its thing neither covers too much of another one nor is covered too much."""
@@ -227,13 +206,12 @@ def dress(
     return parts
 
 
-def candidates(rng: np.random.Generator, view: View, street: Street, places: Places, count: int) -> list[Item]:
+def candidates(rng: np.random.Generator, plan: Plan, places: Places, count: int) -> list[Item]:
     """Draw candidates for things, numbered from 1 in random order.
 
     Args:
         rng: Random stream.
-        view: Camera.
-        street: Plan of the street.
+        plan: Plan of the scene.
         places: Occupied places, which the candidates are added to.
         count: Number of things wanted.
 
@@ -243,41 +221,80 @@ def candidates(rng: np.random.Generator, view: View, street: Street, places: Pla
     names = list(KINDS)
     weights = np.array([kind.weight for kind in KINDS.values()]) * (0.15 + rng.random(len(names)) ** 2)
     if count < 5:  # rider and vehicle are of similar size: a few such pairs would leave no variance
-        weights[[names.index("cyclist"), names.index("motorcyclist")]] *= 0.25
-    if count >= _MANY:  # large vehicles would hide many others
+        weights[[names.index("cyclist"), names.index("motorcyclist")]] *= 1e-6 if plan.exact else 0.25
+    if count >= MANY:  # large vehicles would hide many others
         weights[[names.index("truck"), names.index("bus"), names.index("train")]] *= 0.25
-    limits = np.cumsum(weights / weights.sum())
-    sizes, tries = draw_sizes(rng, count), 2 * count + 8
-    drawn = [names[min(int(i), len(names) - 1)] for i in np.searchsorted(limits, rng.random(tries))]
-    apparent_sizes = [
-        sizes.draw(rng, position) * (KINDS[name].near if count < _MANY else 1.0) for position, name in enumerate(drawn)
-    ]
+    sizes, most = plan.sizes(rng, count), min(_MAX_CANDIDATES, count + count // 4 + 4)
     items: list[Item] = []
-    pairs = missed = 0
-    for name, place in zip(drawn, places.find(rng, [KINDS[name] for name in drawn], apparent_sizes), strict=True):
+    if not plan.exact:
+        limits = np.cumsum(weights / weights.sum())
+        kinds = _pick(rng, np.tile(limits, (2 * count + 8, 1)))
+        apparent_sizes = [
+            sizes.draw(rng, i) * (KINDS[name].near if count < MANY else 1.0) for i, name in enumerate(kinds)
+        ]
+        _place(rng, places, kinds, apparent_sizes, items, most)
+        return items
+    wanted = [sizes.draw(rng, position) for position in range(most)]
+    for batch in (wanted[:count], wanted[count:]):  # the reserve comes last
+        for _ in range(_ATTEMPTS):
+            if batch:
+                suited = weights * places.suited(list(KINDS.values()), batch)
+                kinds = _pick(rng, np.cumsum(suited / suited.sum(axis=1, keepdims=True), axis=1))
+                nominal = [size / KINDS[name].extent for name, size in zip(kinds, batch, strict=True)]
+                batch = [batch[i] for i in _place(rng, places, kinds, nominal, items, most)]
+    return items
+
+
+def _pick(rng: np.random.Generator, limits: Float[np.ndarray, "N K"]) -> list[str]:
+    """Draw a kind for each row of cumulative probabilities."""
+    names = list(KINDS)
+    picked = (limits < rng.random(len(limits))[:, None]).sum(axis=1)
+    return [names[min(i, len(names) - 1)] for i in picked.tolist()]
+
+
+def _place(
+    rng: np.random.Generator, places: Places, kinds: list[str], sizes: list[float], items: list[Item], most: int
+) -> list[int]:
+    """Add the things there is room for to the items, at most as many as ``most``.
+
+    Args:
+        rng: Random stream.
+        places: Occupied places, which the things are added to.
+        kinds: Kind of each thing.
+        sizes: Apparent size of each thing, in image heights.
+        items: Items, numbered from 1, which are added to.
+        most: Number of items after which no thing is added.
+
+    Returns:
+        Positions of the things that found no room.
+    """
+    rejected: list[int] = []
+    pairs, missed = max((item.pair for item in items), default=0), 0
+    for i, place in enumerate(places.find(rng, [KINDS[name] for name in kinds], sizes)):
         if place is None:
+            rejected.append(i)
             missed += 1
             if missed == _MAX_MISSES:
                 break
             continue
         missed = 0
-        depth = view.depth(*place)
-        parts = dress(rng, view, street, name, *place)
+        depth = places.view.depth(*place)
+        parts = dress(rng, places.view, places.street, kinds[i], *place)
         pairs += len(parts) > 1
-        for i, (class_, marks) in enumerate(parts):
+        for part, (class_, marks) in enumerate(parts):
             pair = pairs if len(parts) > 1 else 0
-            items.append(Item(CLASS[class_], depth - 1e-3 * i, marks, len(items) + 1, False, pair))
-        if len(items) >= min(_MAX_CANDIDATES, count + count // 4 + 4):
+            items.append(Item(CLASS[class_], depth - 1e-3 * part, marks, len(items) + 1, False, pair))
+        if len(items) >= most:
             break
-    return items
+    return rejected
 
 
-def crowd(rng: np.random.Generator, view: View, street: Street, places: Places, number: int) -> list[Item]:
+def crowd(rng: np.random.Generator, plan: Plan, street: Street, places: Places, number: int) -> list[Item]:
     """Draw a crowd: overlapping things of one class that cannot be told apart, labeled as one segment.
 
     Args:
         rng: Random stream.
-        view: Camera.
+        plan: Plan of the scene.
         street: Plan of the street.
         places: Occupied places, which the crowd is added to.
         number: Number of the segment.
@@ -286,7 +303,8 @@ def crowd(rng: np.random.Generator, view: View, street: Street, places: Places, 
         The members, or an empty list if there is no room.
     """
     name = _CROWDS[int(rng.integers(len(_CROWDS)))]
-    kind, size, members = KINDS[name], 0.06 + 0.12 * rng.random(), int(rng.integers(7, 18))
+    view = plan.view
+    kind, size, members = KINDS[name], (0.06 + 0.12 * rng.random()) * plan.nearness, int(rng.integers(7, 18))
     place = next(places.find(rng, [kind], [size]))
     if place is None:
         return []

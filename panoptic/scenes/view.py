@@ -32,6 +32,7 @@ class View:
         haze: Color of the haze.
         clearness: Distance in meters at which two thirds of a color are lost.
         light: Brightness of surfaces that run mostly across the view, and of the others.
+        veil: Share of the haze in the color of the sky, in 0..1.
     """
 
     height: float
@@ -41,6 +42,7 @@ class View:
     haze: tuple[float, float, float]
     clearness: float
     light: tuple[float, float]
+    veil: float = 0.0
 
     def camera(self, world: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
         """Transform world to camera coordinates: right, up above the ground, forward."""

@@ -246,6 +246,7 @@ def test_training_samples_are_augmented_samples_of_the_source():
         ({"scenes_seed": -1}, "data.scenes_seed: expected at least 0, got -1"),
         ({"height": 31}, "data.height: expected at least 32, got 31"),
         ({"width": 31}, "data.width: expected at least 32, got 31"),
+        ({"generator": 3}, "data.generator: expected one of 1, 2, got 3"),
         ({"train_size": 0}, "data.train_size: expected at least 1, got 0"),
         ({"val_size": 0}, "data.val_size: expected at least 1, got 0"),
         ({"test_size": 0}, "data.test_size: expected at least 1, got 0"),

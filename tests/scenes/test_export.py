@@ -101,6 +101,7 @@ BAD = {
     "size": (("height=8",), "height: expected at least 32, got 8"),
     "number": (("val_size=-1",), "val_size: expected at least 0, got -1"),
     "seed": (("scenes_seed=-1",), "scenes_seed: expected at least 0, got -1"),
+    "generator": (("generator=0",), "generator: expected one of 1, 2, got 0"),
     "full folder": (("output=full",), "output=full: expected a new or an empty folder"),
     "output in a file": (("output=full/file/x",), "full/file/x"),
 }

@@ -183,7 +183,7 @@ def test_a_study_goes_on_where_it_stopped_and_is_compared(tmp_path, monkeypatch,
     assert {path: path.stat().st_mtime_ns for path in written} == written
 
     for summary in (json.loads(path.read_text()) for path in runs.glob("*/summary.json")):
-        assert summary["versions"]["generator"] == 1
+        assert summary["versions"]["generator"] == 2
     for path in runs.glob("*/evaluate_test/scores.json"):
         fusion = json.loads(path.read_text())["fusion"]
         with (path.parent / "per_image.csv").open() as file:

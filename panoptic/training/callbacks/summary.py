@@ -16,7 +16,6 @@ from torch import nn
 
 from panoptic import __version__
 from panoptic.config.keys import leaves
-from panoptic.scenes.source import GENERATOR_VERSION
 from panoptic.training.callbacks.throughput import Throughput
 from panoptic.utils.files import write_json
 
@@ -83,7 +82,7 @@ class Summary(Callback):
                 "panoptic": __version__,
                 "torch": torch.__version__,
                 "python": platform.python_version(),
-                "generator": GENERATOR_VERSION,  # of the synthetic scenes
+                "generator": self.record["config"]["data"].get("generator", 1),  # of the synthetic scenes
             },
             "config": self.record["config"],
         }
