@@ -1,7 +1,7 @@
-"""``python -m benchmarks.study FOLDER --output FILE``: store the tables of a comparison as JSON.
+"""``python -m benchmarks.study FOLDER [FOLDER ...] --output FILE``: store the tables of a comparison as JSON.
 
-``FOLDER`` is the output folder of ``python -m panoptic.compare``. Tables in the documentation are generated from the
-JSON file.
+``FOLDER`` is the output folder of ``python -m panoptic.compare``; further folders are comparisons of the same runs with
+other baselines. Tables in the documentation are generated from the JSON file.
 """
 
 from __future__ import annotations
@@ -14,6 +14,12 @@ from typing import Any
 from benchmarks.measuring import table, write
 
 UNKNOWN = "not measured yet"
+
+COMPARISONS = (("adaptive", "uniform"), ("local", "uniform"), ("adaptive", "static"), ("adaptive", "features"))
+"""Comparisons of ``docs/protocol.md``: variant and baseline."""
+
+MATTERS = 0.5
+"""Smallest difference that matters, in points; see ``docs/protocol.md``."""
 
 
 def tables_of_report(text: str) -> dict[str, Any]:
@@ -74,9 +80,9 @@ def fusion_summary(report: dict[str, Any]) -> str:
         rows.append((row["variant"], row["PQ"], *cells))
     baseline = report.get("about", {}).get("baseline", "the baseline")
     columns = ("fusion", "PQ, points", f"minus {baseline}", "95% interval, paired t", "95% interval, bootstrap")
-    order = ("uniform", "static", "adaptive", "local")
+    order = ("uniform", "static", "features", "adaptive", "local")
     rows.sort(key=lambda row: order.index(row[0]) if row[0] in order else len(order))
-    return table("Four ways to fuse", columns, rows or [(UNKNOWN, *[""] * 4)]).strip()
+    return table("Ways to fuse", columns, rows or [(UNKNOWN, *[""] * 4)]).strip()
 
 
 def study_scores(report: dict[str, Any]) -> str:
@@ -98,6 +104,43 @@ def study_differences(report: dict[str, Any]) -> str:
     return table(title, columns, rows or [(UNKNOWN, *[""] * 5)]).strip()
 
 
+def protocol_conclusions(report: dict[str, Any]) -> str:
+    """Format the comparisons of ``docs/protocol.md`` with what it concludes from each interval."""
+    rows = []
+    for variant, baseline in COMPARISONS:
+        of_baseline = report if _baseline(report) == baseline else report.get("others", {}).get(baseline, {})
+        row = _differences(of_baseline, "PQ").get(variant)
+        cells = (UNKNOWN, "", "") if row is None else (row["mean"], row["95% t"], conclusion(row["95% t"]))
+        rows.append((f"{variant} - {baseline}", *cells))
+    return table("PQ on test, points", ("comparison", "difference", "95% t", "conclusion"), rows).strip()
+
+
+def conclusion(interval: str) -> str:
+    """Return what ``docs/protocol.md`` concludes from an interval, written as ``[low, high]``."""
+    low, high = (float(bound) for bound in interval.strip("[]").split(","))
+    shown = "shown" if low > 0 else "shown, lower" if high < 0 else None
+    absent = "absent" if -MATTERS < low and high < MATTERS else None
+    return ", ".join(filter(None, (shown, absent))) or "undecided"
+
+
+def _baseline(report: dict[str, Any]) -> str | None:
+    return report.get("about", {}).get("baseline")
+
+
+def headroom_choices(report: dict[str, Any]) -> str:
+    """Format the gain of each way to choose fusion weights, on each split that was scored."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    splits = [split for split in ("val", "test") if split in report]
+    for split in splits:
+        for choice in report[split]["choices"]:
+            gain = choice["gain"]
+            text = f"{gain['value']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}]"
+            rows.setdefault((choice["weights"], choice["chosen_on"]), []).append(text)
+    columns = ("weights", "chosen on", *(f"{split}, {report[split]['images']} images" for split in splits))
+    cells = [(*key, *gains) for key, gains in rows.items() if key != ("best fixed", "the other half")]
+    return table("Gain in PQ over the best fixed weights, points", columns, cells or [(UNKNOWN, "")]).strip()
+
+
 def study_alpha(report: dict[str, Any]) -> str:
     """Format fusion weights against complexity, and the change of PQ with the complexity of another image."""
     text = ""
@@ -112,13 +155,17 @@ def study_alpha(report: dict[str, Any]) -> str:
 def main() -> None:
     """Write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder of a comparison, with report.md")
+    parser.add_argument("folders", type=Path, nargs="+", help="folders of comparisons, with report.md")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args()
-    file = arguments.folder / "report.md"
-    if not file.is_file():
-        parser.error(f"{arguments.folder}: expected the folder of a comparison, with report.md, got none")
-    write(arguments.output, tables_of_report(file.read_text(encoding="utf-8")))
+    reports = []
+    for folder in arguments.folders:
+        file = folder / "report.md"
+        if not file.is_file():
+            parser.error(f"{folder}: expected the folder of a comparison, with report.md, got none")
+        reports.append(tables_of_report(file.read_text(encoding="utf-8")))
+    first, *others = reports
+    write(arguments.output, first | {"others": {str(_baseline(other)): other for other in others}})
 
 
 if __name__ == "__main__":

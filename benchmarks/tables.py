@@ -45,6 +45,8 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "fusion_about": ("fusion_study.json", study.about),
     "fusion_scores": ("fusion_study.json", study.study_scores),
     "fusion_differences": ("fusion_study.json", study.study_differences),
+    "fusion_protocol": ("fusion_study.json", study.protocol_conclusions),
+    "headroom": ("headroom.json", study.headroom_choices),
     "fusion_alpha": ("fusion_study.json", study.study_alpha),
     "component_about": ("component_study.json", study.about),
     "component_differences": ("component_study.json", study.study_differences),
