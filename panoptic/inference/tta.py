@@ -45,8 +45,9 @@ def mean_outputs(
 ) -> Outputs:
     """Average network outputs over all pairs of scales and flips, on the grid of the first view.
 
-    Probabilities are averaged and converted back to logits. Offsets are in cells of the original image. The complexity
-    maps and α depend on the size of a view; those of the first view are returned.
+    Probabilities are averaged and converted back to logits. Offsets are in cells of the original image, and object
+    density is per area of the original image. The complexity maps and α depend on the size of a view; those of the
+    first view are returned.
 
     Args:
         network: Network from RGB images to outputs.
@@ -75,7 +76,7 @@ def mean_outputs(
         unit = maps.new_tensor([1 / ratio[0], (-1 if flip else 1) / ratio[1]])[:, None, None]
         for total, part in zip(sums, (maps[:, :-3], maps[:, -3], maps[:, -2:] * unit), strict=True):
             total += part
-        complexity = complexity + outputs.complexity.float()
+        complexity = complexity + _complexity_at(outputs.complexity.float(), ratio[0] * ratio[1])
     semantic, center, offset = (total / len(views) for total in sums)
     tiny = torch.finfo(torch.float32).tiny
     return Outputs(
@@ -87,6 +88,12 @@ def mean_outputs(
         first.complexity_cells,
         first.alpha,
     )
+
+
+def _complexity_at(complexity: Float[Tensor, "B 2"], area: float) -> Float[Tensor, "B 2"]:
+    """Convert the complexity of a view to that of the image, of which the view has this multiple of the area."""
+    density, variance = complexity.unbind(1)
+    return torch.stack([(density.expm1() * area).log1p(), variance], dim=1)
 
 
 def _resize(images: Tensor, scale: float) -> Tensor:

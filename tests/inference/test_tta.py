@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
 from panoptic.codec import Codec, Outputs
+from panoptic.complexity import UNIT_AREA
 from panoptic.errors import InputError
 from panoptic.inference.tta import VIEWS, check_tta, mean_outputs
 from panoptic.labels import Category, LabelSpace
@@ -46,7 +49,8 @@ class Reader:
         semantic = torch.stack([cells[:, 0] / 100, -cells[:, 0] / 100], 1)
         places = images.new_zeros(len(images), 3, 1, 1, dtype=torch.float32)
         alpha = torch.full((len(images), 3), 1 / 3)
-        complexity = places[:, :2, 0, 0] + len(self.sizes), places[:, :2], places
+        three_things = torch.tensor([math.log1p(3 * UNIT_AREA / (height * width)), 0.5]).expand(len(images), 2)
+        complexity = three_things, places[:, :2], places
         return Outputs(semantic, cells[:, 1] / 100, offset, *complexity, alpha)
 
 
@@ -85,6 +89,7 @@ def test_a_network_that_does_not_care_gives_about_the_same_at_any_scale():
     assert len(network.sizes) == 1 + 14
     assert set(network.sizes) == {(round(48 * s), round(80 * s)) for s in scales}
     inside = (..., slice(2, -2), slice(2, -2))  # border cells of a small view reach further
+    torch.testing.assert_close(mean.complexity, once.complexity)  # three things per area of the image
     torch.testing.assert_close(mean.offset[inside], once.offset[inside], atol=1e-3, rtol=0)
     torch.testing.assert_close(mean.semantic.softmax(1)[inside], once.semantic.softmax(1)[inside], atol=0.01, rtol=0)
     torch.testing.assert_close(mean.center.sigmoid()[inside], once.center.sigmoid()[inside], atol=0.01, rtol=0)
