@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from panoptic.config.composing import sentence, with_hydra
 from panoptic.config.groups import OPTIONS
 from panoptic.config.schema import COMMANDS, OPEN, TrainConfig
+from panoptic.config.targets import check_stored
 from panoptic.errors import InputError
 
 
@@ -105,13 +106,16 @@ def restore(config: dict[str, Any], overrides: Sequence[str], source: str) -> Di
         source: Path of the checkpoint, for error messages.
 
     Raises:
-        InputError: If the configuration or an override does not match the schema.
+        InputError: If the configuration or an override does not match the schema, or if the configuration names a class
+            that is not of this project; see :func:`~panoptic.config.targets.check_stored`.
     """
+    parsed = [_parse(override) for override in overrides]
+    check_stored(config, source, {override.key_or_group.replace("/", ".") for override in parsed})
     try:
         restored = _typed(config)
     except (OmegaConfBaseException, StopIteration) as error:
         raise InputError(f"{source}: expected a configuration of this version of panoptic: {sentence(error)}") from None
-    for override in map(_parse, overrides):
+    for override in parsed:
         key = override.key_or_group.replace("/", ".")
         try:
             if override.key_or_group in OPTIONS:

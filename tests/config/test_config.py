@@ -19,6 +19,7 @@ from panoptic.config import groups as schema
 from panoptic.config.composing import config_path
 from panoptic.config.groups import OPTIONS
 from panoptic.config.schema import register
+from panoptic.config.targets import TARGETS
 from panoptic.data.datamodule import DataModule
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -154,23 +155,11 @@ def test_full_is_what_the_readme_says() -> None:
     assert (config.data.height, config.data.width) == (512, 1024)
 
 
-PUBLIC_NAMES = {  # in checkpoints and summaries: they stay when files move
-    "lightning.pytorch.loggers.TensorBoardLogger",
-    "panoptic.codec.Codec",
-    *(f"panoptic.data.{name}" for name in ("CityscapesData", "CocoPanopticData", "SyntheticData")),
-    "panoptic.losses.PanopticLoss",
-    *(f"panoptic.models.{name}Fusion" for name in ("Adaptive", "Features", "Local", "Random", "Static", "Uniform")),
-    *(f"panoptic.models.{name}" for name in ("Backbone", "ComplexityEstimator", "FPN", "InstanceHead")),
-    *(f"panoptic.models.{name}" for name in ("PanopticNetwork", "SemanticHead")),
-    *(f"panoptic.training.{name}" for name in ("Curriculum", "adamw_cosine", "muon_cosine")),
-}
-
-
 def test_targets_are_public_names_and_stand_in_yaml() -> None:
     stated = {
         name for file in CONF.rglob("*.yaml") for name in re.findall(r"(?m)^\s*_target_: (\S+)$", file.read_text())
     } - {"null"}
-    assert stated == PUBLIC_NAMES
+    assert stated == TARGETS
     for name in stated:
         package, _, attribute = name.rpartition(".")
         assert attribute in importlib.import_module(package).__all__
