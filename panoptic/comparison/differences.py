@@ -10,41 +10,19 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from panoptic.comparison.runs import TRUTH, Images, Run, shuffled_change
+from panoptic.comparison.runs import TRUTH, Run
+from panoptic.comparison.spread import REPLICATES, Spread, spread
 from panoptic.comparison.variants import Variant, paired
+from panoptic.comparison.weights import AlphaRow, alpha_row, explained_complexity, shuffled_changes, tables_of
 from panoptic.utils.statistics import (
-    NOTHING,
     Estimate,
-    bootstrap_spearman,
     mean_with_interval,
     percentiles,
     quartile_of,
-    r_squared,
-    spearman,
 )
 
 COMPARED = ("pq", "pq_things", "pq_stuff", "boundary_f1")
 """Scores whose differences are tested."""
-
-REPLICATES = 2000
-"""Number of bootstrap replicates."""
-
-VARIES = 1e-5
-"""Smallest range of α over images that counts as variation; above rounding error."""
-
-
-class Spread(NamedTuple):
-    """Mean and standard deviation of some values.
-
-    Attributes:
-        mean: Mean; NaN without values.
-        std: Sample standard deviation; NaN for fewer than two values.
-        count: Number of values.
-    """
-
-    mean: float
-    std: float
-    count: int  # type: ignore[assignment]  # shadows tuple.count, which is not used
 
 
 class Difference(NamedTuple):
@@ -109,22 +87,6 @@ class QuartileRow(NamedTuple):
     images: int
     scores: dict[str, Spread]
     differences: dict[str, Estimate]
-
-
-class AlphaRow(NamedTuple):
-    """Fusion weights α of a variant, over its runs.
-
-    Attributes:
-        variant: Name of the variant.
-        means: Mean over images, by level.
-        correlations: Spearman correlations with each complexity measure, by level and measure: the mean over runs with
-            the bootstrap interval over seeds and images, or Student's t interval if the images of the runs differ; for
-            a single run, its own interval. Empty if α does not vary.
-    """
-
-    variant: str
-    means: dict[str, Spread]
-    correlations: dict[tuple[str, str], Estimate]
 
 
 @dataclass(frozen=True)
@@ -203,18 +165,14 @@ def compare_variants(
         ),
         _category_rows([name for name in categories if name in scored], categories, baseline, non_baseline, by_image),
         tuple(row for measure in TRUTH for row in _quartile_rows(variants, baseline, measure)) if by_image else (),
-        tuple(_alpha_row(v, by_image) for v in variants if any(images.levels for images in _tables(v))),
-        {v.name: _explained(v) for v in variants if any(images.predicted is not None for images in _tables(v))},
-        {v.name: mean_with_interval(changes) for v in variants if len(changes := _shuffled(v))},
+        tuple(alpha_row(v, by_image) for v in variants if any(images.levels for images in tables_of(v))),
+        {
+            v.name: explained_complexity(v)
+            for v in variants
+            if any(images.predicted is not None for images in tables_of(v))
+        },
+        {v.name: mean_with_interval(changes) for v in variants if len(changes := shuffled_changes(v))},
     )
-
-
-def spread(values: Iterable[float]) -> Spread:
-    """Compute mean and sample standard deviation."""
-    array = np.array(list(values), np.float64)
-    if not len(array):
-        return Spread(math.nan, math.nan, 0)
-    return Spread(float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else math.nan, len(array))
 
 
 def points(runs: Iterable[Run], score: str) -> list[float]:
@@ -348,7 +306,7 @@ def _category_rows(
 
 
 def _quartile_rows(variants: Sequence[Variant], baseline: Variant, measure: str) -> list[QuartileRow]:
-    values = _tables(baseline)[0].truth[:, TRUTH.index(measure)]
+    values = tables_of(baseline)[0].truth[:, TRUTH.index(measure)]
     quartiles, rows = quartile_of(values), []
     for quartile in range(4):
         inside = quartiles == quartile
@@ -379,59 +337,3 @@ def _drop_nan(values: Iterable[float]) -> Float64[np.ndarray, " n"]:
     """Drop NaN values; PQ is NaN for images without true and predicted segments."""
     array = np.array(list(values), np.float64)
     return array[~np.isnan(array)]
-
-
-def _tables(variant: Variant) -> list[Images]:
-    return [run.images for run in variant.runs if run.images is not None]
-
-
-def varies(images: Images) -> bool:
-    """Return whether α varies over the images."""
-    return bool(images.levels) and bool((np.ptp(images.alpha, axis=0) > VARIES).any())
-
-
-def _alpha_row(variant: Variant, by_image: bool) -> AlphaRow:
-    tables = [images for images in _tables(variant) if images.levels]
-    levels = tables[0].levels
-    tables = [images for images in tables if images.levels == levels]
-    means = {level: spread(float(images.alpha[:, i].mean()) for images in tables) for i, level in enumerate(levels)}
-    varying = [images for images in tables if varies(images)]
-    correlations = {
-        (level, measure): _rank_correlation([(table.alpha[:, i], table.truth[:, j]) for table in varying], by_image)
-        for i, level in enumerate(levels)
-        for j, measure in enumerate(TRUTH)
-        if varying
-    }
-    return AlphaRow(variant.name, means, correlations)
-
-
-def _rank_correlation(runs: Sequence[tuple[np.ndarray, np.ndarray]], by_image: bool) -> Estimate:
-    """Correlate α with a complexity measure: mean of Spearman's ρ over runs, or ρ of a single run, with interval."""
-    correlations = [(spearman(alpha, truth), alpha, truth) for alpha, truth in runs]
-    defined = [(rho, alpha, truth) for rho, alpha, truth in correlations if not math.isnan(rho.value)]
-    if len(defined) < 2:
-        return defined[0][0] if defined else NOTHING
-    mean = mean_with_interval(np.array([rho.value for rho, _, _ in defined], np.float64))
-    if not by_image:
-        return mean
-    return percentiles(mean.value, bootstrap_spearman([alpha for _, alpha, _ in defined], defined[0][2], REPLICATES))
-
-
-def _explained(variant: Variant) -> tuple[Spread, Spread]:
-    tables = [images for images in _tables(variant) if images.predicted is not None]
-    density, variance = (
-        spread(
-            r2
-            for images in tables
-            if images.predicted is not None
-            and not math.isnan(r2 := r_squared(images.predicted[:, j], images.truth[:, j]))
-        )
-        for j in range(2)
-    )
-    return density, variance
-
-
-def _shuffled(variant: Variant) -> Float64[np.ndarray, " n"]:
-    """Return the change of PQ with shuffled complexity, in points, for each run that has it."""
-    changes = [shuffled_change(run.evaluation) for run in variant.runs]
-    return np.array([change for change in changes if change is not None], np.float64)

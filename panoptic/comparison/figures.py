@@ -10,10 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from panoptic.comparison.differences import Comparison, varies
+from panoptic.comparison.differences import Comparison
 from panoptic.comparison.report import NAMES, PERCENT
 from panoptic.comparison.runs import TRUTH
 from panoptic.comparison.variants import Variant
+from panoptic.comparison.weights import varies
 from panoptic.utils.statistics import Estimate
 from panoptic.visualization.plots import save_figure
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from panoptic.comparison.differences import REPLICATES, Comparison, Difference, Spread, excludes_zero, points, spread
+from panoptic.comparison.differences import Comparison, Difference, excludes_zero, points
 from panoptic.comparison.runs import TRUTH, Run
+from panoptic.comparison.spread import REPLICATES, Spread, spread
 from panoptic.comparison.variants import Variant
 from panoptic.utils.statistics import CONFIDENCE, Estimate
 

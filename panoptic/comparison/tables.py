@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from panoptic.comparison.differences import Comparison, Difference, points, spread
+from panoptic.comparison.differences import Comparison, Difference, points
 from panoptic.comparison.report import minutes, verdict
 from panoptic.comparison.runs import SCORES
+from panoptic.comparison.spread import spread
 from panoptic.utils.statistics import NOTHING
 
 

@@ -11,10 +11,7 @@ from typing import Any
 
 from panoptic.commands.app import command
 from panoptic.commands.compare import compare
-from panoptic.comparison.differences import (
-    Comparison,
-    compare_variants,
-)
+from panoptic.comparison.differences import Comparison, compare_variants
 from panoptic.comparison.runs import read_runs
 from panoptic.comparison.variants import choose_baseline, find_variants, same_images, warnings_of
 

@@ -13,11 +13,9 @@ import pytest
 from PIL import Image
 
 from panoptic.commands.compare import FILES
-from panoptic.comparison.differences import (
-    spread,
-)
 from panoptic.comparison.report import interval_text, spread_text
 from panoptic.comparison.runs import Images, read_images, read_run
+from panoptic.comparison.spread import spread
 from panoptic.utils.statistics import Estimate
 from tests.comparison.made_runs import ROOT, T2, evaluated, made, rows_of, run
 
