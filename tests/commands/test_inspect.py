@@ -119,7 +119,7 @@ class TestSound:
         assert split["sizes"] == {"6x3": 2}
         assert split["void_pixels"] == pytest.approx(3 / 36)
         assert split["thing_area"] == {"min": 1, "median": 4.5, "mean": 4.5, "max": 8}
-        assert split["object_density"]["max"] == pytest.approx(math.log(3))
+        assert split["object_density"]["max"] == pytest.approx(math.log1p(2 * 256**2 / 18))
         assert split["object_density"]["min"] == 0
         assert split["scale_variance"]["max"] == pytest.approx((math.log(8) / 2) ** 2)
         car = {"thing": True, "segments": 3, "crowd": 1, "images": 1, "pixels": pytest.approx(11 / 36)}

@@ -94,7 +94,7 @@ def test_a_row_by_hand() -> None:
     assert row["pq"] == pytest.approx((1 / 1.5 + 0.75 + 0) / 3)
     assert (row["pq_things"], row["pq_stuff"]) == pytest.approx((1 / 1.5, 0.375))
     assert row["mean_iou"] == pytest.approx((2 / 6 + 0.75 + 0) / 3)
-    assert row["object_density"] == pytest.approx(math.log(3))
+    assert row["object_density"] == pytest.approx(math.log1p(2 * 256**2 / 10))
     assert row["scale_variance"] == pytest.approx(np.var(np.log([2, 4])))
     assert not any("boundary" in name for name in row)
 
