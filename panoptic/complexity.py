@@ -2,7 +2,8 @@
 
 *Object density* is ``log(1 + n / a)`` for ``n`` things in an area of ``a`` squares of 256 x 256 pixels, so that an
 image and a crop of it, or a window, have similar values. *Scale variance* is the variance of the natural logarithm of
-the areas of things (population variance, 0 for fewer than two things). Crowd regions and stuff are ignored.
+the areas of things (population variance, 0 for fewer than two things). Crowd regions and stuff are ignored. Void counts
+as area, also where it pads a training sample to the size of the crop.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 class InputError(ValueError):
     """Invalid user input; the message needs no traceback.
@@ -12,15 +14,15 @@ class InputError(ValueError):
 
 
 def expect_at_least(least: float, **values: float) -> None:
-    """Raise if a number is below the minimum.
+    """Raise if a number is below the minimum, infinite or not a number.
 
     Args:
         least: Smallest valid value.
         **values: Numbers by configuration key, with ``__`` in place of dots.
 
     Raises:
-        InputError: If a number is too small. The message names the first one.
+        InputError: If there is such a number. The message names the first one.
     """
     for name, value in values.items():
-        if not value >= least:
+        if not least <= value < math.inf:
             raise InputError(f"{name.replace('__', '.')}: expected at least {least}, got {value}")

@@ -359,7 +359,11 @@ def write_histograms(path: Path, splits: dict[str, SplitNumbers], most_classes: 
     figure = Figure(figsize=(14, 9), layout="constrained")
     axes = figure.subplots(2, 3).flat
     complexity = {name: np.array(s.complexity, np.float64).reshape(-1, 2) for name, s in splits.items()}
-    _histogram(axes[0], {name: values[:, 0] for name, values in complexity.items()}, "object density, log(1 + things per 256x256)")
+    _histogram(
+        axes[0],
+        {name: values[:, 0] for name, values in complexity.items()},
+        "object density, log(1 + things per 256x256)",
+    )
     _histogram(axes[1], {name: values[:, 1] for name, values in complexity.items()}, "scale variance of the things")
     areas = {name: np.log10(s.areas().clip(min=1)) for name, s in splits.items()}
     _histogram(axes[2], areas, "area of a thing, log10 of pixels")

@@ -2,7 +2,7 @@
 
 The variants differ only in how α is computed. They share the signature ``forward(levels, complexity, inside) -> (fused,
 alpha)`` and are selected in the configuration. α sums to 1 over the levels. Initially, all weights are uniform to
-within 0.01.
+within 0.01, but for those drawn at random. α is in single precision for all, so that variants differ in it alone.
 
 What an MLP for α is given is standardized by running statistics over images. Pooled features otherwise share one large
 direction over all images, along which an optimizer soon drives the hidden units out of the range where they respond.
@@ -50,7 +50,7 @@ class UniformFusion(nn.Module):
 
     def forward(self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None) -> FusedAndAlpha:
         """Fuse levels with uniform weights."""
-        alpha = levels[0].new_full((len(levels[0]), self.num_levels), 1.0 / self.num_levels)
+        alpha = torch.full((len(levels[0]), self.num_levels), 1.0 / self.num_levels, device=levels[0].device)
         return weighted_sum(levels, alpha), alpha
 
 
@@ -244,6 +244,7 @@ def _resize(level: Float[Tensor, "B C _ _"], size: Sequence[int]) -> Float[Tenso
 
 def _bound(logits: Float[Tensor, "B L *place"]) -> Float[Tensor, "B L *place"]:
     """Center and bound logits, so that no α becomes 0: it would have no gradient to recover."""
+    logits = logits.float()
     return BOUND * torch.tanh((logits - logits.mean(1, keepdim=True)) / BOUND)
 
 

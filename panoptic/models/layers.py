@@ -63,9 +63,10 @@ class RunningStandardization(nn.Module):
         rate = self.num_batches_tracked.reciprocal().clamp(min=self.momentum)
         shift = rows.mean(0) - self.running_mean
         # Variance of the mixture of the earlier rows, with weight 1 - rate, and these.
-        spread = rows.var(0, correction=0) - self.running_var
-        self.running_var += rate * (spread + (1 - rate) * shift**2)
-        self.running_mean += rate * shift
+        spread = rows.var(0, correction=0) - self.running_var + (1 - rate) * shift**2
+        finite = shift.isfinite() & spread.isfinite()  # an overflow would stay in the statistics for ever
+        self.running_var += torch.where(finite, rate * spread, 0.0)
+        self.running_mean += torch.where(finite, rate * shift, 0.0)
 
 
 class SubpixelConv(nn.Module):

@@ -38,6 +38,7 @@ class HiddenUnits:
             self._hook.remove()
             self._hook = None
 
+    @torch.compiler.disable  # its counts would make a compiled network compile again for every batch
     @torch.no_grad()
     def _record(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         values = output.detach().float().movedim(1, -1).flatten(0, -2)  # [images and places, units]

@@ -111,8 +111,8 @@ def _by_rate(trained: nn.Module | Iterable[Tensor]) -> dict[float | None, list[T
     rates: dict[Tensor, float] = {}
     if isinstance(trained, nn.Module):
         for module in trained.modules():
-            if isinstance(rate := getattr(module, "adamw_lr", None), float):
-                rates |= dict.fromkeys(module.parameters(), rate)
+            if (rate := getattr(module, "adamw_lr", None)) is not None:
+                rates |= dict.fromkeys(module.parameters(), float(rate))
         trained = trained.parameters()
     groups: dict[float | None, list[Tensor]] = {None: []}
     for parameter in trained:

@@ -30,7 +30,11 @@ BAD = {  # what is typed, and what the sentence says
     "paths by halves": ("train", ["data=coco_panoptic", "data.train.panoptic_json=x.json"], "data.train.image_dir"),
     "value without key": ("train", ["=3"], "=3: expected key=value, got no key"),
     "configuration of a sweep": ("train", ["-m", "--cfg", "job"], "--cfg: expected no --multirun with it"),
-    "misspelt option": ("train", ["model/fusion=nope"], "'model/fusion': adaptive: features: local: random: static: uniform"),
+    "misspelt option": (
+        "train",
+        ["model/fusion=nope"],
+        "'model/fusion': adaptive: features: local: random: static: uniform",
+    ),
     "no kind of data": ("inspect", ["data.root=."], "data: expected a data set (data=coco_panoptic"),
     "misspelt key": ("train", ["optimizer.lrr=1"], "'lrr'"),
     "misspelt group": ("train", ["experiment=quik"], "experiment/quik"),

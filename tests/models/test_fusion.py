@@ -299,3 +299,13 @@ def test_a_negative_learning_rate_is_refused(variant):
 def test_a_width_below_one_is_refused(variant):
     with pytest.raises(InputError, match=r"model.fusion.hidden: expected at least 1, got 0"):
         variant(CHANNELS, LEVELS, hidden=0)
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS, RandomFusion])
+def test_weights_are_in_single_precision_for_all(variant):
+    """Under autocast too, so that variants do not differ in how they round."""
+    fusion = variant(CHANNELS, LEVELS)
+    maps = [level.detach().bfloat16() for level in levels()]
+    with torch.autocast("cpu", torch.bfloat16):
+        fused, alpha = fusion(maps, estimate())
+    assert (fused.dtype, alpha.dtype) == (torch.float32, torch.float32)

@@ -47,6 +47,17 @@ def test_one_row_and_half_precision():
     assert second.tolist() == [[0.0, 0.0]]  # no variance, no infinity
 
 
+@pytest.mark.parametrize("wrong", [float("inf"), float("nan")])
+def test_an_overflow_does_not_stay(wrong):
+    """A column with a value that is no number keeps its statistics; the others go on."""
+    layer = RunningStandardization(2)
+    layer(torch.tensor([[0.0, 0.0], [4.0, 4.0]]))
+    layer(torch.tensor([[wrong, 8.0], [2.0, 8.0]]))
+    assert layer.running_mean.tolist() == [2.0, 5.0]
+    assert layer.running_var[0] == 4.0
+    torch.testing.assert_close(layer(torch.tensor([[4.0, 5.0]])), torch.tensor([[1.0, 0.0]]))
+
+
 def test_gradient_reaches_what_is_standardized():
     layer = RunningStandardization(1)
     layer(torch.tensor([[0.0], [4.0]]))

@@ -52,3 +52,33 @@ def test_a_fusion_without_units_has_no_share():
     with HiddenUnits(fusion) as units:
         run(fusion)
     assert units.active_share() is None
+
+
+class Gate(nn.Module):
+    """What the units of a fusion look like to the compiler, without the type checks of the tests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.activation = nn.SiLU()
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return 2 * self.activation(values + 1)
+
+
+def test_a_compiled_network_is_not_compiled_again_for_every_batch():
+    gate, compiled = Gate(), []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    fast = torch.compile(gate, backend=backend)
+    with HiddenUnits(gate) as units:
+        fast(torch.tensor([[0.0, 1.0]]))
+        graphs = len(compiled)
+        for value in (1.0, 2.0, 3.0):
+            fast(torch.tensor([[0.0, value]]))
+    torch.compiler.reset()
+    assert len(compiled) == graphs
+    assert units.active_share() == 0.5

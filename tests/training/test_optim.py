@@ -361,6 +361,15 @@ class Gate(nn.Linear):
     adamw_lr = 0.003
 
 
+@pytest.mark.parametrize("rate", [0, 1, 0.5])
+def test_a_rate_may_be_a_whole_number(rate):
+    network = nn.Sequential(nn.Linear(3, 4), Gate(4, 2))
+    network[1].adamw_lr = rate
+    optimizer, _ = muon_cosine(network, 10, lr=0.1, weight_decay=0.05, warmup=0.0)
+    group = next(g for g in optimizer.param_groups if any(p is network[1].weight for p in g["params"]))
+    assert (group["lr"], group["orthogonalize"]) == (rate, False)
+
+
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_a_module_has_the_learning_rate_that_it_asks_for(kind):
     """Under AdamW, whatever the optimizer of the rest; in the schedule and the decay of the others."""

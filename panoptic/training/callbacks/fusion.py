@@ -15,6 +15,9 @@ from panoptic.training.module import Evaluated
 STATIC = 0.005
 """Standard deviation of α over images below which fusion is called static."""
 
+ENOUGH = 8
+"""Smallest number of images whose deviation says something."""
+
 
 class FusionMonitor(Callback):
     """Callback that logs how α varies over validation images, and warns at the end if it does not.
@@ -72,7 +75,7 @@ class FusionMonitor(Callback):
         share = units.active_share()
         if share is not None:
             pl_module.log("val/alpha_active_units", share, sync_dist=True)
-            self._std = std.tolist()
+            self._std = std.tolist() if len(torch.cat(self._alpha)) >= ENOUGH else []
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Stop to record."""
@@ -82,10 +85,10 @@ class FusionMonitor(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print a warning if the weights of a fusion with an MLP do not vary over images."""
-        if self._std and max(self._std) < STATIC and trainer.is_global_zero:
+        if self._std and not any(std >= STATIC for std in self._std) and trainer.is_global_zero:
             print(
-                f"warning: fusion has become static: α varies over validation images by a standard deviation of "
-                f"{max(self._std):.4f}, less than {STATIC}",
+                "warning: fusion has become static: α, averaged over places, varies over validation images by a "
+                f"standard deviation of {max(self._std):.4f}, less than {STATIC}",
                 flush=True,
             )
 

@@ -55,21 +55,35 @@ def validated(fusion: nn.Module, alpha: list[list[float]]) -> tuple[Module, Fusi
 
 
 def test_deviations_over_images_by_hand(capsys):
-    module, monitor = validated(AdaptiveFusion(4, 3).eval(), [[0.5, 0.3, 0.2], [0.7, 0.1, 0.2], [0.6, 0.2, 0.2]])
+    module, monitor = validated(AdaptiveFusion(4, 3).eval(), [[0.5, 0.3, 0.2], [0.7, 0.1, 0.2], [0.6, 0.2, 0.2]] * 3)
     deviation = pytest.approx((0.02 / 3) ** 0.5, abs=1e-6)
     assert module.logged["val/alpha_std_P2"] == deviation
     assert module.logged["val/alpha_std_P3"] == deviation
     assert module.logged["val/alpha_std_P4"] == pytest.approx(0.0, abs=1e-6)
-    assert module.logged["val/alpha_active_units"] > 0.8  # three images
+    assert module.logged["val/alpha_active_units"] > 0.9
     monitor.on_fit_end(trainer(), module)
     assert capsys.readouterr().out == ""
 
 
 def test_static_fusion_is_warned_of(capsys):
-    module, monitor = validated(AdaptiveFusion(4, 3).eval(), [[0.5, 0.3, 0.2], [0.504, 0.296, 0.2]])
+    module, monitor = validated(AdaptiveFusion(4, 3).eval(), [[0.5, 0.3, 0.2], [0.504, 0.296, 0.2]] * 4)
     monitor.on_fit_end(trainer(), module)
-    warning = "warning: fusion has become static: α varies over validation images by a standard deviation of 0.0020"
-    assert capsys.readouterr().out.startswith(warning)
+    assert capsys.readouterr().out == (
+        "warning: fusion has become static: α, averaged over places, varies over validation images by a standard "
+        "deviation of 0.0020, less than 0.005\n"
+    )
+
+
+def test_few_images_say_nothing(capsys):
+    module, monitor = validated(AdaptiveFusion(4, 3).eval(), [[0.5, 0.3, 0.2]] * 7)
+    monitor.on_fit_end(trainer(), module)
+    assert capsys.readouterr().out == ""
+
+
+def test_weights_that_are_not_numbers_are_warned_of(capsys):
+    module, monitor = validated(AdaptiveFusion(4, 3).eval(), [[float("nan")] * 3] * 8)
+    monitor.on_fit_end(trainer(), module)
+    assert "deviation of nan" in capsys.readouterr().out
 
 
 def test_uniform_fusion_is_meant_to_be_static(capsys):
