@@ -11,12 +11,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import table, write
+from benchmarks.measuring import read, table, write
 
 UNKNOWN = "not measured yet"
 
 COMPARISONS = (("adaptive", "uniform"), ("local", "uniform"), ("adaptive", "static"), ("adaptive", "features"))
 """Comparisons of ``docs/protocol.md``: variant and baseline."""
+
+ADDED = (("local", "static"), ("local", "features"))
+"""Comparisons that were added afterwards."""
 
 MATTERS = 0.5
 """Smallest difference that matters, in points; see ``docs/protocol.md``."""
@@ -93,13 +96,12 @@ def study_scores(report: dict[str, Any]) -> str:
 
 
 def study_differences(report: dict[str, Any]) -> str:
-    """Format the differences in PQ and boundary F1 to the baseline, paired by seed."""
+    """Format the differences in each score to the baseline, paired by seed."""
     rows = [
         (row["variant"], row["score"], row["mean"], row["95% t"], row["95% bootstrap"], row["says"])
         for row in _rows(report, "Differences to")
-        if row["score"] in ("PQ", "boundary F1")
     ]
-    columns = ("variant", "score", "difference, points", "95% t", "95% bootstrap", "shown")
+    columns = ("variant", "score", "difference, points", "95% t", "95% bootstrap", "by both intervals")
     title = f"Minus {report.get('about', {}).get('baseline', 'the baseline')}, runs paired by seed"
     return table(title, columns, rows or [(UNKNOWN, *[""] * 5)]).strip()
 
@@ -107,11 +109,12 @@ def study_differences(report: dict[str, Any]) -> str:
 def protocol_conclusions(report: dict[str, Any]) -> str:
     """Format the comparisons of ``docs/protocol.md`` with what it concludes from each interval."""
     rows = []
-    for variant, baseline in COMPARISONS:
+    for variant, baseline in (*COMPARISONS, *ADDED):
         of_baseline = report if _baseline(report) == baseline else report.get("others", {}).get(baseline, {})
         row = _differences(of_baseline, "PQ").get(variant)
         cells = (UNKNOWN, "", "") if row is None else (row["mean"], row["95% t"], conclusion(row["95% t"]))
-        rows.append((f"{variant} - {baseline}", *cells))
+        added = ", added afterwards" if (variant, baseline) in ADDED else ""
+        rows.append((f"{variant} - {baseline}{added}", *cells))
     return table("PQ on test, points", ("comparison", "difference", "95% t", "conclusion"), rows).strip()
 
 
@@ -119,7 +122,7 @@ def conclusion(interval: str) -> str:
     """Return what ``docs/protocol.md`` concludes from an interval, written as ``[low, high]``."""
     low, high = (float(bound) for bound in interval.strip("[]").split(","))
     shown = "shown" if low > 0 else "shown, lower" if high < 0 else None
-    absent = "absent" if -MATTERS < low and high < MATTERS else None
+    absent = "absent" if low > -MATTERS and high < MATTERS else None
     return ", ".join(filter(None, (shown, absent))) or "undecided"
 
 
@@ -138,7 +141,69 @@ def headroom_choices(report: dict[str, Any]) -> str:
             rows.setdefault((choice["weights"], choice["chosen_on"]), []).append(text)
     columns = ("weights", "chosen on", *(f"{split}, {report[split]['images']} images" for split in splits))
     cells = [(*key, *gains) for key, gains in rows.items() if key != ("best fixed", "the other half")]
-    return table("Gain in PQ over the best fixed weights, points", columns, cells or [(UNKNOWN, "")]).strip()
+    title = "Gain in PQ over the best fixed weights chosen on other images, points"
+    return table(title, columns, cells or [(UNKNOWN, "")]).strip()
+
+
+def study_quartiles(report: dict[str, Any]) -> str:
+    """Format the differences of adaptive and local fusion to the baseline, by quartile of complexity."""
+    baseline = _baseline(report)
+    names = [f"{variant} less {baseline}" for variant in ("adaptive", "local")]
+    rows = [
+        (measure, row["quartile"], row["range"], row["images"], *(row[name] for name in names))
+        for number, measure in enumerate(("object density", "scale variance"))
+        for row in _rows(report, "Complexity of the scene", number)
+    ]
+    columns = ("measure", "quartile", "range", "images", *names)
+    return table("PQ by quartile of complexity, points", columns, rows or [(UNKNOWN, *[""] * 5)]).strip()
+
+
+def liveness(folder: Path) -> list[dict[str, Any]]:
+    """Collect how α varies over the images that each finished run with an MLP was scored on.
+
+    Args:
+        folder: Folder of a study.
+
+    Returns:
+        By variant: number of runs, devices and precisions, smallest and largest deviation of α over images by level,
+        and the smallest share of active hidden units.
+    """
+    found: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+    for path in sorted(folder.glob("*/evaluate_*/scores.json")):
+        summary, fusion = read(path.parents[1] / "summary.json"), read(path)["fusion"]
+        if fusion["active_units"] is not None:
+            target = summary["config"]["model"]["fusion"]["_target_"]
+            found.setdefault(target.rpartition(".")[2].removesuffix("Fusion").lower(), []).append((summary, fusion))
+    return [
+        {
+            "variant": variant,
+            "runs": len(runs),
+            "devices": sorted({f"{summary['device'].split(':')[0]}, {summary['precision']}" for summary, _ in runs}),
+            "std": {
+                level: [bound(fusion["alpha"][level]["std"] for _, fusion in runs) for bound in (min, max)]
+                for level in runs[0][1]["alpha"]
+            },
+            "active units": min(fusion["active_units"] for _, fusion in runs),
+        }
+        for variant, runs in found.items()
+    ]
+
+
+def study_liveness(report: dict[str, Any]) -> str:
+    """Format how α varies over images, for each variant with an MLP."""
+    rows = [
+        (
+            row["variant"],
+            str(row["runs"]),
+            "; ".join(row["devices"]),
+            *(f"{low:.3f} to {high:.3f}" for low, high in row["std"].values()),
+            f"{row['active units']:.0%}",
+        )
+        for row in report.get("liveness", [])
+    ]
+    columns = ("variant", "runs", "device", "P2", "P3", "P4", "least share of active units")
+    title = "Deviation of α over the test images, smallest and largest of the runs"
+    return table(title, columns, rows or [(UNKNOWN, *[""] * 6)]).strip()
 
 
 def study_alpha(report: dict[str, Any]) -> str:
@@ -156,6 +221,7 @@ def main() -> None:
     """Write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+", help="folders of comparisons, with report.md")
+    parser.add_argument("--runs", type=Path, help="folder of the study, for how fusion weights vary over images")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args()
     reports = []
@@ -165,7 +231,10 @@ def main() -> None:
             parser.error(f"{folder}: expected the folder of a comparison, with report.md, got none")
         reports.append(tables_of_report(file.read_text(encoding="utf-8")))
     first, *others = reports
-    write(arguments.output, first | {"others": {str(_baseline(other)): other for other in others}})
+    content = first | {"others": {str(_baseline(other)): other for other in others}}
+    if arguments.runs is not None:
+        content["liveness"] = liveness(arguments.runs)
+    write(arguments.output, content)
 
 
 if __name__ == "__main__":

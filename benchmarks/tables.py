@@ -46,6 +46,8 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "fusion_scores": ("fusion_study.json", study.study_scores),
     "fusion_differences": ("fusion_study.json", study.study_differences),
     "fusion_protocol": ("fusion_study.json", study.protocol_conclusions),
+    "fusion_quartiles": ("fusion_study.json", study.study_quartiles),
+    "fusion_liveness": ("fusion_study.json", study.study_liveness),
     "headroom": ("headroom.json", study.headroom_choices),
     "fusion_alpha": ("fusion_study.json", study.study_alpha),
     "component_about": ("component_study.json", study.about),

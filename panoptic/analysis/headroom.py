@@ -2,7 +2,7 @@
 
 The images of a split are scored under fixed weights (:mod:`panoptic.analysis.weightings`). From their counts follows
 the panoptic quality that the best weights would give: the same for all images, of each quartile of a measure, of each
-image, and of each place. Weights chosen on the images that they are scored on are an upper bound, since they gain from
+image, and of each place. Weights chosen on the images that they are scored on are optimistic, since they gain from
 noise too; those chosen on the other half of the images do not.
 """
 

@@ -46,7 +46,7 @@ def _print(found: Headroom) -> None:
     )
     best = ", ".join(f"{share:.2f}" for share in found.weightings[found.best])
     print(f"best fixed weights of all images, fine to coarse: {best}")
-    print("weights chosen on the images that they are scored on gain from noise too: such a gain is an upper bound")
+    print("weights chosen on the images that they are scored on gain from noise too: such a gain is optimistic")
     if not found.trained_with_random_weights:
         print(
             f"note: trained with {found.fusion}, not with model/fusion=random: the heads know its weights only, and "

@@ -85,7 +85,7 @@ class RandomFusion(nn.Module):
     """Weights drawn anew for each image in training, uniformly from the simplex; uniform weights in evaluation.
 
     It makes a network that works with any weights, to measure what choosing them could gain. Draws are those of
-    PyTorch's generator on the device of the levels.
+    PyTorch's generator on the device of the levels, so that a resumed run has other draws than an unbroken one.
 
     Args:
         channels: Number of channels of each level, unused.
