@@ -22,7 +22,7 @@ def figures_of_run(folder: Path) -> dict[str, Any]:
     if (folder / "summary.json").is_file():
         summary = read(folder / "summary.json")
         figures |= {name: summary[name] for name in KEPT}
-        figures["config"] = summary["config"]
+        figures["config"] = {key: value for key, value in summary["config"].items() if key != "logger"}  # a path
         figures["val"] = {name: summary["last"][f"val/{name}"] for name in SCORES}
     scores = folder / "evaluate_test" / "scores.json"
     if scores.is_file():
