@@ -23,6 +23,7 @@ def figures_of_run(folder: Path) -> dict[str, Any]:
         summary = read(folder / "summary.json")
         figures |= {name: summary[name] for name in KEPT}
         figures["config"] = {key: value for key, value in summary["config"].items() if key != "logger"}  # a path
+        figures["alpha"] = {n.removeprefix("val/"): v for n, v in summary["last"].items() if n.startswith("val/alpha_")}
         figures["val"] = {name: summary["last"][f"val/{name}"] for name in SCORES}
     scores = folder / "evaluate_test" / "scores.json"
     if scores.is_file():
@@ -43,9 +44,11 @@ def scores_of(file: Path) -> dict[str, float]:
 
 
 def loss_curve(folder: Path) -> list[tuple[int, float]]:
-    """Return steps and training losses of a run, averaged over equal intervals."""
+    """Return steps and training losses of a run, averaged over equal intervals; none of a run without a dashboard."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    if not any(folder.rglob("events.out.tfevents.*")):
+        return []
     (events,) = {file.parent for file in folder.rglob("events.out.tfevents.*")}
     accumulator = EventAccumulator(str(events), size_guidance={"scalars": 0})
     accumulator.Reload()
@@ -62,15 +65,20 @@ def run_table(report: dict[str, Any]) -> str:
     config = report["config"]
     rows = [(split, *(f"{report[split][name]:.3f}" for name in SCORES)) for split in ("val", "test") if split in report]
     columns = ("split", "PQ", "SQ", "RQ", "PQ things", "PQ stuff", "Boundary PQ", "boundary F1", "mean IoU")
-    curve = report["loss"]
-    shown = [curve[i] for i in sorted({round(k * (len(curve) - 1) / 9) for k in range(10)})]
-    return (
+    text = (
         f"*{report['date']}, {report['device']}, {report['precision']}, torch {report['versions']['torch']}: "
         f"{report['steps']} steps of {config['data']['batch_size']} images in {report['seconds'] / 60:.0f} min, "
-        f"{report['training']['images_per_second']:.2f} images/s*\n"
-        + table("Scores", columns, rows)
-        + table("Training loss", ("step", *(str(step) for step, _ in shown)), [("loss", *(v for _, v in shown))])
+        f"{report['training']['images_per_second']:.2f} images/s*\n" + table("Scores", columns, rows)
     )
+    if "alpha_active_units" in (alpha := report.get("alpha", {})):
+        deviations = ", ".join(f"{value:.3f} ({n[-2:]})" for n, value in alpha.items() if n.startswith("alpha_std_"))
+        text += f"\n\nα deviates over the validation images by {deviations}; "
+        text += f"{alpha['alpha_active_units']:.0%} of the hidden units behind it are active.\n"
+    if curve := report["loss"]:
+        shown = [curve[i] for i in sorted({round(k * (len(curve) - 1) / 9) for k in range(10)})]
+        steps = ("step", *(str(step) for step, _ in shown))
+        text += table("Training loss", steps, [("loss", *(v for _, v in shown))])
+    return text
 
 
 def main() -> None:
