@@ -149,7 +149,10 @@ def measure_headroom(options: HeadroomConfig, progress: Progress = lambda items,
             headroom_rows(scored),
             {name: groups_of(scored.counts, scored.measures[:, i]) for i, name in enumerate(MEASURES)},
         )
-        write_json(folder / "headroom.json", {"checkpoint": str(checkpoint.path)} | _plain(found))
+        write_json(
+            folder / "headroom.json",
+            {"checkpoint": str(checkpoint.path), "seed": checkpoint.config.seed} | _plain(found),
+        )
     return found
 
 
