@@ -85,7 +85,9 @@ def training_pipeline(
     height, width = crop
     low, high = (strength * (factor - 1.0) for factor in scale)
     geometry = [
-        A.RandomScale((low, high), interpolation=cv2.INTER_LINEAR, mask_interpolation=cv2.INTER_NEAREST, p=1.0),
+        # INTER_NEAREST takes the pixel at the top left, half a pixel off the resized image, INTER_NEAREST_EXACT the one
+        # at the center.
+        A.RandomScale((low, high), interpolation=cv2.INTER_LINEAR, mask_interpolation=cv2.INTER_NEAREST_EXACT, p=1.0),
         A.PadIfNeeded(height, width, border_mode=cv2.BORDER_CONSTANT, fill=0, fill_mask=0, position="random"),
         A.RandomCrop(height, width),
         A.HorizontalFlip(p=0.5),

@@ -18,22 +18,20 @@ CELLS_PER_THING = 256
 
 
 def semantic_boundary(semantic: Int64[Tensor, "B H W"]) -> Bool[Tensor, "B H W"]:
-    """Return the pixels where the gradient of the label map is not zero.
+    """Return the pixels whose class differs from that of one of their four neighbors.
 
-    The gradient is the central difference in each direction, so the pixels on both sides of an edge are boundary.
-    Labels are categorical, so only whether they differ matters. The border of the image is no boundary, the edge of
-    void is.
+    These are the pixels where the gradient of the label map, with one-sided differences to either side, is not zero.
+    Labels are categorical, so only whether they differ matters. Both sides of an edge are boundary, and so are lines of
+    a single pixel. The border of the image is no boundary, the edge of void is.
     """
-    vertical, horizontal = (torch.zeros_like(semantic, dtype=torch.bool) for _ in range(2))
-    vertical[:, 1:-1] = semantic[:, 2:] != semantic[:, :-2]
-    horizontal[:, :, 1:-1] = semantic[:, :, 2:] != semantic[:, :, :-2]
-    # One-sided differences at the border, as in numpy.gradient.
-    for edge, inner in ((0, 1), (-1, -2)):
-        if semantic.shape[1] > 1:
-            vertical[:, edge] = semantic[:, edge] != semantic[:, inner]
-        if semantic.shape[2] > 1:
-            horizontal[:, :, edge] = semantic[:, :, edge] != semantic[:, :, inner]
-    return vertical | horizontal
+    boundary = torch.zeros_like(semantic, dtype=torch.bool)
+    rows = semantic[:, 1:] != semantic[:, :-1]
+    columns = semantic[:, :, 1:] != semantic[:, :, :-1]
+    boundary[:, 1:] |= rows
+    boundary[:, :-1] |= rows
+    boundary[:, :, 1:] |= columns
+    boundary[:, :, :-1] |= columns
+    return boundary
 
 
 def semantic_loss(

