@@ -81,6 +81,23 @@ class BackboneConfig:
     name: str = MISSING
     weights: str = MISSING
     checkpointing: bool = False
+    lr_factor: float = 1.0
+
+
+@dataclass
+class ContextConfig:
+    """See :class:`panoptic.models.NoContext`."""
+
+    _target_: str = MISSING
+    _partial_: bool = True
+
+
+@dataclass
+class PyramidPoolingConfig(ContextConfig):
+    """See :class:`panoptic.models.PyramidPooling`."""
+
+    channels: int = MISSING
+    bins: list[int] = MISSING
 
 
 @dataclass
@@ -154,11 +171,14 @@ class ModelConfig:
     _target_: str = MISSING
     _partial_: bool = True
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    context: ContextConfig = field(default_factory=ContextConfig)
     fpn: FPNConfig = field(default_factory=FPNConfig)
     complexity: ComplexityConfig = field(default_factory=ComplexityConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     semantic_head: SemanticHeadConfig = field(default_factory=SemanticHeadConfig)
     instance_head: InstanceHeadConfig = field(default_factory=InstanceHeadConfig)
+    norm_momentum: float = 0.1
+    fusion_per_head: bool = False
 
 
 @dataclass
@@ -185,6 +205,8 @@ class LossConfig:
     boundary_weight: float = MISSING
     hard_pixels: float = MISSING
     class_balance: float = 0.0
+    dice: float = 0.0
+    levels: float = 0.0
     semantic: float = MISSING
     center: float = MISSING
     offset: float = MISSING
@@ -279,11 +301,13 @@ class TrainerConfig:
 
 OPTIONS: dict[str, dict[str, type]] = {
     "data": {"synthetic": SyntheticConfig, "cityscapes": CityscapesConfig, "coco_panoptic": CocoPanopticConfig},
+    "model/context": {"none": ContextConfig, "pyramid_pooling": PyramidPoolingConfig},
     "model/fusion": {
         "adaptive": MLPFusionConfig,
         "features": MLPFusionConfig,
         "local": MLPFusionConfig,
         "random": FusionConfig,
+        "sized": MLPFusionConfig,
         "static": LearnedFusionConfig,
         "uniform": FusionConfig,
     },

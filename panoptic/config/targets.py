@@ -13,8 +13,9 @@ TARGETS = frozenset(
         "panoptic.codec.Codec",
         *(f"panoptic.data.{name}Data" for name in ("Cityscapes", "CocoPanoptic", "Synthetic")),
         "panoptic.losses.PanopticLoss",
-        *(f"panoptic.models.{name}Fusion" for name in ("Adaptive", "Features", "Local", "Random", "Static", "Uniform")),
+        *(f"panoptic.models.{name}Fusion" for name in ("Adaptive", "Features", "Local", "Random", "Sized", "Static")),
         *(f"panoptic.models.{name}" for name in ("Backbone", "ComplexityEstimator", "FPN", "PanopticNetwork")),
+        *(f"panoptic.models.{name}" for name in ("NoContext", "PyramidPooling", "UniformFusion")),
         *(f"panoptic.models.{name}Head" for name in ("Instance", "Semantic")),
         *(f"panoptic.training.{name}" for name in ("Curriculum", "adamw_cosine", "muon_cosine")),
     }

@@ -68,6 +68,29 @@ def semantic_loss(
     return _ratio(loss.sum(), weight.sum())
 
 
+def dice_loss(logits: Float[Tensor, "B C H W"], semantic: Int64[Tensor, "B H W"]) -> Float[Tensor, ""]:
+    """Compute the soft Dice loss (Milletari et al. 2016), averaged over the classes that occur in the batch.
+
+    Each class counts equally, whatever its area, so that thin and rare classes do not vanish beside the others. Void
+    counts for none.
+
+    Args:
+        logits: Class logits.
+        semantic: Class of each pixel, or void.
+    """
+    known = semantic != VOID
+    probabilities = logits.float().softmax(1) * known[:, None]
+    index = torch.where(known, semantic, 0)[:, None]
+    (areas,) = count_by_key(torch.where(known, semantic, logits.shape[1]).flatten()[None], logits.shape[1] + 1).float()
+    areas = areas[:-1]
+    # Probability of the true class, summed by class: the overlap of prediction and truth.
+    true = probabilities.gather(1, index)[:, 0]
+    overlap = torch.zeros_like(areas).index_add(0, index.flatten(), true.flatten())
+    dice = 2 * overlap / (probabilities.sum((0, 2, 3)) + areas).clamp(min=1)
+    present = areas > 0
+    return _ratio(torch.where(present, 1 - dice, 0.0).sum(), present.sum().float())
+
+
 def _rarity(semantic: Int64[Tensor, "B H W"], num_classes: int, power: float) -> Float[Tensor, "B H W"]:
     """Return, for each pixel, the number of pixels of its class in the batch to the power of ``-power``."""
     index = torch.where(semantic == VOID, num_classes, semantic).flatten()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -46,6 +48,14 @@ class SemanticLoss(nn.Module):
         )
 
 
+class DiceLoss(nn.Module):
+    """Soft Dice loss of the classes; see :func:`~panoptic.losses.functional.dice_loss`."""
+
+    def forward(self, outputs: Outputs, targets: Targets) -> Float[Tensor, ""]:
+        """Compute the loss."""
+        return functional.dice_loss(outputs.semantic, targets.semantic)
+
+
 class CenterLoss(nn.Module):
     """Penalty-reduced focal loss of the center heatmap; see :func:`~panoptic.losses.functional.center_loss`."""
 
@@ -78,12 +88,15 @@ class ComplexityLoss(nn.Module):
 
 
 class PanopticLoss(nn.Module):
-    """Weighted sum of the four losses.
+    """Weighted sum of the losses. The Dice loss and that of levels are left out where their weight is 0.
 
     Args:
         boundary_weight: Weight of pixels on semantic boundaries in the semantic loss. 1 weights all pixels equally.
         hard_pixels: Fraction of the pixels, in (0, 1], that contribute to the semantic loss: the hardest ones.
         class_balance: Exponent in [0, 1] of the reweighting of rare classes in the semantic loss.
+        dice: Weight of the Dice loss, which counts all classes equally.
+        levels: Weight of the losses of the heads for each level alone, which supervise levels (Chen et al. 2016,
+            "Attention to Scale"). Their mean over levels counts, with the weights of the other terms.
         semantic: Weight of the semantic loss.
         center: Weight of the center loss.
         offset: Weight of the offset loss.
@@ -98,26 +111,54 @@ class PanopticLoss(nn.Module):
         boundary_weight: float = 2.0,
         hard_pixels: float = 1.0,
         class_balance: float = 0.0,
+        dice: float = 0.0,
+        levels: float = 0.0,
         semantic: float = 1.0,
         center: float = 1.0,
         offset: float = 0.05,
         complexity: float = 0.1,
     ) -> None:
         super().__init__()
-        expect_at_least(
-            0, loss__semantic=semantic, loss__center=center, loss__offset=offset, loss__complexity=complexity
-        )
+        self.levels = levels
+        self.weights = {
+            "semantic": semantic,
+            "center": center,
+            "offset": offset,
+            "complexity": complexity,
+            **({"dice": dice} if dice else {}),
+        }
+        expect_at_least(0, **{f"loss__{name}": weight for name, weight in {**self.weights, "levels": levels}.items()})
         self.losses = nn.ModuleDict(
             {
                 "semantic": SemanticLoss(boundary_weight, hard_pixels, class_balance),
                 "center": CenterLoss(),
                 "offset": OffsetLoss(),
                 "complexity": ComplexityLoss(),
+                **({"dice": DiceLoss()} if dice else {}),
             }
         )
-        self.weights = {"semantic": semantic, "center": center, "offset": offset, "complexity": complexity}
 
-    def forward(self, outputs: Outputs, targets: Targets) -> dict[str, Float[Tensor, ""]]:
-        """Return each unweighted loss by name, and their weighted sum as ``total``."""
+    @property
+    def needs_levels(self) -> bool:
+        """Whether the loss takes the outputs for each level."""
+        return self.levels > 0
+
+    def forward(
+        self, outputs: Outputs, targets: Targets, of_levels: Sequence[Outputs] = ()
+    ) -> dict[str, Float[Tensor, ""]]:
+        """Return each unweighted loss by name, and their weighted sum as ``total``.
+
+        Args:
+            outputs: Network outputs.
+            targets: Training targets.
+            of_levels: Outputs for each level alone; by default their loss is left out.
+        """
         terms = {name: loss(outputs, targets) for name, loss in self.losses.items()}
-        return {**terms, "total": sum(self.weights[name] * value for name, value in terms.items())}
+        total = sum(self.weights[name] * value for name, value in terms.items())
+        if of_levels:
+            shared = {name: loss for name, loss in self.losses.items() if name != "complexity"}
+            terms["levels"] = sum(
+                self.weights[name] * loss(level, targets) for level in of_levels for name, loss in shared.items()
+            ) / len(of_levels)
+            total = total + self.levels * terms["levels"]
+        return {**terms, "total": total}

@@ -2,12 +2,14 @@
 
 from panoptic.models.backbone import Backbone
 from panoptic.models.complexity import ComplexityEstimate, ComplexityEstimator
+from panoptic.models.context import NoContext, PyramidPooling
 from panoptic.models.fpn import FPN
 from panoptic.models.fusion import (
     AdaptiveFusion,
     FeaturesFusion,
     LocalFusion,
     RandomFusion,
+    SizedFusion,
     StaticFusion,
     UniformFusion,
 )
@@ -23,9 +25,12 @@ __all__ = [
     "FeaturesFusion",
     "InstanceHead",
     "LocalFusion",
+    "NoContext",
     "PanopticNetwork",
+    "PyramidPooling",
     "RandomFusion",
     "SemanticHead",
+    "SizedFusion",
     "StaticFusion",
     "UniformFusion",
 ]

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from panoptic.errors import InputError
+from panoptic.errors import InputError, expect_at_least
 from panoptic.models.checkpointing import CountOnce
 
 PROBE_SECONDS = 4.0
@@ -65,6 +65,8 @@ class Backbone(nn.Module):
             package is installed, else random with a warning; or the path of a file with the state dict of the model.
         checkpointing: Whether to recompute activations in the backward pass instead of keeping them. Training then
             takes less memory and more time (``python -m benchmarks.training``).
+        lr_factor: Factor of the learning rate for the backbone, whose pretrained weights may need smaller steps than
+            new layers.
 
     Attributes:
         channels: Number of channels of each level.
@@ -78,8 +80,12 @@ class Backbone(nn.Module):
             checkpointing is requested and not supported.
     """
 
-    def __init__(self, name: str = "resnet50", weights: str = "auto", checkpointing: bool = False) -> None:
+    def __init__(
+        self, name: str = "resnet50", weights: str = "auto", checkpointing: bool = False, lr_factor: float = 1.0
+    ) -> None:
         super().__init__()
+        expect_at_least(0, model__backbone__lr_factor=lr_factor)
+        self.lr_factor = lr_factor
         self.weights_used = _choose_weights(name, weights)
         levels: dict[str, Any] = {"features_only": True, "out_indices": (-4, -3, -2, -1)}
         try:

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from panoptic.complexity import window_sums
 from panoptic.errors import expect_at_least
 from panoptic.models.complexity import ComplexityEstimate
 from panoptic.models.layers import RunningStandardization
@@ -31,6 +32,9 @@ FusedAndAlpha = tuple[Float[Tensor, "B C h w"], Float[Tensor, "B L *place"]]
 
 BOUND = 2.0
 """Bound of the absolute logits of learned weights; it keeps α between 0.009 and 0.96."""
+
+SIZE_WINDOW = 3
+"""Side of the window in cells of the complexity map over which :class:`SizedFusion` looks for things."""
 
 Inside = tuple[float, float] | None
 """Height and width of the image in cells of the finest level, beyond which cells are padding; ``None`` if none is."""
@@ -180,6 +184,7 @@ class LocalFusion(nn.Module):
         expect_at_least(1, model__fusion__hidden=hidden)
         expect_at_least(0, model__fusion__lr=lr)
         self.adamw_lr = lr
+        self.num_levels = num_levels
         self.standardize_complexity = RunningStandardization(2)
         self.standardize_places = RunningStandardization(2)
         self.from_complexity = nn.Linear(2, hidden)
@@ -195,15 +200,65 @@ class LocalFusion(nn.Module):
         # Applying a 1x1 convolution to each level and adding the upsampled results is equivalent to one convolution of
         # all levels at the finest size.
         hidden = self.from_complexity(self.standardize_complexity(complexity.image))[:, :, None, None]
-        hidden = hidden + _resize(self.from_places(self._standardized_places(complexity.map)), size)
+        hidden = hidden + _resize(self.hidden_of_places(complexity), size)
         for layer, level in zip(self.from_features, levels, strict=True):
             hidden = hidden + _resize(layer(level), size)
-        alpha = _bound(self.logits(self.activation(hidden))).softmax(1)
+        logits = self.logits(self.activation(hidden)).float() + _resize(self.prior(complexity), size)
+        alpha = _bound(logits).softmax(1)
         return weighted_sum(levels, alpha), alpha
 
-    def _standardized_places(self, places: Float[Tensor, "B 2 gh gw"]) -> Float[Tensor, "B 2 gh gw"]:
+    def hidden_of_places(self, complexity: ComplexityEstimate) -> Float[Tensor, "B hidden gh gw"]:
+        """Return what the complexity at each place adds to the hidden units."""
+        places = complexity.map
         rows = self.standardize_places(places.permute(0, 2, 3, 1).flatten(0, 2))
-        return rows.view(len(places), *places.shape[2:], 2).permute(0, 3, 1, 2)
+        return self.from_places(rows.view(len(places), *places.shape[2:], 2).permute(0, 3, 1, 2))
+
+    def prior(self, complexity: ComplexityEstimate) -> Float[Tensor, "B L gh gw"]:
+        """Return zeros, what is added to the logits at each place."""
+        return complexity.map.new_zeros(1).expand(len(complexity.map), self.num_levels, *complexity.map.shape[2:])
+
+
+class SizedFusion(LocalFusion):
+    """Local fusion that is also told the size of the things around a place, and prefers the level that fits it.
+
+    As boxes are assigned to levels in feature pyramids (Lin et al. 2017), things of twice the side belong one level
+    higher. The logits of a place get -β·(l - l₀)² for level l, where l₀ is the binary logarithm of the side of the
+    things around it, up to a constant. β and the constant are learned. Where no things are expected, nothing is added.
+
+    Args:
+        channels: Number of channels of each level.
+        num_levels: Number of levels.
+        hidden: Width of the hidden layer of the MLP.
+        lr: Learning rate of the MLP, under AdamW.
+    """
+
+    def __init__(self, channels: int, num_levels: int, hidden: int = 16, lr: float = 1e-3) -> None:
+        super().__init__(channels, num_levels, hidden, lr)
+        self.standardize_sizes = RunningStandardization(1)
+        self.from_sizes = nn.Conv2d(1, hidden, 1, bias=False)
+        self.preference = nn.Parameter(torch.tensor(0.01))  # β; not 0, so that the constant has gradients
+        # Cells are as large as those of the coarsest level: things of this size initially belong to the middle level.
+        self.middle = nn.Parameter(torch.tensor(1.0))
+
+    def hidden_of_places(self, complexity: ComplexityEstimate) -> Float[Tensor, "B hidden gh gw"]:
+        """Return what complexity and sizes at each place add to the hidden units."""
+        known, sizes = self._sizes(complexity)
+        rows = self.standardize_sizes(sizes.flatten()[:, None]).view_as(sizes)
+        return super().hidden_of_places(complexity) + self.from_sizes((known * rows)[:, None])
+
+    def prior(self, complexity: ComplexityEstimate) -> Float[Tensor, "B L gh gw"]:
+        """Return what sizes at each place add to the logits."""
+        known, sizes = self._sizes(complexity)
+        level = torch.arange(self.num_levels, device=sizes.device)[:, None, None]
+        distance = (level - (sizes + self.middle)[:, None]).clamp(-2, 2)
+        return -self.preference * known[:, None] * distance**2
+
+    @staticmethod
+    def _sizes(complexity: ComplexityEstimate) -> tuple[Float[Tensor, "B gh gw"], Float[Tensor, "B gh gw"]]:
+        """Return how sure it is that there are things near a place, in 0..1, and the binary logarithm of their side."""
+        count, mean, _ = complexity.cells.float().unbind(1)
+        number, total = window_sums(torch.stack([count, count * mean], 1), SIZE_WINDOW).unbind(1)
+        return number / (number + 1), total / number.clamp(min=1e-3) / (2 * math.log(2))
 
 
 def pool(levels: Levels, inside: Inside = None) -> Float[Tensor, "B LC"]:

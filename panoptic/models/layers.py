@@ -7,9 +7,15 @@ BatchNorm can be folded into the preceding convolution, unlike GroupNorm.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from panoptic.errors import InputError
 
 
 def conv_norm(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -22,6 +28,32 @@ def conv_norm(in_channels: int, out_channels: int, kernel: int = 3, stride: int 
 def conv_norm_act(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     """Create a convolution, padded to keep the size up to the stride, BatchNorm and ReLU."""
     return nn.Sequential(*conv_norm(in_channels, out_channels, kernel, stride), nn.ReLU(inplace=True))
+
+
+def set_norm_momentum(module: nn.Module, momentum: float) -> None:
+    """Set the weight of a batch in the running statistics of all BatchNorm layers of a module.
+
+    Raises:
+        InputError: If ``momentum`` is not in (0, 1].
+    """
+    if not 0 < momentum <= 1:
+        raise InputError(f"model.norm_momentum: expected a number in (0, 1], got {momentum}")
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.momentum = momentum
+
+
+@contextmanager
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Leave the running statistics of all BatchNorm layers of a module as they are; batches are still normalized."""
+    momenta = {layer: layer.momentum for layer in module.modules() if isinstance(layer, _BatchNorm)}
+    try:
+        for layer in momenta:
+            layer.momentum = 0.0
+        yield
+    finally:
+        for layer, momentum in momenta.items():
+            layer.momentum = momentum
 
 
 class RunningStandardization(nn.Module):

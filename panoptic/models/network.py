@@ -16,8 +16,11 @@ from panoptic.codec import Outputs
 from panoptic.errors import InputError
 from panoptic.models.backbone import Backbone
 from panoptic.models.complexity import ComplexityEstimate, ComplexityEstimator
+from panoptic.models.context import NoContext, PyramidPooling
 from panoptic.models.fpn import FPN, NUM_LEVELS
+from panoptic.models.fusion import weighted_sum
 from panoptic.models.heads import InstanceHead, SemanticHead
+from panoptic.models.layers import frozen_statistics, set_norm_momentum
 
 
 class PanopticNetwork(nn.Module):
@@ -35,6 +38,9 @@ class PanopticNetwork(nn.Module):
         semantic_head: Factory of the semantic head, called with ``in_channels`` and ``num_classes``.
         instance_head: Factory of the instance head, called with ``in_channels``.
         num_classes: Number of classes.
+        context: Factory of the context of the coarsest level, called with ``in_channels``.
+        norm_momentum: Weight of a batch in the running statistics of BatchNorm, in (0, 1].
+        fusion_per_head: Whether the instance head has a fusion of its own. α of the outputs is the semantic head's.
         seed: Seed of the initial weights.
 
     Attributes:
@@ -51,7 +57,7 @@ class PanopticNetwork(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # a factory for each part
         self,
         backbone: Callable[..., Backbone],
         fpn: Callable[..., FPN],
@@ -60,19 +66,30 @@ class PanopticNetwork(nn.Module):
         semantic_head: Callable[..., SemanticHead],
         instance_head: Callable[..., InstanceHead],
         num_classes: int,
+        *,
+        context: Callable[..., NoContext | PyramidPooling],
+        norm_momentum: float = 0.1,
+        fusion_per_head: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
         with _seeded(seed, "backbone"):
             self.backbone = backbone()
+        *fine, coarsest = self.backbone.channels
+        with _seeded(seed, "context"):
+            self.context = context(in_channels=coarsest)
         with _seeded(seed, "fpn"):
-            self.fpn = fpn(in_channels=self.backbone.channels)
+            self.fpn = fpn(in_channels=[*fine, self.context.channels])
         width = self.fpn.channels
         with _seeded(seed, "complexity"):
             finest = self.backbone.strides[0]
             self.complexity = complexity(in_channels=width, num_levels=NUM_LEVELS, finest_stride=finest)
         with _seeded(seed, "fusion"):
             self.fusion = fusion(channels=width, num_levels=NUM_LEVELS)
+        self.instance_fusion: nn.Module | None = None
+        if fusion_per_head:
+            with _seeded(seed, "instance_fusion"):
+                self.instance_fusion = fusion(channels=width, num_levels=NUM_LEVELS)
         with _seeded(seed, "semantic_head"):
             self.semantic_head = semantic_head(in_channels=width, num_classes=num_classes)
         with _seeded(seed, "instance_head"):
@@ -88,6 +105,7 @@ class PanopticNetwork(nn.Module):
                 f"model.semantic_head.upsample: expected a divisor of the finest stride, {finest}, "
                 f"got {self.semantic_head.upsample}"
             )
+        set_norm_momentum(self, norm_momentum)
         self.stride: int = finest // self.semantic_head.upsample
         self.complexity_stride: int = self.complexity.stride
         # Stored with the weights, so that a network from a checkpoint takes plain RGB in 0..255.
@@ -110,17 +128,44 @@ class PanopticNetwork(nn.Module):
         levels = self.levels(images)  # P2, P3, P4: [B D _ _]
         if complexity is None:
             complexity = self.estimate(levels, size)  # [B 2], [B 2 gh gw], [B 3 gh gw]
-        fused, alpha = self.fusion(levels, complexity, self._inside(size))  # [B D h w], [B L] or [B L h w]
-        return self.outputs(fused, alpha, complexity, size)
+        return self._fused_outputs(levels, complexity, size)
 
     def levels(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B D _ _"]]:
         """Compute the levels of the feature pyramid for plain RGB, fine to coarse."""
-        features = self.backbone(self.normalize(images))  # C2..C5
-        return self.fpn(features)
+        *fine, coarsest = self.backbone(self.normalize(images))  # C2..C5
+        height, width = images.shape[-2:]
+        stride = self.backbone.strides[-1]
+        return self.fpn([*fine, self.context(coarsest, (height / stride, width / stride))])
+
+    def with_levels(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> tuple[Outputs, list[Outputs]]:
+        """Compute outputs, and those that the heads have for each level alone, to supervise levels in training.
+
+        The latter leave the running statistics of BatchNorm as they are, which are those of fused maps.
+        """
+        size = images.shape[-2:]
+        levels = self.levels(images)
+        complexity = self.estimate(levels, size)
+        outputs = self._fused_outputs(levels, complexity, size)
+        weights = torch.eye(len(levels), device=images.device)
+        with frozen_statistics(self):
+            of_levels = [
+                self.outputs(weighted_sum(levels, alpha.expand(len(images), -1)), alpha[None], complexity, size)
+                for alpha in weights
+            ]
+        return outputs, of_levels
 
     def estimate(self, levels: Sequence[Float[Tensor, "B D _ _"]], size: Sequence[int]) -> ComplexityEstimate:
         """Estimate the complexity of images of a size (height, width) from their levels."""
         return self.complexity(levels, self._inside(size))
+
+    def _fused_outputs(
+        self, levels: Sequence[Float[Tensor, "B D _ _"]], complexity: ComplexityEstimate, size: Sequence[int]
+    ) -> Outputs:
+        fused, alpha = self.fusion(levels, complexity, self._inside(size))  # [B D h w], [B L] or [B L h w]
+        of_instances = None
+        if self.instance_fusion is not None:
+            of_instances, _ = self.instance_fusion(levels, complexity, self._inside(size))
+        return self.outputs(fused, alpha, complexity, size, of_instances)
 
     def outputs(
         self,
@@ -128,6 +173,7 @@ class PanopticNetwork(nn.Module):
         alpha: Float[Tensor, "B L *place"],
         complexity: ComplexityEstimate,
         size: Sequence[int],
+        of_instances: Float[Tensor, "B D h w"] | None = None,
     ) -> Outputs:
         """Compute outputs from a fused map.
 
@@ -136,9 +182,12 @@ class PanopticNetwork(nn.Module):
             alpha: Fusion weights.
             complexity: Complexity of the images.
             size: Height and width of the images, which the maps cover, rounded up to whole cells.
+            of_instances: Fused map for the instance head; by default it is the same.
         """
         semantic = self.semantic_head(fused)  # [B C H/s W/s]
-        center, offset = self.instance_head(fused)  # [B H/s W/s], [B 2 H/s W/s]
+        center, offset = self.instance_head(
+            fused if of_instances is None else of_instances
+        )  # [B H/s W/s], [B 2 H/s W/s]
         crop, grid_crop = _cells(size, self.stride), _cells(size, self.complexity_stride)
         return Outputs(
             semantic[crop],

@@ -21,8 +21,9 @@ from panoptic.config.composing import build
 from panoptic.config.overrides import restore
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
+from panoptic.models import PanopticNetwork
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Version of the checkpoint format, incremented by incompatible changes."""
 
 
@@ -111,9 +112,9 @@ def _parse(path: Path, content: dict[str, Any], record: dict[str, Any], override
     return Checkpoint(path, config, labels, weights, record["backbone_weights"], record.get("started_from"), epochs)
 
 
-def build_network(config: DictConfig, num_classes: int) -> nn.Module:
+def build_network(config: DictConfig, num_classes: int) -> PanopticNetwork:
     """Build the network of a configuration, with initial weights, in channels-last memory format."""
-    network = build(config.model)(num_classes=num_classes, seed=config.seed)
+    network: PanopticNetwork = build(config.model)(num_classes=num_classes, seed=config.seed)
     return network.to(memory_format=torch.channels_last)
 
 
@@ -122,7 +123,7 @@ def build_codec(config: DictConfig, labels: LabelSpace, network: nn.Module) -> C
     return build(config.codec)(labels=labels, stride=network.stride, complexity_stride=network.complexity_stride)
 
 
-def restore_network(checkpoint: Checkpoint) -> nn.Module:
+def restore_network(checkpoint: Checkpoint) -> PanopticNetwork:
     """Build the network of a checkpoint with its weights, in evaluation mode.
 
     Raises:

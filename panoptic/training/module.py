@@ -15,7 +15,9 @@ from torchmetrics.regression import MeanAbsoluteError
 from panoptic.codec import Codec, Outputs, Targets
 from panoptic.complexity import COMPLEXITY_NAMES
 from panoptic.data.batch import Batch
+from panoptic.losses import PanopticLoss
 from panoptic.metrics import BoundaryF1, BoundaryPanopticQuality, MeanIoU, PanopticQuality
+from panoptic.models import PanopticNetwork
 from panoptic.segments import Segments
 
 Optimization = Callable[..., tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]]
@@ -47,7 +49,12 @@ class PanopticModule(LightningModule):
     """
 
     def __init__(
-        self, network: nn.Module, codec: Codec, loss: nn.Module, optimization: Optimization, record: Mapping[str, Any]
+        self,
+        network: PanopticNetwork,
+        codec: Codec,
+        loss: PanopticLoss,
+        optimization: Optimization,
+        record: Mapping[str, Any],
     ) -> None:
         super().__init__()
         self.network = network
@@ -63,8 +70,11 @@ class PanopticModule(LightningModule):
         """Compute and log the loss of a batch."""
         assert batch.segments is not None  # the training data set refuses images without ground truth
         targets = self.codec.encode(batch.segments)
-        outputs = self.network(batch.images)
-        terms = self.loss(outputs, targets)
+        if self.loss.needs_levels:
+            outputs, of_levels = self.network.with_levels(batch.images)
+        else:
+            outputs, of_levels = self.network(batch.images), []
+        terms = self.loss(outputs, targets, of_levels)
         self._log_terms("train", terms, outputs, len(batch.names))
         return terms["total"]
 

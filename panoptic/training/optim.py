@@ -1,7 +1,8 @@
 """Optimizers with a cosine schedule.
 
 A module of the network with the attribute ``adamw_lr`` is updated by AdamW with that peak learning rate, whatever the
-optimizer of the rest: small layers that weigh features against each other need small steps.
+optimizer of the rest: small layers that weigh features against each other need small steps. The learning rate of one
+with the attribute ``lr_factor`` is multiplied by it: pretrained layers need smaller steps than new ones.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def adamw_cosine(
     expect_at_least(0, optimizer__lr=lr, optimizer__weight_decay=weight_decay)
     _expect_below_one(warmup=warmup, beta2=beta2)
     groups: list[dict[str, Any]] = []
-    for rate, parameters in _by_rate(trained).items():
-        options = {} if rate is None else {"lr": rate}
+    for (rate, factor), parameters in _by_rate(trained).items():
+        options = {"lr": factor * lr if rate is None else rate}
         groups.append({"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay, **options})
         groups.append({"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, **options})
     optimizer = AdamW([group for group in groups if group["params"]], lr=lr, betas=(0.9, beta2), fused=True)
@@ -94,11 +95,11 @@ def muon_cosine(
     )
     _expect_below_one(warmup=warmup, beta2=beta2, momentum=momentum)
     groups: list[dict[str, Any]] = []
-    for rate, parameters in _by_rate(trained).items():
-        adam = {"orthogonalize": False, "lr": vector_lr * lr if rate is None else rate, "beta2": beta2}
+    for (rate, factor), parameters in _by_rate(trained).items():
+        adam = {"orthogonalize": False, "lr": vector_lr * factor * lr if rate is None else rate, "beta2": beta2}
         kernels = [p for p in parameters if p.ndim > 1]
         orthogonalized = [p for p in kernels if rate is None and p.numel() <= largest]
-        groups.append({"params": orthogonalized})
+        groups.append({"params": orthogonalized, "lr": factor * lr})
         groups.append({"params": [p for p in kernels if rate is not None or p.numel() > largest], **adam})
         groups.append({"params": [p for p in parameters if p.ndim <= 1], **adam, "weight_decay": 0.0})
     groups = [group for group in groups if group["params"]]
@@ -106,18 +107,21 @@ def muon_cosine(
     return optimizer, _cosine(optimizer, total_steps, warmup)
 
 
-def _by_rate(trained: nn.Module | Iterable[Tensor]) -> dict[float | None, list[Tensor]]:
-    """Group trainable parameters by the learning rate that their module asks for, ``None`` if it asks for none."""
+def _by_rate(trained: nn.Module | Iterable[Tensor]) -> dict[tuple[float | None, float], list[Tensor]]:
+    """Group trainable parameters by what their modules ask for: a learning rate or ``None``, and a factor of it."""
     rates: dict[Tensor, float] = {}
+    factors: dict[Tensor, float] = {}
     if isinstance(trained, nn.Module):
         for module in trained.modules():
             if (rate := getattr(module, "adamw_lr", None)) is not None:
                 rates |= dict.fromkeys(module.parameters(), float(rate))
+            if (factor := getattr(module, "lr_factor", None)) is not None:
+                factors |= dict.fromkeys(module.parameters(), float(factor))
         trained = trained.parameters()
-    groups: dict[float | None, list[Tensor]] = {None: []}
+    groups: dict[tuple[float | None, float], list[Tensor]] = {(None, 1.0): []}
     for parameter in trained:
         if parameter.requires_grad:
-            groups.setdefault(rates.get(parameter), []).append(parameter)
+            groups.setdefault((rates.get(parameter), factors.get(parameter, 1.0)), []).append(parameter)
     return groups
 
 

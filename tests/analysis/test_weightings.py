@@ -30,6 +30,7 @@ from panoptic.models import (
     ComplexityEstimator,
     InstanceHead,
     LocalFusion,
+    NoContext,
     PanopticNetwork,
     SemanticHead,
     UniformFusion,
@@ -42,6 +43,7 @@ LABELS = LabelSpace((Category("road", 0, False, (0, 0, 0)), Category("car", 1, T
 def network_with(fusion) -> PanopticNetwork:
     network = PanopticNetwork(
         backbone=partial(Backbone, "test_resnet", "random"),
+        context=NoContext,
         fpn=partial(FPN, channels=16),
         complexity=partial(ComplexityEstimator, channels=8),
         fusion=fusion,

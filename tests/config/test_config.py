@@ -26,6 +26,8 @@ CONF = Path(__file__).parents[2] / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 FROM_CODE = {  # what code hands over, so that no configuration has to
     "PanopticNetwork": {"num_classes", "seed"},
+    "NoContext": {"in_channels"},
+    "PyramidPooling": {"in_channels"},
     "FPN": {"in_channels"},
     "ComplexityEstimator": {"in_channels", "num_levels", "finest_stride"},
     **{f"{fusion.capitalize()}Fusion": {"channels", "num_levels"} for fusion in OPTIONS["model/fusion"]},

@@ -11,6 +11,7 @@ from torch import nn
 from panoptic.inference.folding import fold_batchnorm
 from panoptic.models.backbone import Backbone
 from panoptic.models.complexity import ComplexityEstimator
+from panoptic.models.context import NoContext
 from panoptic.models.fpn import FPN
 from panoptic.models.fusion import AdaptiveFusion, LocalFusion
 from panoptic.models.heads import InstanceHead, SemanticHead
@@ -20,6 +21,7 @@ from panoptic.models.network import PanopticNetwork
 def build(name: str, fusion=AdaptiveFusion) -> nn.Module:
     return PanopticNetwork(
         backbone=partial(Backbone, name, "random"),
+        context=NoContext,
         fpn=partial(FPN, channels=16),
         complexity=partial(ComplexityEstimator, channels=8),
         fusion=fusion,

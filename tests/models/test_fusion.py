@@ -16,13 +16,14 @@ from panoptic.models.fusion import (
     FeaturesFusion,
     LocalFusion,
     RandomFusion,
+    SizedFusion,
     StaticFusion,
     UniformFusion,
     pool,
     weighted_sum,
 )
 
-VARIANTS = [UniformFusion, StaticFusion, AdaptiveFusion, FeaturesFusion, LocalFusion]
+VARIANTS = [UniformFusion, StaticFusion, AdaptiveFusion, FeaturesFusion, LocalFusion, SizedFusion]
 CHANNELS, LEVELS = 8, 3
 
 
@@ -76,7 +77,7 @@ def test_alpha_is_positive_and_sums_to_one(variant, trained):
         fusion = with_large_weights(fusion)
     maps, complexity = levels(), estimate()
     fused, alpha = fusion(maps, complexity)
-    assert alpha.shape == ((2, 3, 16, 24) if variant is LocalFusion else (2, 3))
+    assert alpha.shape == ((2, 3, 16, 24) if issubclass(variant, LocalFusion) else (2, 3))
     assert (alpha > 0).all()
     torch.testing.assert_close(alpha.sum(1), torch.ones_like(alpha[:, 0]))
     torch.testing.assert_close(fused, weighted_sum(maps, alpha))

@@ -14,6 +14,7 @@ from panoptic.labels import Category, LabelSpace
 from panoptic.losses import PanopticLoss
 from panoptic.models.backbone import Backbone
 from panoptic.models.complexity import ComplexityEstimator
+from panoptic.models.context import NoContext
 from panoptic.models.fpn import FPN
 from panoptic.models.fusion import AdaptiveFusion, LocalFusion, RandomFusion, StaticFusion, UniformFusion, weighted_sum
 from panoptic.models.heads import InstanceHead, SemanticHead
@@ -33,6 +34,7 @@ def build(fusion=AdaptiveFusion, seed=0, upsample=4, instance_upsample=None, **p
     return PanopticNetwork(
         **{
             "backbone": partial(Backbone, "test_resnet", "random"),
+            "context": NoContext,
             "fpn": partial(FPN, channels=16),
             "complexity": partial(ComplexityEstimator, channels=8),
             "fusion": fusion,

@@ -20,6 +20,7 @@ from panoptic.labels import CITYSCAPES
 from panoptic.losses import PanopticLoss
 from panoptic.models.backbone import Backbone
 from panoptic.models.complexity import ComplexityEstimator
+from panoptic.models.context import NoContext
 from panoptic.models.fpn import FPN
 from panoptic.models.fusion import AdaptiveFusion, LocalFusion, RandomFusion, StaticFusion, UniformFusion
 from panoptic.models.heads import InstanceHead, SemanticHead
@@ -59,6 +60,7 @@ def make(fusion, device, **loss):
     with device:
         network = PanopticNetwork(
             backbone=partial(Backbone, "test_resnet", "random"),
+            context=NoContext,
             fpn=partial(FPN, channels=16),
             complexity=partial(ComplexityEstimator, channels=8),
             fusion=fusion,
