@@ -152,7 +152,8 @@ def _lines(comparison: Comparison, about: About, figures: frozenset[str]) -> Ite
     yield f"- seeds: {', '.join(map(str, sorted({run.seed for run in runs})))}"
     images = "" if comparison.images is None else f", {comparison.images} images"
     yield f"- scores: of the split {comparison.split}{images}{_scored_checkpoints(runs)}"
-    generators = {(run.summary.get("versions") or {}).get("generator") for run in runs} - {None}
+    painted = [run for run in runs if run.summary["config"]["data"]["_target_"] == "panoptic.data.SyntheticData"]
+    generators = {(run.summary.get("versions") or {}).get("generator") for run in painted} - {None}
     if generators:
         yield f"- scenes: generator version {', '.join(map(str, sorted(generators, key=str)))}"
     yield f"- baseline: {comparison.baseline.name}"

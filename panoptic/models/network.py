@@ -146,12 +146,9 @@ class PanopticNetwork(nn.Module):
         levels = self.levels(images)
         complexity = self.estimate(levels, size)
         outputs = self._fused_outputs(levels, complexity, size)
-        weights = torch.eye(len(levels), device=images.device)
+        weights = torch.eye(len(levels), device=images.device)[:, None].expand(-1, len(images), -1)
         with frozen_statistics(self):
-            of_levels = [
-                self.outputs(weighted_sum(levels, alpha.expand(len(images), -1)), alpha[None], complexity, size)
-                for alpha in weights
-            ]
+            of_levels = [self.outputs(weighted_sum(levels, alpha), alpha, complexity, size) for alpha in weights]
         return outputs, of_levels
 
     def estimate(self, levels: Sequence[Float[Tensor, "B D _ _"]], size: Sequence[int]) -> ComplexityEstimate:

@@ -16,6 +16,7 @@ from panoptic.losses.functional import (
     cell_loss,
     center_loss,
     complexity_loss,
+    dice_loss,
     offset_loss,
     semantic_boundary,
     semantic_loss,
@@ -421,3 +422,46 @@ class TestClassBalance:
         alone = torch.zeros(1, 5, 9, dtype=torch.int64)
         losses = [semantic_loss(self.logits, alone, self.ones, class_balance=balance) for balance in (0.0, 0.5)]
         torch.testing.assert_close(*losses)
+
+
+class TestDice:
+    def test_by_hand(self):
+        # Two pixels of class 0 with probability 3/4, one of class 1 with 1/2; class 2 does not occur.
+        probabilities = torch.tensor([[0.75, 0.75, 0.5], [0.25, 0.25, 0.5], [1e-9, 1e-9, 1e-9]])
+        semantic = torch.tensor([[[0, 0, 1]]])
+        first = 1 - 2 * 1.5 / (2.0 + 2)  # overlap 1.5; probability 2 in all, area 2
+        second = 1 - 2 * 0.5 / (1.0 + 1)
+        loss = dice_loss(probabilities.log()[None, :, None], semantic)
+        assert loss.item() == pytest.approx((first + second) / 2, abs=1e-6)
+
+    def test_classes_count_equally_whatever_their_area(self):
+        semantic = torch.zeros(1, 8, 8, dtype=torch.int64)
+        semantic[0, 0, 0] = 1
+        wrong_in_one = F.one_hot(torch.zeros_like(semantic), 2).permute(0, 3, 1, 2) * 50.0  # all class 0
+        assert dice_loss(wrong_in_one, semantic).item() == pytest.approx(0.5, abs=0.01)
+
+    def test_perfect_is_0_and_void_counts_for_nothing(self):
+        semantic = torch.randint(0, 3, (2, 6, 6), generator=torch.Generator().manual_seed(0))
+        logits = F.one_hot(semantic, 3).permute(0, 3, 1, 2) * 50.0
+        assert dice_loss(logits, semantic).item() == pytest.approx(0, abs=1e-6)
+        semantic[:, :3] = VOID
+        changed = logits.clone()
+        changed[:, :, :3] = torch.randn(2, 3, 3, 6)
+        assert dice_loss(changed, semantic).item() == pytest.approx(0, abs=1e-6)
+
+    def test_void_alone_has_no_loss_and_no_gradient(self):
+        logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+        loss = dice_loss(logits, torch.full((1, 4, 4), VOID))
+        loss.backward()
+        assert loss.item() == 0
+        assert (logits.grad == 0).all()
+
+    def test_gradient(self):
+        logits = torch.randn(2, 3, 3, 4, dtype=torch.float64, requires_grad=True)
+        semantic = torch.randint(0, 3, (2, 3, 4), generator=torch.Generator().manual_seed(0))
+        semantic[0, 0] = VOID
+        dice_loss(logits, semantic).backward()
+        step = torch.randn_like(logits)
+        with torch.no_grad():
+            change = [dice_loss(logits + sign * 1e-2 * step, semantic).item() for sign in (1, -1)]
+        assert (logits.grad * step).sum().item() == pytest.approx((change[0] - change[1]) / 2e-2, rel=0.02)

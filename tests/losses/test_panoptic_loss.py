@@ -65,6 +65,25 @@ def test_total_is_the_weighted_sum_of_the_terms():
     assert terms["total"].item() == pytest.approx(expected.item())
 
 
+def test_dice_and_levels_are_terms_where_they_weigh_something():
+    """Levels count with the weights of the other terms, but for complexity, which does not depend on the fusion."""
+    outputs, targets = random_outputs(), CODEC.encode(SCENE)
+    levels = [
+        outputs._replace(semantic=outputs.semantic + shift * torch.tensor([1.0, -1.0])[:, None, None])
+        for shift in (1, 2)
+    ]
+    loss = PanopticLoss(dice=3.0, levels=0.5, complexity=0.25)
+    assert loss.needs_levels
+    assert not PanopticLoss().needs_levels
+    terms = loss(outputs, targets, levels)
+    assert terms["dice"].item() == functional.dice_loss(outputs.semantic, targets.semantic).item()
+    plain = PanopticLoss(dice=3.0, complexity=0.0)
+    expected = sum(plain(level, targets)["total"] for level in levels) / 2
+    torch.testing.assert_close(terms["levels"], expected)
+    without = PanopticLoss(dice=3.0, complexity=0.25)(outputs, targets)["total"]
+    torch.testing.assert_close(terms["total"], without + 0.5 * expected)
+
+
 @pytest.mark.parametrize(
     ("term", "fields"),
     [

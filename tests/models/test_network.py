@@ -14,7 +14,7 @@ from panoptic.labels import Category, LabelSpace
 from panoptic.losses import PanopticLoss
 from panoptic.models.backbone import Backbone
 from panoptic.models.complexity import ComplexityEstimator
-from panoptic.models.context import NoContext
+from panoptic.models.context import NoContext, PyramidPooling
 from panoptic.models.fpn import FPN
 from panoptic.models.fusion import AdaptiveFusion, LocalFusion, RandomFusion, StaticFusion, UniformFusion, weighted_sum
 from panoptic.models.heads import InstanceHead, SemanticHead
@@ -183,6 +183,60 @@ class TestForward:
         together = network(images())
         alone = network(images()[1:])
         torch.testing.assert_close(tuple(alone), tuple(values[1:] for values in together), rtol=1e-4, atol=1e-5)
+
+
+class TestLevels:
+    def test_outputs_of_levels_are_those_of_fusing_with_all_weight_on_one(self):
+        network = build().eval()
+        outputs, of_levels = network.with_levels(images())
+        assert torch.equal(outputs.semantic, network(images()).semantic)
+        levels = network.levels(images())
+        for i, level in enumerate(of_levels):
+            alpha = torch.eye(3)[i].expand(2, -1)
+            expected = network.outputs(weighted_sum(levels, alpha), alpha, network.estimate(levels, (64, 96)), (64, 96))
+            torch.testing.assert_close(level.semantic, expected.semantic)
+            torch.testing.assert_close(level.offset, expected.offset)
+
+    def test_statistics_are_those_of_the_fused_map(self):
+        alone, supervised = build().train(), build().train()
+        alone(images())
+        supervised.with_levels(images())
+        for (name, expected), value in zip(alone.named_buffers(), supervised.buffers(), strict=True):
+            if "running" in name:
+                torch.testing.assert_close(value, expected, msg=name)
+        assert {norm.momentum for norm in supervised.modules() if isinstance(norm, torch.nn.BatchNorm2d)} == {0.1}
+
+
+def test_heads_can_have_a_fusion_each():
+    network = build(fusion=StaticFusion, fusion_per_head=True).eval()
+    before = network(images())
+    with torch.no_grad():
+        network.instance_fusion.logits.copy_(torch.tensor([5.0, 0.0, -5.0]))
+    after = network(images())
+    assert torch.equal(before.semantic, after.semantic)
+    assert torch.equal(before.alpha, after.alpha)
+    assert (before.center - after.center).abs().max() > 1e-4
+    assert build().instance_fusion is None
+
+
+def test_context_reaches_the_coarsest_level_and_has_the_image_alone():
+    network = build(context=partial(PyramidPooling, channels=12)).eval()
+    seen = []
+    network.context.register_forward_pre_hook(lambda module, inputs: seen.append(inputs))
+    network(images((48, 80)))
+    level, inside = seen[0]
+    assert level.shape[2:] == (2, 3)  # padded to whole cells of 32
+    assert inside == (1.5, 2.5)
+    assert network.fpn.lateral[-1].in_channels == 12
+
+
+def test_statistics_of_norms_have_the_momentum_that_is_asked_for():
+    network = build(norm_momentum=0.03)
+    norms = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    assert {norm.momentum for norm in norms} == {0.03}
+    assert len(norms) > 10
+    with pytest.raises(InputError, match=r"model.norm_momentum: expected a number in \(0, 1\], got 0"):
+        build(norm_momentum=0)
 
 
 def segments(size=(64, 96), batch=2) -> Segments:

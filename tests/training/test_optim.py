@@ -390,3 +390,17 @@ def test_a_module_has_the_learning_rate_that_it_asks_for(kind):
     for _ in range(5):
         schedule.step()
     assert own[0]["lr"] == pytest.approx(0.0015)  # half of the cosine
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_module_has_the_factor_of_the_learning_rate_that_it_asks_for(kind):
+    network = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    network[0].lr_factor = 0.1
+    make = {"adamw": adamw_cosine, "muon": muon_cosine}[kind]
+    optimizer, _ = make(network, 10, lr=0.5, weight_decay=0.0, warmup=0.0)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    vector = 0.5 if kind == "adamw" else 0.4 * 0.5
+    assert rates[id(network[0].weight)] == pytest.approx(0.05)
+    assert rates[id(network[0].bias)] == pytest.approx(0.1 * vector)
+    assert rates[id(network[1].weight)] == pytest.approx(0.5)
+    assert rates[id(network[1].bias)] == pytest.approx(vector)
