@@ -130,10 +130,67 @@ def _baseline(report: dict[str, Any]) -> str | None:
     return report.get("about", {}).get("baseline")
 
 
+def real_scores(reports: dict[str, Any]) -> str:
+    """Format the mean scores of each variant on each set of real images."""
+    rows = [(data, *row.values()) for data, report in reports.items() for row in _rows(report, "Scores")]
+    columns = ("data", *next((tuple(row) for r in reports.values() for row in _rows(r, "Scores")), ("variant",)))
+    return table("Points on val, mean ± standard deviation over runs", columns, rows or [(UNKNOWN, "")]).strip()
+
+
+def real_conclusions(reports: dict[str, Any]) -> str:
+    """Format the difference of adaptive to uniform fusion on each set of real images, and how much α varies there."""
+    rows = []
+    for data, report in reports.items():
+        difference, alive = _differences(report, "PQ")["adaptive"], report["liveness"][0]
+        std = "{:.3f} to {:.3f}".format(*alive["std"]["P2"])
+        interval = difference["95% t"]
+        cells = (difference["pairs"], difference["mean"], interval, conclusion(interval))
+        rows.append((data, *cells, std, f"{alive['active units']:.0%}"))
+    columns = (
+        "data",
+        "pairs",
+        "adaptive - uniform",
+        "95% t",
+        "conclusion",
+        "std of α of P2 over images",
+        "active units",
+    )
+    return table("PQ on val, points", columns, rows or [(UNKNOWN, *[""] * 6)]).strip()
+
+
+def screened_recipes(report: dict[str, Any]) -> str:
+    """Format the scores of the recipes that were tried, one run each."""
+    rows = [
+        (
+            run["settings"],
+            str(run["seed"]),
+            *(f"{100 * run[n]:.1f}" for n in ("pq", "pq_things", "pq_stuff", "mean_iou")),
+        )
+        for run in report.get("runs", [])
+    ]
+    columns = ("settings", "seed", "PQ", "PQ things", "PQ stuff", "mean IoU")
+    return table("Points on val", columns, rows or [(UNKNOWN, *[""] * 5)]).strip()
+
+
+def screened_fusions(report: dict[str, Any]) -> str:
+    """Format PQ of the fusions that were tried, by seed, and the mean difference to uniform fusion."""
+    scores: dict[str, dict[int, float]] = {}
+    for run in report.get("runs", []):
+        scores.setdefault(run["variant"], {})[run["seed"]] = 100 * run["pq"]
+    seeds = sorted({seed for of_seed in scores.values() for seed in of_seed})
+    rows = []
+    for variant, of_seed in scores.items():
+        gains = [score - scores["uniform"][seed] for seed, score in of_seed.items()]
+        mean = "" if variant == "uniform" else f"{sum(gains) / len(gains):+.2f}"
+        rows.append((variant, *(f"{of_seed[seed]:.1f}" for seed in seeds), mean))
+    columns = ("variant", *(f"seed {seed}" for seed in seeds), "minus uniform, mean")
+    return table("PQ on val, points", columns, rows or [(UNKNOWN,)]).strip()
+
+
 def headroom_choices(report: dict[str, Any]) -> str:
     """Format the gain of each way to choose fusion weights, on each split that was scored."""
     rows: dict[tuple[str, str], list[str]] = {}
-    splits = [split for split in ("val", "test") if split in report]
+    splits = list(report)
     for split in splits:
         for choice in report[split]["choices"]:
             gain = choice["gain"]
