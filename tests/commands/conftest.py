@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import made_maps
 from tests.commands.small_runs import TINY, shell
 
 
@@ -46,3 +47,10 @@ def street_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = shell("scenes", "output=cityscapes", *sizes, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "cityscapes"
+
+
+@pytest.fixture
+def maps() -> None:
+    """True and predicted maps in the working directory."""
+    made_maps.write("truth", made_maps.TRUTH)
+    made_maps.write("guess", made_maps.GUESS)

@@ -1,4 +1,4 @@
-"""``python -m panoptic.score``: real maps with known scores, every fault with its sentence, and what is written."""
+"""``python -m panoptic.score``: maps with known scores, real ones too, and what is written."""
 
 from __future__ import annotations
 
@@ -7,67 +7,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from panoptic.commands.app import command
 from panoptic.commands.score import score
 from panoptic.data.coco.pairs import PredictionPairs
+from tests.commands.made_maps import CATEGORIES, GUESS, TRUTH, run, write
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT.parent / "shared" / "fixtures"
-CATEGORIES = [
-    {"id": 7, "name": "road", "isthing": 0},
-    {"id": 26, "name": "car", "isthing": 1},
-    {"id": 24, "name": "person", "isthing": 1},
-]
-TRUTH = {  # by image id: rows of segment ids, and the category of each
-    "a": ([[1, 1, 1, 1], [2, 2, 0, 3], [2, 2, 0, 3]], {1: 7, 2: 26, 3: 26}),
-    "b": ([[70000, 70000, 70000], [256, 256, 256]], {70000: 7, 256: 24}),
-}
-GUESS = {
-    "a": ([[9, 9, 9, 9], [8, 8, 8, 0], [8, 8, 0, 0]], {9: 7, 8: 26}),
-    "b": ([[5, 5, 5], [6, 6, 6]], {5: 7, 6: 26}),
-}
-
-
-def write(name: str, maps: dict[Any, tuple[list, dict]], change: Callable[[dict], None] | None = None) -> None:
-    """Files in COCO panoptic format, in the working directory."""
-    Path(name).mkdir(exist_ok=True)
-    images, annotations = [], []
-    for image_id, (rows, categories) in maps.items():
-        numbers = np.array(rows)
-        pixels = np.stack([numbers & 255, (numbers >> 8) & 255, numbers >> 16], -1).astype(np.uint8)
-        Image.fromarray(pixels).save(f"{name}/{image_id}.png")
-        images.append({"id": image_id, "file_name": f"{image_id}.jpg", "height": len(rows), "width": len(rows[0])})
-        infos = [{"id": i, "category_id": c, "iscrowd": 0, "area": -1} for i, c in categories.items()]
-        annotations.append({"image_id": image_id, "file_name": f"{image_id}.png", "segments_info": infos})
-    content = {"images": images, "annotations": annotations, "categories": CATEGORIES}
-    if change is not None:
-        change(content)
-    Path(f"{name}.json").write_text(json.dumps(content))
-
-
-def run(*arguments: str) -> None:
-    command("score", score, ("ground_truth=truth.json", "predictions=guess.json", *arguments))
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["panoptic.score"])
-    return tmp_path
-
-
-@pytest.fixture
-def maps() -> None:
-    write("truth", TRUTH)
-    write("guess", GUESS)
 
 
 def rows_of(path: str) -> list[dict[str, str]]:
@@ -115,16 +65,16 @@ def test_one_process_or_many_write_the_same_bytes(maps: None) -> None:
         assert Path(f"one{suffix}").read_bytes() == Path(f"many{suffix}").read_bytes()
 
 
-def test_without_an_output_nothing_is_written(maps: None, here: Path, capsys: pytest.CaptureFixture) -> None:
-    before = sorted(here.rglob("*"))
+def test_without_an_output_nothing_is_written(maps: None, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    before = sorted(tmp_path.rglob("*"))
     run("boundaries=false")
-    assert sorted(here.rglob("*")) == before
+    assert sorted(tmp_path.rglob("*")) == before
     shown = capsys.readouterr().out
     assert "0.5000" in shown
     assert "boundary" not in shown
 
 
-def test_folders_of_other_names_and_predictions_without_images_and_categories(here: Path) -> None:
+def test_folders_of_other_names_and_predictions_without_images_and_categories() -> None:
     write("truth", TRUTH)
 
     def bare(content: dict) -> None:
@@ -220,179 +170,6 @@ def test_names_may_look_like_markup(capsys: pytest.CaptureFixture) -> None:
     shown = capsys.readouterr().out
     assert "[/x]" in shown
     assert "a.png (id a)" in shown
-
-
-def blocked() -> None:
-    Path("result_per_image.csv").mkdir()
-
-
-def text_for_isthing(content: dict) -> None:
-    content["categories"] = [CATEGORIES[0] | {"isthing": "0"}, *CATEGORIES[1:]]
-
-
-def no_file_name(content: dict) -> None:
-    content["annotations"][0]["file_name"] = ""
-
-
-def huge(content: dict) -> None:
-    content["annotations"][0]["segments_info"][0]["score"] = 10**400
-
-
-def other_ids() -> None:
-    write("truth", {1: TRUTH["a"]})
-    write("guess", {"1": GUESS["a"]})
-
-
-def doubled(content: dict) -> None:
-    content["annotations"].append(content["annotations"][0])
-
-
-def renamed(content: dict) -> None:
-    content["categories"] = [{"id": 7, "name": "street", "isthing": 0}, *CATEGORIES[1:]]
-
-
-def other_kind(content: dict) -> None:
-    content["categories"] = [{"id": 7, "name": "road", "isthing": 1}]
-
-
-def unknown_category(content: dict) -> None:
-    content["annotations"][0]["segments_info"][0]["category_id"] = 99
-
-
-def not_in_png(content: dict) -> None:
-    content["annotations"][1]["segments_info"].append({"id": 77, "category_id": 7})
-
-
-def not_in_json(content: dict) -> None:
-    content["annotations"][1]["segments_info"].pop()
-
-
-def nan(content: dict) -> None:
-    content["annotations"][0]["segments_info"][0]["score"] = float("nan")
-
-
-def text_for_a_number(content: dict) -> None:
-    content["annotations"][0]["segments_info"][0]["id"] = "8"
-
-
-def smaller() -> None:
-    write("guess", GUESS | {"b": ([[5, 5]], {5: 7})})
-
-
-def grey() -> None:
-    Image.fromarray(np.zeros((2, 3), np.uint8)).save("guess/b.png")
-
-
-def cut() -> None:
-    Path("guess/b.png").write_bytes(Path("guess/b.png").read_bytes()[:45])
-
-
-BAD: dict[str, tuple[Any, tuple[str, ...], str]] = {  # what is wrong, other arguments, what the sentence says
-    "no truth": (lambda: Path("truth.json").unlink(), (), "truth.json: expected a JSON file"),
-    "no predictions": (lambda: Path("guess.json").unlink(), (), "guess.json: expected a JSON file"),
-    "no JSON": (lambda: Path("guess.json").write_text("{"), (), "guess.json: expected JSON"),
-    "no folder": (
-        lambda: Path("guess").rename("other"),
-        (),
-        "guess: expected a folder with the PNG files of guess.json",
-    ),
-    "no PNG": (lambda: Path("guess/b.png").unlink(), (), "guess/b.png: expected an image"),
-    "unreadable PNG": (cut, (), "guess/b.png: expected an image that can be read"),
-    "grey PNG": (grey, (), "guess/b.png: expected a PNG with 8-bit RGB"),
-    "smaller PNG": (smaller, (), "guess/b.png: expected height and width (2, 3) as truth/b.png has them, got (1, 2)"),
-    "missing prediction": (lambda: write("guess", {"a": GUESS["a"]}), (), "got none for 'b'"),
-    "doubled prediction": (
-        lambda: write("guess", GUESS, doubled),
-        (),
-        "guess.json: annotations: expected distinct image",
-    ),
-    "doubled truth": (
-        lambda: write("truth", TRUTH, doubled),
-        (),
-        "truth.json: annotations: expected distinct image ids",
-    ),
-    "other name": (lambda: write("guess", GUESS, renamed), (), "expected name 'road' of id 7 as in the ground truth"),
-    "other kind": (lambda: write("guess", GUESS, other_kind), (), "expected isthing 0 of id 7"),
-    "unknown category": (lambda: write("guess", GUESS, unknown_category), (), "got 99"),
-    "id not in PNG": (
-        lambda: write("guess", GUESS, not_in_png),
-        (),
-        "guess/b.png: expected each segment that guess.json",
-    ),
-    "id not in JSON": (
-        lambda: write("guess", GUESS, not_in_json),
-        (),
-        "guess/b.png: expected the segment ids that guess",
-    ),
-    "truth's id not in PNG": (lambda: write("truth", TRUTH, not_in_png), (), "truth/b.png: expected each segment"),
-    "NaN": (
-        lambda: write("guess", GUESS, nan),
-        (),
-        "guess.json: expected JSON, got text that is not: NaN is no number",
-    ),
-    "text for a number": (lambda: write("guess", GUESS, text_for_a_number), (), "expected 'id' to be a whole number"),
-    "truth with id 0": (lambda: write("truth", TRUTH | {"a": ([[0, 1]], {0: 7, 1: 7})}), (), "segment ids of 1 to"),
-    "rows in a folder": (blocked, ("output=result.json",), "result_per_image.csv: expected a file to write rows to"),
-    "text for isthing": (
-        lambda: write("truth", TRUTH, text_for_isthing),
-        (),
-        "truth.json: categories: category 1: expected",
-    ),
-    "no file name": (
-        lambda: write("guess", GUESS, no_file_name),
-        (),
-        "guess.json: annotations: image_id 'a': expected 'file",
-    ),
-    "huge score": (lambda: write("guess", GUESS, huge), (), "expected 'score' to be a number of some use"),
-    "ids of other types": (other_ids, ("missing=count_as_empty",), "got none for 1 (but for '1' and others)"),
-    "a name too long": (
-        None,
-        ("output=" + "x" * 300 + ".json",),
-        "expected to read or write it, got: File name too long",
-    ),
-    "folder for a file": (None, ("predictions_dir=guess.json",), "guess.json: expected a folder with the PNG files of"),
-    "unknown choice": (None, ("missing=ignore",), "missing: expected error or count_as_empty, got 'ignore'"),
-    "misspelt key": (None, ("wurst=3",), "'wurst'"),
-    "negative": (None, ("worst=-1",), "worst: expected at least 0, got -1"),
-    "negative workers": (None, ("workers=-1",), "workers: expected at least 0, got -1"),
-    "ratio": (None, ("dilation_ratio=0",), "dilation_ratio: expected a share of the diagonal, above 0"),
-    "NaN ratio": (None, ("tolerance=nan",), "tolerance: expected a share of the diagonal"),
-    "output no JSON": (None, ("output=result.txt",), "output=result.txt: expected the name of a .json file"),
-    "output a folder": (None, ("output=truth",), "output=truth: expected the name of a .json file, got a folder"),
-    "output an input": (None, ("output=./guess.json",), "output=./guess.json: expected a file of its own"),
-    "output in a file": (None, ("output=truth.json/result.json",), "truth.json"),
-}
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_gets_one_sentence_and_leaves_nothing(
-    case: str, workers: int, maps: None, here: Path, capsys: pytest.CaptureFixture
-) -> None:
-    spoil, arguments, said = BAD[case]
-    if spoil is not None:
-        spoil()
-    before = sorted(here.rglob("*"))
-    keys = {argument.partition("=")[0] for argument in arguments}
-    given = {"output": "new/folder/result.json", "workers": workers}
-    defaults = [f"{key}={value}" for key, value in given.items() if key not in keys]
-    with pytest.raises(SystemExit) as stop:
-        run(*defaults, *arguments)
-    shown = capsys.readouterr().err
-    assert stop.value.code == 1
-    assert said in shown
-    assert shown.count("panoptic: ") == 1
-    assert len(shown.strip().splitlines()) == 1
-    assert sorted(here.rglob("*")) == before
-
-
-def test_an_earlier_result_survives_a_later_fault(maps: None) -> None:
-    run("output=result.json")
-    before = {p: p.read_bytes() for p in (Path("result.json"), Path("result_per_image.csv"))}
-    cut()
-    with pytest.raises(SystemExit):
-        run("output=result.json")
-    assert {p: p.read_bytes() for p in before} == before
 
 
 def test_from_the_shell(maps: None) -> None:
