@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from panoptic.commands.app import command
+from panoptic.commands.scenes import scenes
 from tests.commands import made_maps
 from tests.commands.small_runs import TINY, shell
 
@@ -54,3 +57,27 @@ def maps() -> None:
     """True and predicted maps in the working directory."""
     made_maps.write("truth", made_maps.TRUTH)
     made_maps.write("guess", made_maps.GUESS)
+
+
+@pytest.fixture(scope="session")
+def sound_data_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sound data sets: ``cityscapes``, ``coco_panoptic``, and ``panoptic`` with Cityscapes' panoptic truth only."""
+    folder = tmp_path_factory.mktemp("written")
+    small = ("height=64", "width=128", "train_size=5", "val_size=3", "workers=1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["panoptic"])
+        for kind in ("cityscapes", "coco_panoptic"):
+            test_size = "test_size=1" if kind == "cityscapes" else "test_size=0"
+            command("scenes", scenes, (f"output={kind}", f"format={kind}", *small, test_size))
+        conversion = pytest.importorskip("cityscapesscripts.preparation.createPanopticImgs")
+        shutil.copytree("cityscapes", "panoptic", ignore=shutil.ignore_patterns("gtFine"))
+        Path("panoptic/gtFine").mkdir()
+        conversion.convert2panoptic("cityscapes/gtFine", "panoptic/gtFine", False, ["train", "val"])
+    return folder
+
+
+@pytest.fixture
+def data_sets(sound_data_sets: Path, tmp_path: Path) -> None:
+    """Copies of the sound data sets in the working directory, to be damaged."""
+    shutil.copytree(sound_data_sets, tmp_path, dirs_exist_ok=True)
