@@ -11,8 +11,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if importlib.util.find_spec("beartype") is not None:
-    import jaxtyping
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # All of the suite needs them anyway, and what is imported from within the package is compiled anew: the hook
+        # has caches of its own, for all that is imported meanwhile.
+        import torchmetrics  # noqa: F401
 
-    # The hook reaches what is imported after it, so it comes before any test file imports the package. PEP 484 has an
-    # int be a float, and beartype by itself does not.
-    jaxtyping.install_import_hook("panoptic", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+    # The hook reaches what is imported after it, so it comes before any test file imports the package.
+    from tests.shape_checks import check_signatures
+
+    check_signatures("panoptic")
