@@ -7,6 +7,7 @@ The dataclasses mirror the files directly in ``conf/``; those of the groups are 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -271,6 +272,7 @@ OPEN = ("trainer",)
 """Nodes that accept any key, since Lightning's Trainer has too many arguments to repeat."""
 
 
+@cache
 def register() -> None:
     """Register the schemas with Hydra under the names used by the defaults lists in ``conf/``."""
     store = ConfigStore.instance()
