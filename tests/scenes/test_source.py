@@ -11,7 +11,7 @@ import torch
 from panoptic.data.sample import SPLITS
 from panoptic.labels import CITYSCAPES
 from panoptic.scenes.source import GENERATORS, SyntheticSource, render_scene
-from panoptic.segments import VOID
+from panoptic.segments import VOID, Segments
 
 SMALL = {"height": 128, "width": 256}
 # Pinned for version 1: whoever changes a scene adds a version, with scenes of its own. Besides the bytes, the
@@ -52,9 +52,24 @@ def things_of(segments):
     return segments.areas()[single]
 
 
+PAINT = """
+import sys, cv2, torch
+from panoptic.scenes.source import render_scene
+cv2.setNumThreads(1), torch.set_num_threads(1)
+scenes = []
+for index in range(200):
+    image, segments = render_scene(0, "train", index, height=128, width=256)
+    scenes.append((torch.from_numpy(image), segments.ids, segments.classes, segments.crowd))
+torch.save(scenes, sys.argv[1])
+"""
+
+
 @pytest.fixture(scope="module")
-def scenes():
-    return [render_scene(0, "train", index, **SMALL) for index in range(200)]
+def scenes(tmp_path_factory):
+    """Images and segments, painted in a process without the type checks of this one, which take most of the time."""
+    path = tmp_path_factory.mktemp("scenes") / "scenes.pt"
+    subprocess.run([sys.executable, "-c", PAINT, str(path)], cwd=Path(__file__).parents[2], check=True)
+    return [(image.numpy(), Segments(*parts)) for image, *parts in torch.load(path, weights_only=True)]
 
 
 @pytest.mark.skipif(int(cv2.__version__.split(".")[0]) < 5, reason="OpenCV 4 draws the edges of polygons differently")
