@@ -154,8 +154,11 @@ BAD: dict[str, tuple[Any, tuple[str, ...], str]] = {  # what is wrong, other arg
 }
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("case", BAD)
+IN_A_PROCESS = ("no PNG", "unreadable PNG", "grey PNG", "smaller PNG", "id not in PNG", "id not in JSON")
+"""Faults met while maps are read, which several processes may do; all others are told before."""
+
+
+@pytest.mark.parametrize(("case", "workers"), [*((case, 1) for case in BAD), *((case, 2) for case in IN_A_PROCESS)])
 def test_bad_input_gets_one_sentence_and_leaves_nothing(
     case: str, workers: int, maps: None, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
