@@ -14,6 +14,7 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 TINY = (
+    "model.backbone.name=test_resnet",
     *("data.height=64", "data.width=128", "data.crop=[64,128]", "data.epoch_size=null"),
     *("data.train_size=4", "data.val_size=2", "data.test_size=8", "callbacks.pictures=0", "trainer.max_epochs=1"),
 )

@@ -21,7 +21,10 @@ CONF = Path(__file__).parents[2] / "conf"
 FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
 SWEEPS = ("component_study", "fusion_study")  # see test_study.py
 EXPERIMENTS = sorted({path.stem for path in (CONF / "experiment").glob("*.yaml")} - set(SWEEPS))
+SMALL_BACKBONE = "model.backbone.name=test_resnet"
+"""timm's own for tests: a few thousand weights, which take no time to train, orthogonalize and write."""
 TINY = (
+    SMALL_BACKBONE,
     "data.epoch_size=null",
     *("data.height=64", "data.width=128", "data.crop=[64,128]", "data.workers=0"),
     *("data.train_size=8", "data.val_size=2", "data.test_size=2"),

@@ -22,7 +22,14 @@ from panoptic.data.cityscapes import CityscapesSource
 NUCLEI = Path(__file__).parents[2] / "examples" / "nuclei"
 FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
 TINY = (
-    *("experiment=quick", "data.crop=[32,64]", "data.workers=0", "data.batch_size=2", "data.epoch_size=4"),
+    *(
+        "experiment=quick",
+        "model.backbone.name=test_resnet",
+        "data.crop=[32,64]",
+        "data.workers=0",
+        "data.batch_size=2",
+        "data.epoch_size=4",
+    ),
     *("callbacks.pictures=1", "trainer.max_epochs=1", "trainer.accelerator=cpu", "hydra.run.dir=run"),
 )
 CHECKPOINT = "checkpoint=run/checkpoints/last.ckpt"

@@ -13,7 +13,8 @@ from panoptic.commands.train import _precision, train
 from panoptic.training.module import PanopticModule
 
 TINY = (
-    *("experiment=quick", "trainer.accelerator=cpu", "logger=none", "data.epoch_size=null", "data.workers=0"),
+    *("experiment=quick", "model.backbone.name=test_resnet", "trainer.accelerator=cpu", "logger=none"),
+    *("data.epoch_size=null", "data.workers=0"),
     *("data.height=64", "data.width=128", "data.crop=[64,128]", "data.train_size=4", "data.val_size=2"),
 )
 

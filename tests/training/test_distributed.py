@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 TINY = (
+    "model.backbone.name=test_resnet",
     *("data.height=64", "data.width=128", "data.crop=[64,128]", "data.workers=0", "data.batch_size=2"),
     *("data.train_size=6", "data.val_size=3", "data.test_size=1", "data.epoch_size=10"),
     *("callbacks.pictures=1", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=1"),

@@ -30,10 +30,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
         patch.setattr(sys, "argv", ["panoptic"])
-        small = ("height=64", "width=128", "train_size=2", "val_size=1", "test_size=0", "workers=1")
-        command("scenes", scenes, ("output=data", "format=coco_panoptic", *small))
+        written = ("height=64", "width=128", "train_size=2", "val_size=1", "test_size=0", "workers=1")
+        command("scenes", scenes, ("output=data", "format=coco_panoptic", *written))
         sizes = ("data.height=64", "data.width=128", "data.train_size=2", "data.val_size=1", "data.test_size=1")
-        command("train", train, ("experiment=quick", *TINY, *sizes, "hydra.run.dir=first"))
+        small = ("model.backbone.name=test_resnet", *TINY, *sizes)
+        command("train", train, ("experiment=quick", *small, "hydra.run.dir=first"))
     return here
 
 
@@ -175,6 +176,6 @@ def test_a_study_is_asked_for_the_network_of_the_checkpoint(monkeypatch: pytest.
     command("train", train, ("experiment=full", *start, "hydra.run.dir=started"))
     (config,) = asked
     first = read_checkpoint(FIRST).config
-    assert config.model.backbone.name == first.model.backbone.name == "resnet18"
+    assert config.model.backbone.name == first.model.backbone.name == "test_resnet"
     assert config.model.fusion._target_.endswith("UniformFusion")
     assert config.codec == first.codec

@@ -154,6 +154,7 @@ STUDY = (
         "experiment=fusion_study",
         "seed=0,1",
         "model/fusion=uniform,local",
+        "model.backbone.name=test_resnet",
         "data.epoch_size=null",
         "data.crop=[64,128]",
     ),
