@@ -238,6 +238,7 @@ def _trainer(config: DictConfig) -> Trainer:
     from lightning.pytorch import Trainer
 
     from panoptic.config.composing import build
+    from panoptic.training.checkpoint_io import AtomicCheckpointIO
 
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # tips, and what was looked for and not found
@@ -250,7 +251,7 @@ def _trainer(config: DictConfig) -> Trainer:
     settings |= {"num_sanity_val_steps": 0, "use_distributed_sampler": False}  # the sampler takes its own share
     logger = build(config.logger) if config.logger._target_ is not None else False
     try:
-        trainer = Trainer(**settings, logger=logger)
+        trainer = Trainer(**settings, logger=logger, plugins=[AtomicCheckpointIO()])
     except (TypeError, ValueError, RuntimeError) as error:  # MisconfigurationException is one of them, or an Exception
         raise InputError(f"trainer: expected settings that Lightning's Trainer takes: {error}") from error
     if is_multirun() and trainer.world_size > 1:

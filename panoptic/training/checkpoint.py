@@ -22,6 +22,7 @@ from panoptic.config.overrides import restore
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.models import PanopticNetwork
+from panoptic.training.checkpoint_io import load
 
 FORMAT_VERSION = 4
 """Version of the checkpoint format, incremented by incompatible changes."""
@@ -77,12 +78,7 @@ def read_checkpoint(path: str | Path, overrides: Sequence[str] = ()) -> Checkpoi
     path = Path(path).expanduser()
     if not path.is_file():
         raise InputError(f"{path}: expected a checkpoint, got {'a folder' if path.is_dir() else 'no such file'}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(
-            f"{path}: expected a checkpoint, got a file that cannot be read as one ({type(error).__name__})"
-        ) from error
+    content = load(path)
     record = content.get("panoptic") if isinstance(content, dict) else None
     if not isinstance(record, dict) or "state_dict" not in content:
         raise InputError(f"{path}: expected a checkpoint of panoptic, got a file without its record")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,28 +14,79 @@ from panoptic.errors import InputError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
     """Replace a file atomically.
 
     Args:
         path: File to write or replace.
+        durable: Whether the file shall survive a crash of the machine, at the cost of waiting for the disk.
 
     Yields:
         Path of a temporary file in the same folder. It replaces ``path`` if the block ends without an error, and is
         removed otherwise.
+
+    Raises:
+        OSError: If the file cannot be written; it names ``path``, since nobody knows the temporary file.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield part
+        if durable:
+            _flush(part)
         os.replace(part, path)
+        if durable:
+            _flush(path.parent)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(part), part):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
 
 
+def _flush(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems cannot flush a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def remove_strays(folder: Path) -> list[Path]:
+    """Remove temporary files of :func:`replacing` that dead processes left in a folder, and return their paths.
+
+    The processes are looked for on this machine; the folder must not be in use on another.
+    """
+    strays = []
+    for path in sorted(folder.glob(".*.tmp")):
+        match = re.fullmatch(r"\..+\.(\d+)\.tmp", path.name)
+        if match and not process_lives(int(match[1])):
+            path.unlink(missing_ok=True)
+            strays.append(path)
+    return strays
+
+
+def process_lives(number: int) -> bool:
+    """Return whether another process with this number runs on this machine."""
+    if number == os.getpid():
+        return False
+    try:
+        os.kill(number, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file atomically."""
-    with replacing(path) as part:
+    with replacing(path, durable=True) as part:
         part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
