@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,89 +15,124 @@ from panoptic.commands.app import is_multirun, run_dir
 from panoptic.errors import InputError, expect_at_least
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Callback, Trainer
+    from lightning.pytorch import Trainer
 
     from panoptic.data import DataModule
     from panoptic.labels import LabelSpace
     from panoptic.training.checkpoint import Checkpoint
     from panoptic.training.module import PanopticModule
+    from panoptic.training.resuming import Start
 
 
 def train(config: DictConfig) -> None:
-    """Train as configured, or go on where a checkpoint stopped.
+    """Train as configured, or go on where a run stopped.
 
     Raises:
         InputError: If a key, a checkpoint or the data cannot be used.
     """
-    from lightning.pytorch import seed_everything
     from lightning.pytorch.utilities import rank_zero_only
 
-    from panoptic.training.runs import finished, remove_unfinished
+    from panoptic.training.run_lock import claimed
 
-    folder = run_dir()
     _check(config)
-    start = resolve_start(config)
+    is_first = getattr(rank_zero_only, "rank", 0) == 0
+    folder = _folder(config, is_first)
+    with claimed(folder) if is_first else nullcontext():
+        _train(config, folder, is_first)
+
+
+def _train(config: DictConfig, folder: Path, is_first: bool) -> None:
+    from lightning.pytorch import seed_everything
+
+    from panoptic.training.runs import finished, record_event
+    from panoptic.training.trainer import build_callbacks, build_trainer
+
+    start = _begin(config, folder)
     # Not earlier: with start_from, the finished run has recorded the network of the checkpoint.
-    if config.study is not None and start.resume is None:
-        if finished(folder, start.config):
-            if getattr(rank_zero_only, "rank", 0) == 0:
-                print(f"finished before: {folder}", flush=True)
-                _evaluate(start.config, folder)
-            return
-        remove_unfinished(folder)
-    start = replace(start, config=_logging_to(folder, start.config))
+    if config.study is not None and finished(folder, start.config):
+        if is_first:
+            print(f"finished before: {folder}", flush=True)
+            _evaluate(start.config, folder)
+        return
     _check(start.config)
-    if start.first_epoch >= start.config.trainer.max_epochs:
-        raise InputError(
-            f"{start.resume}: expected a run with epochs left, got one that has trained {start.first_epoch} of "
-            f"{start.config.trainer.max_epochs}; trainer.max_epochs={2 * start.first_epoch} would go on"
-        )
+    _check_epochs(start, folder)
     seed_everything(start.config.seed, verbose=False)
-    trainer = _trainer(start.config)
+    trainer = build_trainer(start.config, folder, 0 if start.resumed is None else start.resumed.steps)
+    _check_processes(trainer)
     data = _data(start)
     module, notes = _module(start, data, trainer)
-    cast("Any", trainer).callbacks.extend(_callbacks(start.config, folder, module.record))
+    cast("Any", trainer).callbacks.extend(build_callbacks(start, folder, module.record))
     if trainer.is_global_zero:
-        OmegaConf.save(start.config, folder / "config.yaml", resolve=True)
+        _prepare(folder, start)
         _announce(trainer, module, start.config, folder)
-        for note in notes:
+        for note in (*start.notes, *notes):
             print(note, flush=True)
-    _fit(trainer, module, data, start.resume)
+    _fit(trainer, module, data, start.resumed)
     if trainer.is_global_zero:
+        record_event(folder, "end", epochs=trainer.current_epoch, steps=trainer.global_step)
         _report(folder, data.labels)
         _evaluate(start.config, folder, trainer)
 
 
-@dataclass(frozen=True)
-class Start:
-    """What a run begins from.
+def _folder(config: DictConfig, is_first: bool) -> Path:
+    """Return the folder of the run: that of the run which goes on, or a new one.
 
-    Attributes:
-        config: Configuration of the run.
-        resume: Path of the checkpoint to go on from.
-        resumed: That checkpoint, as it was read.
-        source: Checkpoint of an earlier run to take weights from.
-        first_epoch: Number of epochs behind it.
+    Raises:
+        InputError: If there is a run already in what should be a new folder, or a folder is given for one that goes on.
     """
+    from hydra.core.hydra_config import HydraConfig
 
-    config: DictConfig
-    resume: str | None = None
-    resumed: Checkpoint | None = None
-    source: Checkpoint | None = None
-    first_epoch: int = 0
+    from panoptic.training.runs import has_run, newest_unfinished, run_of
+
+    if config.resume == "auto":
+        if is_multirun():
+            raise InputError("resume=auto: expected a single run, got a sweep; study=NAME goes on with the runs of one")
+        folder = newest_unfinished(run_dir().parent, _with_weights_of(config).config) or run_dir()
+    else:
+        folder = run_dir() if config.resume is None else run_of(Path(config.resume).expanduser()) or run_dir()
+    if not is_first:  # the first process has made or found the folder
+        return folder
+    given = [key for key in HydraConfig.get().overrides.hydra if key.startswith("hydra.run.dir=")]
+    if given and folder != run_dir() and not folder.samefile(run_dir()):
+        raise InputError(f"{given[0]}: expected none with resume, which goes on in {folder}")
+    if config.resume is None and config.study is None and has_run(folder):
+        raise InputError(f"{folder}: expected a folder without a run, got one; resume={folder} goes on with it")
+    return folder
 
 
-def resolve_start(config: DictConfig) -> Start:
-    """Read the checkpoint that a run starts from, if any, and return the configuration that follows from it.
+def _begin(config: DictConfig, folder: Path) -> Start:
+    """Return what the run begins from.
+
+    Raises:
+        InputError: If a checkpoint cannot be used, or the run in the folder of a study has another configuration.
+    """
+    from panoptic.training.resuming import NAMES, resume
+    from panoptic.training.runs import has_run, plain, refuse_other_study
+
+    if config.resume not in (None, "auto"):
+        return resume(Path(config.resume).expanduser(), config.overrides)
+    start = _with_weights_of(config)
+    goes_on = has_run(folder)
+    if config.study is not None:
+        recorded = folder / "config.yaml"
+        finished = (folder / "summary.json").is_file()
+        goes_on = not finished and recorded.is_file() and any((folder / "checkpoints" / n).is_file() for n in NAMES)
+        if goes_on:
+            refuse_other_study(folder, plain(cast("DictConfig", OmegaConf.load(recorded))), start.config)
+    elif config.resume is None:
+        goes_on = False
+    return resume(folder, config=start.config) if goes_on else start
+
+
+def _with_weights_of(config: DictConfig) -> Start:
+    """Return a new run's start: the configuration, and with ``start_from`` the checkpoint that its network is of.
 
     Raises:
         InputError: If the checkpoint cannot be used.
     """
     from panoptic.training.checkpoint import read_checkpoint
+    from panoptic.training.resuming import Start
 
-    if config.resume is not None:
-        resumed = read_checkpoint(config.resume, config.overrides)
-        return Start(resumed.config, config.resume, resumed, first_epoch=resumed.epochs)
     if config.start_from is None:
         return Start(config)
     if not config.start_from:
@@ -128,15 +162,6 @@ def _changes(*nodes: str) -> list[str]:
     return [change for change in hydra.overrides.task if change.replace("/", ".").split("=")[0].split(".")[0] in nodes]
 
 
-def _logging_to(folder: Path, config: DictConfig) -> DictConfig:
-    """Return the configuration with its logger in a run's folder."""
-    if "save_dir" not in config.logger:
-        return config
-    logging_here = config.copy()
-    logging_here.logger.save_dir = str(folder)
-    return logging_here
-
-
 def _check(config: DictConfig) -> None:
     """Raise for values that neither the schema nor a part that is built would refuse."""
     expect_at_least(0, seed=config.seed)
@@ -151,6 +176,57 @@ def _check(config: DictConfig) -> None:
         raise InputError(f"evaluation.split: expected val, test or null, got {config.evaluation.split!r}")
 
 
+def _check_epochs(start: Start, folder: Path) -> None:
+    """Raise if a run has no epochs left; one that ended before its summary was written has that left.
+
+    Raises:
+        InputError: If nothing is left.
+    """
+    if start.resumed is None or start.first_epoch < start.config.trainer.max_epochs:
+        return
+    if start.first_epoch == start.config.trainer.max_epochs and not (folder / "summary.json").is_file():
+        return
+    raise InputError(
+        f"{start.resumed.path}: expected a run with epochs left, got one that has trained {start.first_epoch} of "
+        f"{start.config.trainer.max_epochs}; trainer.max_epochs={2 * start.first_epoch} would go on"
+    )
+
+
+def _check_processes(trainer: Trainer) -> None:
+    """Raise if each of several processes would start a whole sweep again.
+
+    Raises:
+        InputError: If the run is a job of a sweep with several processes.
+    """
+    if is_multirun() and trainer.world_size > 1:
+        raise InputError(
+            f"trainer.devices: expected one device in a multirun, got {trainer.world_size} processes, each of which "
+            "would start the whole sweep again; start the runs one by one with torchrun, or set trainer.devices=1"
+        )
+
+
+def _prepare(folder: Path, start: Start) -> None:
+    """Record the configuration and what changes in it, and remove what no longer holds or was left half written."""
+    from panoptic.training.runs import record_event, remove_unfinished
+    from panoptic.utils.files import remove_strays, replacing
+
+    for place in (folder, folder / "checkpoints"):
+        remove_strays(place)
+    if start.resumed is None:
+        remove_unfinished(folder)
+        record_event(folder, "start")
+    else:
+        summary = folder / "summary.json"
+        before = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
+        where = {"checkpoint": str(start.resumed.path), "epochs": start.resumed.epochs, "steps": start.resumed.steps}
+        record_event(folder, "resume", **where, **{key: before[key] for key in ("best", "last") if key in before})
+        summary.unlink(missing_ok=True)
+    for key, (old, new) in start.changes.items():
+        record_event(folder, "change", key=key, old=old, new=new)
+    with replacing(folder / "config.yaml", durable=True) as part:
+        OmegaConf.save(start.config, part, resolve=True)
+
+
 def _data(start: Start) -> DataModule:
     """Build the data, and read both splits so that faults show before anything is written.
 
@@ -158,9 +234,11 @@ def _data(start: Start) -> DataModule:
         InputError: If a split cannot be read, or their categories differ.
     """
     from panoptic.config.composing import build
+    from panoptic.training.resuming import check_labels
 
     data = build(start.config.data, seed=start.config.seed)
     data.first_epoch = start.first_epoch
+    check_labels(start, data.labels)
     labels, val_labels = data.labels, data.val_source.labels
     if not val_labels.has_categories_of(labels):
         raise InputError(f"data: expected one label space for train and val, {labels.difference(val_labels)} in val")
@@ -175,7 +253,10 @@ def _module(start: Start, data: DataModule, trainer: Trainer) -> tuple[PanopticM
     from panoptic.training.module import PanopticModule
 
     config, labels = start.config, data.labels
-    network = build_network(config, labels.num_classes)
+    initial = config.copy()
+    if start.resumed is not None:
+        initial.model.backbone.weights = "random"  # overwritten by the checkpoint's: nothing to fetch
+    network = build_network(initial, labels.num_classes)
     weights_used = str(network.get_submodule("backbone").weights_used)
     started_from: dict[str, Any] | None = None
     notes: list[str] = []
@@ -194,14 +275,12 @@ def _module(start: Start, data: DataModule, trainer: Trainer) -> tuple[PanopticM
     return module, notes
 
 
-def _fit(trainer: Trainer, module: PanopticModule, data: DataModule, resume: str | None) -> None:
+def _fit(trainer: Trainer, module: PanopticModule, data: DataModule, resumed: Checkpoint | None) -> None:
     """Train, with the warnings off that say what is meant here."""
-    # A resumed run has a folder of its own, and keeps its own best from there on.
-    warnings.filterwarnings("ignore", "The dirpath has changed", UserWarning)
     # Steps are counted over all epochs, so that short ones are logged too.
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging", UserWarning)
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        trainer.fit(module, datamodule=data, ckpt_path=None if resumed is None else resumed.path, weights_only=True)
     except SystemExit:
         if trainer.interrupted:  # Lightning ends the process, without a word
             raise KeyboardInterrupt from None
@@ -231,75 +310,6 @@ def _evaluate(config: DictConfig, folder: Path, trainer: Trainer | None = None) 
                 image = read_image(picture)
                 trainer.logger.experiment.add_image(f"{split}/{name}", image, trainer.global_step, dataformats="HWC")
         trainer.logger.experiment.flush()
-
-
-def _trainer(config: DictConfig) -> Trainer:
-    """Build Lightning's trainer, without its progress bar and checkpoints: the run's callbacks do both."""
-    from lightning.pytorch import Trainer
-
-    from panoptic.config.composing import build
-    from panoptic.training.checkpoint_io import AtomicCheckpointIO
-
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # tips, and what was looked for and not found
-    settings = cast("dict[str, Any]", OmegaConf.to_container(config.trainer, resolve=True))
-    if settings.get("precision") == "auto":
-        settings["precision"] = _precision(settings.get("accelerator", "auto"))
-    # A run too short for its first validation would end without a score and without a best checkpoint.
-    settings["check_val_every_n_epoch"] = min(settings["check_val_every_n_epoch"], settings["max_epochs"])
-    settings |= {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
-    settings |= {"num_sanity_val_steps": 0, "use_distributed_sampler": False}  # the sampler takes its own share
-    logger = build(config.logger) if config.logger._target_ is not None else False
-    try:
-        trainer = Trainer(**settings, logger=logger, plugins=[AtomicCheckpointIO()])
-    except (TypeError, ValueError, RuntimeError) as error:  # MisconfigurationException is one of them, or an Exception
-        raise InputError(f"trainer: expected settings that Lightning's Trainer takes: {error}") from error
-    if is_multirun() and trainer.world_size > 1:
-        raise InputError(
-            f"trainer.devices: expected one device in a multirun, got {trainer.world_size} processes, each of which "
-            "would start the whole sweep again; start the runs one by one with torchrun, or set trainer.devices=1"
-        )
-    return trainer
-
-
-def _precision(accelerator: str) -> str:
-    """Return half precision where the device computes in it, else single."""
-    import torch
-
-    from panoptic.utils.precision import has_fast_bfloat16
-
-    if torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda"):
-        return "16-mixed"
-    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available())
-    return "bf16-mixed" if on_cpu and has_fast_bfloat16("cpu") else "32-true"
-
-
-def _callbacks(config: DictConfig, folder: Path, record: dict[str, Any]) -> list[Callback]:
-    from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor, ModelCheckpoint
-
-    from panoptic.config.composing import build
-    from panoptic.training.callbacks.fusion import FusionMonitor
-    from panoptic.training.callbacks.pictures import Pictures
-    from panoptic.training.callbacks.progress import progress_callbacks
-    from panoptic.training.callbacks.summary import Summary
-    from panoptic.training.callbacks.throughput import Throughput
-
-    kept: dict[str, Any] = {
-        "dirpath": folder / "checkpoints",
-        "auto_insert_metric_name": False,
-        "enable_version_counter": False,
-    }
-    best = ModelCheckpoint(filename="best", monitor="val/pq", mode="max", save_on_train_epoch_end=False, **kept)
-    last = ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **kept)
-    callbacks: list[Callback] = [build(config.curriculum), Pictures(config.callbacks.pictures), *progress_callbacks()]
-    if config.callbacks.patience is not None:
-        patience = config.callbacks.patience
-        callbacks.append(EarlyStopping("val/loss", patience=patience, mode="min", check_on_train_epoch_end=False))
-    if config.logger._target_ is not None:
-        callbacks.append(LearningRateMonitor("step"))
-    throughput = Throughput()
-    callbacks.append(FusionMonitor())
-    return [*callbacks, throughput, Summary(folder, record, best, throughput), best, last]
 
 
 def _announce(trainer: Trainer, module: PanopticModule, config: DictConfig, folder: Path) -> None:

@@ -19,6 +19,40 @@ WITHOUT_EFFECT = (
 )
 """Keys that do not affect results."""
 
+RESUMABLE = (
+    *WITHOUT_EFFECT,
+    "callbacks",
+    "checkpoint",
+    "compile",
+    "data.root",
+    *(f"data.{split}" for split in ("train", "val", "test")),
+    *(
+        f"trainer.{key}"
+        for key in (
+            "accelerator",
+            "check_val_every_n_epoch",
+            "deterministic",
+            "limit_val_batches",
+            "max_epochs",
+            "max_time",
+            "nonfinite",
+            "precision",
+            "profiler",
+        )
+    ),
+)
+"""Keys that a resumed run may change: how long and where it trains, not what. Precision follows the device."""
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the dotted keys whose values differ, each with both values; ``None`` stands for one that is missing."""
+    before, after = dict(leaves(old)), dict(leaves(new))
+    return {
+        key: (before.get(key), after.get(key))
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    }
+
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the dotted keys and values of a nested mapping."""

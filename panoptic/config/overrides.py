@@ -188,12 +188,12 @@ def pack_overrides(name: str, arguments: list[str]) -> list[str]:
         arguments = [_quoted_path(argument) for argument in arguments]
     keys = {argument.split("=")[0] for argument in arguments if "=" in argument}
     if name == "train":
-        if "resume" not in keys:
+        if "resume" not in keys or "resume='auto'" in map(_quoted_path, arguments):
             return arguments
         if "start_from" in keys:
             raise InputError("start_from: expected none with resume, which goes on from another checkpoint")
         if "study" in keys:
-            raise InputError("study: expected none with resume, which goes on in a folder of its own")
+            raise InputError("study: expected none with resume, which goes on in the folder of the run")
         own = {"resume"}
     elif name in ("evaluate", "headroom", "predict"):
         own = {f.name for f in dataclasses.fields(COMMANDS[name])}

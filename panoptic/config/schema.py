@@ -53,10 +53,11 @@ class TrainConfig:
             network and codec.
         compile: Whether to use ``torch.compile``.
         study: Name of a study. Its runs go to ``runs/study/<study>``, each in a folder named after its overrides; a run
-            that has finished there is not repeated.
+            that was ended there goes on, and one that has finished is not repeated.
         evaluation: Evaluation of the last checkpoint at the end of training.
-        resume: Checkpoint of an earlier run to resume, with the configuration stored in it.
-        overrides: Overrides of that configuration with ``resume``.
+        resume: Folder of a run, or a checkpoint in it, to go on with in that folder, with the configuration stored
+            there; ``auto`` goes on with the newest unfinished run of this configuration, or begins one.
+        overrides: Overrides of the stored configuration with ``resume``; those that change what is trained are refused.
     """
 
     name: str = MISSING

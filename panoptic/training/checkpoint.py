@@ -8,7 +8,7 @@ The record under the key ``panoptic`` of a Lightning checkpoint holds ``format_v
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,10 @@ class Checkpoint:
         backbone_weights: Description of the initial weights of the backbone.
         started_from: Weights adopted from an earlier checkpoint, as in :meth:`Adopted.to_dict`; ``None`` without one.
         epochs: Number of epochs trained.
+        batches: Number of batches trained of the epoch after those.
+        steps: Number of steps of the optimizer.
+        best_scores: Scores of the best checkpoint of the run until then; empty without one.
+        can_resume: Whether the file has the state of the optimizer and the schedule.
     """
 
     path: Path
@@ -49,6 +53,10 @@ class Checkpoint:
     backbone_weights: str
     started_from: dict[str, Any] | None
     epochs: int
+    batches: int = 0
+    steps: int = 0
+    best_scores: dict[str, float] = field(default_factory=dict)
+    can_resume: bool = False
 
 
 def make_record(
@@ -104,8 +112,27 @@ def _parse(path: Path, content: dict[str, Any], record: dict[str, Any], override
     weights = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
     config = restore(record["config"], overrides, str(path))
     labels = LabelSpace.from_dicts(record["labels"])
-    epochs = content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-    return Checkpoint(path, config, labels, weights, record["backbone_weights"], record.get("started_from"), epochs)
+    loop = content["loops"]["fit_loop"]
+    progress = loop["epoch_progress"]["current"]
+    unfinished = progress.get("ready", 0) > progress["processed"]
+    return Checkpoint(
+        path,
+        config,
+        labels,
+        weights,
+        record["backbone_weights"],
+        record.get("started_from"),
+        epochs=progress["processed"],
+        batches=loop["epoch_loop.batch_progress"]["current"]["ready"] if unfinished else 0,
+        steps=content.get("global_step", 0),
+        best_scores=best_scores_in(content),
+        can_resume=bool(content.get("optimizer_states")) and bool(content.get("lr_schedulers")),
+    )
+
+
+def best_scores_in(content: dict[str, Any]) -> dict[str, float]:
+    """Return the scores of the best checkpoint of a run, as the content of one of its checkpoints has them."""
+    return dict(content.get("callbacks", {}).get("Checkpoints", {}).get("best_scores", {}))
 
 
 def build_network(config: DictConfig, num_classes: int) -> PanopticNetwork:

@@ -1,16 +1,18 @@
-"""Run folders: whether a run has finished or has been scored. Does not import torch."""
+"""Run folders: what they contain, whether a run has finished or has been scored. Does not import torch."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from panoptic.config.keys import WITHOUT_EFFECT, is_below, leaves
+from panoptic.config.keys import RESUMABLE, WITHOUT_EFFECT, differences, is_below
 from panoptic.errors import InputError
 
 
@@ -27,22 +29,80 @@ def finished(folder: Path, config: DictConfig) -> bool:
     path = folder / "summary.json"
     if not path.is_file():
         return False
-    current = dict(leaves(cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))))
     try:
-        recorded = dict(leaves(json.loads(path.read_text(encoding="utf-8"))["config"]))
+        recorded = dict(json.loads(path.read_text(encoding="utf-8"))["config"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: expected the summary of a run, got a file that cannot be read as one") from error
-    for key in sorted(current.keys() | recorded.keys()):
-        if key in recorded and key in current and current[key] != recorded[key] and not is_below(key, WITHOUT_EFFECT):
-            raise InputError(
-                f"study={config.study}: expected {key}={recorded[key]}, as in the run that is in {folder}, got "
-                f"{current[key]}; another study=NAME keeps the two apart"
-            )
+    refuse_other_study(folder, recorded, config)
     return True
 
 
+def refuse_other_study(folder: Path, recorded: Mapping[str, Any], config: DictConfig) -> None:
+    """Raise if the run in the folder of a study has another configuration.
+
+    A key that one of the two lacks is passed over, since another version of this project may have added it.
+
+    Raises:
+        InputError: If a key that affects results differs; the message names the first one.
+    """
+    for key, (old, new) in differences(recorded, plain(config)).items():
+        if old is not None and new is not None and not is_below(key, WITHOUT_EFFECT):
+            raise InputError(
+                f"study={config.study}: expected {key}={old}, as in the run that is in {folder}, got {new}; "
+                "another study=NAME keeps the two apart"
+            )
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return a configuration as plain containers."""
+    return cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
+
+
+def record_event(folder: Path, event: str, **fields: Any) -> None:
+    """Append an event of a run, with its time, to ``history.jsonl`` in its folder."""
+    line = json.dumps({"time": f"{datetime.now().astimezone():%Y-%m-%dT%H:%M:%S%z}", "event": event, **fields})
+    with (folder / "history.jsonl").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def has_run(folder: Path) -> bool:
+    """Return whether a folder holds a run, finished or not."""
+    return any((folder / name).exists() for name in ("config.yaml", "summary.json", "checkpoints"))
+
+
+def run_of(path: Path) -> Path | None:
+    """Return the folder of the run that a checkpoint belongs to, or that ``path`` itself is; ``None`` without one."""
+    folder = path.absolute()
+    if not folder.is_dir():
+        folder = folder.parent
+    if folder.name == "checkpoints":
+        folder = folder.parent
+    return folder if (folder / "config.yaml").is_file() else None
+
+
+def newest_unfinished(parent: Path, config: DictConfig) -> Path | None:
+    """Return the newest unfinished run of a configuration below a folder, or ``None``.
+
+    Keys that a resumed run may change, :data:`~panoptic.config.keys.RESUMABLE`, may differ.
+    """
+    for folder in sorted((path for path in parent.glob("*") if path.is_dir()), reverse=True):
+        if (folder / "summary.json").exists() or not any((folder / "checkpoints").glob("*.ckpt")):
+            continue
+        try:
+            recorded = OmegaConf.load(folder / "config.yaml")
+            assert isinstance(recorded, DictConfig)
+            changed = differences(plain(recorded), plain(config))
+        except Exception:  # of another version, or cut short: not a run to go on with by itself
+            continue
+        if all(is_below(key, RESUMABLE) for key in changed):
+            return folder
+    return None
+
+
 def remove_unfinished(folder: Path) -> None:
-    """Remove the logs and checkpoints of an unfinished run."""
+    """Remove the logs and checkpoints of an unfinished run that has no whole checkpoint to go on from."""
     for name in ("tensorboard", "checkpoints"):
         shutil.rmtree(folder / name, ignore_errors=True)
 

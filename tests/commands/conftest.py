@@ -38,7 +38,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "tensorboard --logdir" in done.stdout
     assert "\x1b" not in done.stdout, "a log gets no colors"
     # Here, before a test adds results to it.
-    assert {p.name for p in (folder / "run").iterdir()} == {"config.yaml", "summary.json", "checkpoints", "tensorboard"}
+    left = {"config.yaml", "history.jsonl", "summary.json", "checkpoints", "tensorboard"}
+    assert {p.name for p in (folder / "run").iterdir()} == left
     return folder / "run"
 
 

@@ -93,9 +93,9 @@ def test_a_resumed_run_is_the_unbroken_one(
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert json.loads(Path("broken/summary.json").read_text())["epochs"] == 1
-    run("train", "resume=broken/checkpoints/last.ckpt", "hydra.run.dir=resumed", "data.workers=2")
-    assert same(weights(trained / "checkpoints" / "last.ckpt"), weights(Path("resumed/checkpoints/last.ckpt")))
-    whole, resumed = (json.loads((p / "summary.json").read_text()) for p in (trained, Path("resumed")))
+    run("train", "resume=broken/checkpoints/last.ckpt", "data.workers=2")
+    assert same(weights(trained / "checkpoints" / "last.ckpt"), weights(Path("broken/checkpoints/last.ckpt")))
+    whole, resumed = (json.loads((p / "summary.json").read_text()) for p in (trained, Path("broken")))
     assert resumed["epochs"] == 2
     assert "epoch 2/2, stage 2" in capsys.readouterr().out
     assert resumed["last"] == whole["last"]

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from panoptic.commands.app import command
-from panoptic.commands.train import _precision, train
+from panoptic.commands.train import train
 from panoptic.training.module import PanopticModule
+from panoptic.training.trainer import default_precision
 
 TINY = (
     *("experiment=quick", "model.backbone.name=test_resnet", "trainer.accelerator=cpu", "logger=none"),
@@ -36,17 +37,17 @@ def test_precision_is_half_where_the_device_computes_in_it(monkeypatch, accelera
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
-    assert _precision(accelerator) == expected
+    assert default_precision(accelerator) == expected
 
 
 def test_precision_is_single_on_an_apple_gpu_and_where_pytorch_cannot_tell(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert _precision("auto") == "32-true"
+    assert default_precision("auto") == "32-true"
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert _precision("auto") == "32-true"
+    assert default_precision("auto") == "32-true"
 
 
 def test_an_interrupted_training_says_so(tmp_path, monkeypatch, capsys):

@@ -97,9 +97,9 @@ def test_a_fine_tuned_run_resumes_without_the_checkpoint_it_started_from(capsys:
     data = ("data=coco_panoptic", "data.root=data")
     command("train", train, ("experiment=finetune", "start_from=copy.ckpt", *data, *TINY, "hydra.run.dir=third"))
     Path("copy.ckpt").unlink()
-    command("train", train, ("resume=third/checkpoints/last.ckpt", "trainer.max_epochs=2", "hydra.run.dir=fourth"))
+    command("train", train, ("resume=third/checkpoints/last.ckpt", "trainer.max_epochs=2"))
     assert "epoch 2/2" in capsys.readouterr().out
-    summary = json.loads(Path("fourth/summary.json").read_text())
+    summary = json.loads(Path("third/summary.json").read_text())
     assert summary["started_from"]["checkpoint"] == "copy.ckpt"
 
 

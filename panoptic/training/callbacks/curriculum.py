@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, cast
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -48,20 +47,8 @@ class Curriculum(Callback):
         """Pass the strength to the data module."""
         cast(Any, trainer).datamodule.strength = self.strength  # Trainer does not declare the attribute
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log stage, counted from 1, and strength."""
         epoch = trainer.current_epoch
         values = {"curriculum/stage": float(self.stage(epoch) + 1), "curriculum/strength": self.strength(epoch)}
         pl_module.log_dict(values, on_epoch=True, on_step=False, sync_dist=True)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the settings."""
-        return {"stages": self.stages, "epochs_per_stage": self.epochs_per_stage, "start": self.start}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Warn if the checkpoint's settings differ; those of this run apply."""
-        if state_dict != self.state_dict():
-            warnings.warn(
-                f"curriculum: the checkpoint was trained with {state_dict}, this run goes on with {self.state_dict()}",
-                stacklevel=2,
-            )

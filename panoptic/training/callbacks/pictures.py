@@ -55,7 +55,7 @@ class Pictures(Callback):
         writer = trainer.logger.experiment if isinstance(trainer.logger, TensorBoardLogger) else None
         if self.count == 0 or writer is None or not trainer.is_global_zero:
             return
-        step = trainer.global_step
+        step = max(trainer.global_step - 1, 0)  # the step of the scores: steps are counted from 0
         predicted, true, alpha = (torch.cat(values).cpu().numpy() for values in zip(*seen, strict=True))
         writer.add_figure("complexity", complexity_figure(predicted, true), step)
         writer.add_figure("alpha", alpha_figure(alpha, true), step)

@@ -19,6 +19,10 @@ class EpochLines(Callback):
         self.started = 0.0
         self.validated = False
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock, for a run that goes on within an epoch."""
+        self.started = time.monotonic()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of the epoch."""
         self.started = time.monotonic()

@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 
 from panoptic import __version__
 from panoptic.config.keys import leaves
+from panoptic.training.callbacks.checkpoints import Checkpoints
 from panoptic.training.callbacks.throughput import Throughput
 from panoptic.utils.files import write_json
 
@@ -26,53 +26,52 @@ class Summary(Callback):
     Args:
         folder: Folder of the run.
         record: Record that is stored in checkpoints.
-        best: Callback that keeps the best checkpoint.
+        checkpoints: Callback that keeps the checkpoints and their scores.
         throughput: Callback that measures speed.
     """
 
-    def __init__(self, folder: Path, record: Mapping[str, Any], best: ModelCheckpoint, throughput: Throughput) -> None:
+    def __init__(
+        self, folder: Path, record: Mapping[str, Any], checkpoints: Checkpoints, throughput: Throughput
+    ) -> None:
         self.folder = folder
         self.record = record
-        self.best = best
+        self.checkpoints = checkpoints
         self.throughput = throughput
         self.started = 0.0
+        self.seconds_before = 0.0
         self.device = ""
-        self.best_scores: dict[str, float] = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock and note the device."""
         self.started = time.monotonic()
         self.device = str(pl_module.device)  # Lightning moves the module to the CPU before on_fit_end
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the scores if PQ is the best so far."""
-        scores = _scores(trainer)
-        if "val/pq" in scores and scores["val/pq"] >= self.best_scores.get("val/pq", -1.0):
-            self.best_scores = {**scores, "epoch": trainer.current_epoch + 1}
-
     def state_dict(self) -> dict[str, Any]:
-        """Return the best scores."""
-        return {"best_scores": self.best_scores}
+        """Return the seconds spent."""
+        return {"seconds": self._seconds()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best scores."""
-        self.best_scores = dict(state_dict["best_scores"])
+        """Restore the seconds spent before."""
+        self.seconds_before = float(state_dict["seconds"])
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.monotonic() - self.started
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the summary."""
         if not trainer.is_global_zero:
             return
-        last = _scores(trainer)
+        last = self.checkpoints.last_scores
         summary = {
             "name": self.record["config"]["name"],
             "seed": self.record["config"]["seed"],
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
-            "seconds": round(time.monotonic() - self.started, 1),
+            "seconds": round(self._seconds(), 1),
             "training": self.throughput.total.speed() | {"first_step_at": self.throughput.first_step_at},
-            "best": self.best_scores,
+            "best": self.checkpoints.best_scores,
             "last": last,
-            "best_checkpoint": self._best_checkpoint(),
+            "best_checkpoint": self.checkpoints.best_checkpoint(),
             "parameters": sum(p.numel() for p in cast(nn.Module, pl_module.network).parameters()),
             "backbone_weights": self.record["backbone_weights"],
             "started_from": self.record["started_from"],
@@ -89,14 +88,8 @@ class Summary(Callback):
         write_json(self.folder / "summary.json", summary)
         if isinstance(trainer.logger, TensorBoardLogger):
             metrics = {f"final/{name.removeprefix('val/')}": last[name] for name in HEADLINE if name in last}
-            trainer.logger.log_hyperparams(_flat(self.record["config"]), metrics)
-
-    def _best_checkpoint(self) -> str | None:
-        """Return the file's name, or its full path if it is in the folder of an earlier run that this one resumed."""
-        path = Path(self.best.best_model_path)
-        if (self.folder / "checkpoints" / path.name).is_file():
-            return path.name
-        return str(path) if path.is_file() else None
+            # At the last step, so that those of a run that goes on are taken out with all that follows its step.
+            trainer.logger.log_hyperparams(_flat(self.record["config"]), metrics, step=trainer.global_step)
 
 
 HEADLINE = (
@@ -111,14 +104,6 @@ HEADLINE = (
     "val/loss",
 )
 """Scores shown with the hyperparameters."""
-
-
-def _scores(trainer: Trainer) -> dict[str, float]:
-    return {
-        name: float(value)
-        for name, value in trainer.callback_metrics.items()
-        if name.startswith(("val/", "complexity/"))
-    }
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:

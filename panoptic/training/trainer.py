@@ -1,0 +1,95 @@
+"""Lightning's trainer and the callbacks of a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
+from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from omegaconf import DictConfig, OmegaConf
+
+from panoptic.config.composing import build
+from panoptic.errors import InputError
+from panoptic.training.callbacks.checkpoints import Checkpoints
+from panoptic.training.callbacks.fusion import FusionMonitor
+from panoptic.training.callbacks.pictures import Pictures
+from panoptic.training.callbacks.progress import progress_callbacks
+from panoptic.training.callbacks.summary import Summary
+from panoptic.training.callbacks.throughput import Throughput
+from panoptic.training.checkpoint_io import AtomicCheckpointIO
+from panoptic.training.resuming import Start
+from panoptic.utils.precision import has_fast_bfloat16
+
+
+def build_trainer(config: DictConfig, folder: Path, first_step: int = 0) -> Trainer:
+    """Build Lightning's trainer, without its progress bar and checkpoints: the run's callbacks do both.
+
+    Args:
+        config: Configuration of the run.
+        folder: Folder of the run.
+        first_step: Step that training begins with; what the dashboard has from there on is replaced.
+
+    Raises:
+        InputError: If the trainer does not take its settings.
+    """
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # tips, and what was looked for and not found
+    settings = cast("dict[str, Any]", OmegaConf.to_container(config.trainer, resolve=True))
+    if settings.get("precision") == "auto":
+        settings["precision"] = default_precision(settings.get("accelerator", "auto"))
+    # A run too short for its first validation would end without a score and without a best checkpoint.
+    settings["check_val_every_n_epoch"] = min(settings["check_val_every_n_epoch"], settings["max_epochs"])
+    settings |= {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
+    settings |= {"num_sanity_val_steps": 0, "use_distributed_sampler": False}  # the sampler takes its own share
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    # Lightning goes on from files named hpc_ckpt_* in its root, which would be the current folder.
+    settings |= {"plugins": plugins, "default_root_dir": folder}
+    try:
+        return Trainer(**settings, logger=_logger(config, folder, first_step))
+    except (TypeError, ValueError, RuntimeError) as error:  # MisconfigurationException is one of them, or an Exception
+        raise InputError(f"trainer: expected settings that Lightning's Trainer takes: {error}") from error
+
+
+def _logger(config: DictConfig, folder: Path, first_step: int) -> Any:
+    if config.logger._target_ is None:
+        return False
+    options: dict[str, Any] = {"save_dir": str(folder)} if "save_dir" in config.logger else {}
+    if first_step and config.logger._target_.endswith("TensorBoardLogger"):
+        options["purge_step"] = first_step
+    return build(config.logger, **options)
+
+
+def default_precision(accelerator: str) -> str:
+    """Return half precision where the device computes in it, else single."""
+    if torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda"):
+        return "16-mixed"
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not torch.backends.mps.is_available())
+    return "bf16-mixed" if on_cpu and has_fast_bfloat16("cpu") else "32-true"
+
+
+def build_callbacks(start: Start, folder: Path, record: Mapping[str, Any]) -> list[Callback]:
+    """Build the callbacks of a run.
+
+    Args:
+        start: What the run begins from.
+        folder: Folder of the run.
+        record: Record that is stored in checkpoints.
+    """
+    config = start.config
+    callbacks: list[Callback] = [build(config.curriculum), Pictures(config.callbacks.pictures), *progress_callbacks()]
+    if config.callbacks.patience is not None:
+        patience = config.callbacks.patience
+        callbacks.append(EarlyStopping("val/loss", patience=patience, mode="min", check_on_train_epoch_end=False))
+    if config.logger._target_ is not None:
+        callbacks.append(LearningRateMonitor("step"))
+    throughput = Throughput()
+    checkpoints = Checkpoints(folder, start.best_scores)
+    callbacks.append(FusionMonitor())
+    return [*callbacks, throughput, Summary(folder, record, checkpoints, throughput), checkpoints]
