@@ -9,8 +9,16 @@ class InputError(ValueError):
     """Invalid user input; the message needs no traceback.
 
     The message names the file or the configuration key, the expected value and the actual one. Commands print only the
-    message.
+    message, and end with the status.
     """
+
+    status = 1
+
+
+class NonFiniteError(InputError):
+    """A training run whose numbers are not finite."""
+
+    status = 3
 
 
 def expect_at_least(least: float, **values: float) -> None:

@@ -139,13 +139,13 @@ def is_multirun() -> bool:
 
 
 def _fail(reason: object) -> NoReturn:
-    """Print an error and exit with status 1."""
+    """Print an error and exit with its status, by default 1."""
     # Errors raised in data-loading workers contain the worker's traceback; the message follows it.
     text = str(reason)
     if "Original Traceback" in text:
         text = text.rstrip().rsplit(f"{InputError.__name__}: ", 1)[-1]
     print(f"panoptic: {text}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(getattr(reason, "status", 1))
 
 
 def _refused_by_resolver(error: BaseException) -> InputError | None:

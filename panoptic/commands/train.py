@@ -169,6 +169,8 @@ def _check(config: DictConfig) -> None:
         raise InputError(f"seed: expected less than {2**32}, got {config.seed}")
     epochs = {key: config.trainer[key] for key in ("max_epochs", "check_val_every_n_epoch", "log_every_n_steps")}
     expect_at_least(1, **{f"trainer__{key}": value for key, value in epochs.items()})
+    if config.trainer.nonfinite is not None:
+        expect_at_least(1, trainer__nonfinite=config.trainer.nonfinite)
     if config.callbacks.patience is not None:
         expect_at_least(0, callbacks__patience=config.callbacks.patience)
     expect_at_least(0, evaluation__shuffles=config.evaluation.shuffles)
@@ -220,7 +222,8 @@ def _prepare(folder: Path, start: Start) -> None:
         before = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
         where = {"checkpoint": str(start.resumed.path), "epochs": start.resumed.epochs, "steps": start.resumed.steps}
         record_event(folder, "resume", **where, **{key: before[key] for key in ("best", "last") if key in before})
-        summary.unlink(missing_ok=True)
+        for path in (summary, *(folder / f"nonfinite.{suffix}" for suffix in ("json", "ckpt"))):
+            path.unlink(missing_ok=True)
     for key, (old, new) in start.changes.items():
         record_event(folder, "change", key=key, old=old, new=new)
     with replacing(folder / "config.yaml", durable=True) as part:

@@ -84,7 +84,7 @@ def read_runs(folders: Sequence[Path], split: str | None) -> tuple[list[Run], st
         split: Split of the scores; ``None`` selects test if any run was evaluated on it, else val.
 
     Returns:
-        Runs sorted by folder, the split, and the folders of unfinished runs.
+        Runs sorted by folder, the split, and the folders of unfinished runs and of those whose losses are not finite.
 
     Raises:
         InputError: If there is no run, a run was not evaluated on the split, or a file is damaged.
@@ -96,7 +96,17 @@ def read_runs(folders: Sequence[Path], split: str | None) -> tuple[list[Run], st
         raise InputError(f"runs={named}: expected folders with the summary.json of finished runs, got none{more}")
     if split is None:
         split = "test" if any((folder / "evaluate_test").is_dir() for folder in finished) else "val"
-    return [read_run(folder, split) for folder in finished], split, unfinished
+    runs = [read_run(folder, split) for folder in finished]
+    sound = [run for run in runs if _is_finite(run.summary)]
+    if not sound:
+        raise InputError(f"runs={runs[0].folder}: expected runs with finite losses, got none")
+    return sound, split, [*unfinished, *(run.folder for run in runs if not _is_finite(run.summary))]
+
+
+def _is_finite(summary: Mapping[str, Any]) -> bool:
+    """Return whether the losses of a run are finite, which runs of earlier versions did not ensure."""
+    losses = [value for name, value in summary["last"].items() if name.startswith("val/loss")]
+    return all(isinstance(value, (int, float)) and math.isfinite(value) for value in losses)
 
 
 def find_runs(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:

@@ -200,6 +200,13 @@ def paired(variant: Variant, baseline: Variant) -> list[tuple[Run, Run]]:
 
 def warnings_of(variants: Sequence[Variant], baseline: Variant, unfinished: Sequence[Path]) -> Iterator[str]:
     """List the reasons against comparing these variants, one sentence each."""
+    marks = ("nonfinite.json", "summary.json")  # a summary, if its losses are not finite
+    diverged = [folder for folder in unfinished if any((folder / mark).is_file() for mark in marks)]
+    unfinished = [folder for folder in unfinished if folder not in diverged]
+    if diverged:
+        folders = ", ".join(map(str, diverged))
+        subject = "1 run was" if len(diverged) == 1 else f"{len(diverged)} runs were"
+        yield f"{subject} ended by numbers that are not finite and left out: {folders}"
     if unfinished:
         folders = ", ".join(map(str, unfinished))
         subject = "1 run has" if len(unfinished) == 1 else f"{len(unfinished)} runs have"

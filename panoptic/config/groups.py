@@ -286,6 +286,8 @@ class TrainerConfig:
     Attributes:
         precision: Precision of Lightning, or ``auto``: ``16-mixed`` on CUDA, ``bf16-mixed`` on CPUs with native
             bfloat16 support, ``32-true`` elsewhere.
+        nonfinite: Number of steps in a row with a loss or gradient that is not finite that end the run; ``null`` never
+            ends it. Such steps are skipped. In ``16-mixed``, gradients that overflow are not counted.
     """
 
     accelerator: str = MISSING
@@ -297,6 +299,7 @@ class TrainerConfig:
     deterministic: bool = MISSING
     sync_batchnorm: bool = False
     log_every_n_steps: int = MISSING
+    nonfinite: int | None = 3
 
 
 OPTIONS: dict[str, dict[str, type]] = {

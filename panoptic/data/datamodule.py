@@ -6,6 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from panoptic.data.coco.layout import find_image_dir, find_json
 from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.data.sample import SPLITS, Source
 from panoptic.data.sample_cache import CachedScenes, CachedSource
-from panoptic.data.sampler import KeySampler
+from panoptic.data.sampler import KeySampler, SampleKey
 from panoptic.errors import InputError, expect_at_least
 from panoptic.labels import LabelSpace
 from panoptic.scenes.source import GENERATORS, SyntheticSource
@@ -119,9 +120,27 @@ class DataModule(LightningDataModule, ABC):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return a loader of this process's share of the training split: shuffled, augmented batches of equal size."""
-        rank, world = self._rank_and_world()
         epoch = 0 if self.trainer is None else self.trainer.current_epoch
-        sampler = KeySampler(
+        sampler = self._sampler()
+        # Lightning also sets the epoch, but only after workers have started to read, and it requests this loader before
+        # it restores the progress of a resumed run.
+        sampler.set_epoch(max(epoch, self.first_epoch))
+        return self._loader(self.training_dataset(), self._batch_size(sampler), sampler=sampler, drop_last=True)
+
+    def training_dataset(self) -> TrainingDataset:
+        """Return the augmented samples of the training split."""
+        return TrainingDataset(self.train_source, self.crop, self.scale, self.appearance, self.any_orientation)
+
+    def keys_of(self, epoch: int, batch: int) -> list[SampleKey]:
+        """Return the keys of the samples in a training batch of this process."""
+        sampler = self._sampler()
+        sampler.set_epoch(epoch)
+        size = self._batch_size(sampler)
+        return list(islice(sampler, batch * size, (batch + 1) * size))
+
+    def _sampler(self) -> KeySampler:
+        rank, world = self._rank_and_world()
+        return KeySampler(
             len(self.train_source),
             seed=self.seed,
             strength=self.strength,
@@ -129,11 +148,10 @@ class DataModule(LightningDataModule, ABC):
             rank=rank,
             world=world,
         )
-        # Lightning also sets the epoch, but only after workers have started to read, and it requests this loader before
-        # it restores the progress of a resumed run.
-        sampler.set_epoch(max(epoch, self.first_epoch))
-        dataset = TrainingDataset(self.train_source, self.crop, self.scale, self.appearance, self.any_orientation)
-        return self._loader(dataset, min(self.batch_size, max(len(sampler), 1)), sampler=sampler, drop_last=True)
+
+    def _batch_size(self, sampler: KeySampler) -> int:
+        """Return the size of all training batches: smaller for an epoch that would not fill one."""
+        return min(self.batch_size, max(len(sampler), 1))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return a loader of this process's share of the validation split, in order."""

@@ -46,6 +46,9 @@ class PanopticModule(LightningModule):
         loss: Loss from outputs and targets to terms by name, including ``total``.
         optimization: Function of the network and ``total_steps`` that returns an optimizer and a schedule.
         record: Plain containers to store in every checkpoint under the key ``panoptic``.
+
+    Attributes:
+        last_step: Terms of the loss of the last training step, and the names of its images, for callbacks.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class PanopticModule(LightningModule):
         self.loss = loss
         self.optimization = optimization
         self.record = dict(record)
+        self.last_step: tuple[dict[str, Tensor], tuple[str, ...]] = {}, ()
         metrics = (PanopticQuality, BoundaryPanopticQuality, BoundaryF1, MeanIoU)
         self.quality = MetricCollection([metric(codec.labels) for metric in metrics], prefix="val/")
         self.complexity_error = nn.ModuleDict({name: MeanAbsoluteError() for name in COMPLEXITY_NAMES})
@@ -75,6 +79,7 @@ class PanopticModule(LightningModule):
         else:
             outputs, of_levels = self.network(batch.images), []
         terms = self.loss(outputs, targets, of_levels)
+        self.last_step = {name: value.detach() for name, value in terms.items()}, batch.names
         self._log_terms("train", terms, outputs, len(batch.names))
         return terms["total"]
 

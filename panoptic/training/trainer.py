@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from panoptic.config.composing import build
 from panoptic.errors import InputError
 from panoptic.training.callbacks.checkpoints import Checkpoints
+from panoptic.training.callbacks.finite import Finite
 from panoptic.training.callbacks.fusion import FusionMonitor
 from panoptic.training.callbacks.pictures import Pictures
 from panoptic.training.callbacks.progress import progress_callbacks
@@ -40,6 +41,7 @@ def build_trainer(config: DictConfig, folder: Path, first_step: int = 0) -> Trai
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # tips, and what was looked for and not found
     settings = cast("dict[str, Any]", OmegaConf.to_container(config.trainer, resolve=True))
+    settings.pop("nonfinite", None)  # of the callback
     if settings.get("precision") == "auto":
         settings["precision"] = default_precision(settings.get("accelerator", "auto"))
     # A run too short for its first validation would end without a score and without a best checkpoint.
@@ -90,6 +92,8 @@ def build_callbacks(start: Start, folder: Path, record: Mapping[str, Any]) -> li
     if config.logger._target_ is not None:
         callbacks.append(LearningRateMonitor("step"))
     throughput = Throughput()
+    finite = Finite(folder, config.trainer.nonfinite)
     checkpoints = Checkpoints(folder, start.best_scores)
     callbacks.append(FusionMonitor())
-    return [*callbacks, throughput, Summary(folder, record, checkpoints, throughput), checkpoints]
+    # Checkpoints come last, so that nothing is saved of a run that a callback ends.
+    return [*callbacks, throughput, finite, Summary(folder, record, checkpoints, throughput, finite), checkpoints]

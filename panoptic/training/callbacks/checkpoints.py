@@ -11,6 +11,8 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from panoptic.errors import NonFiniteError
+
 MONITORED = "val/pq"
 
 
@@ -81,4 +83,12 @@ class Checkpoints(Checkpoint):
         return "best.ckpt" if self.best_scores else None
 
     def _save(self, trainer: Trainer, name: str) -> None:
+        module = trainer.lightning_module
+        for key, value in module.state_dict().items():  # nothing is kept that no score can be computed with
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                raise NonFiniteError(
+                    f"{key.removeprefix('network.')}: expected finite weights, got others in epoch "
+                    f"{trainer.current_epoch + 1}, step {trainer.global_step}; a lower optimizer.lr may help. "
+                    f"{self.folder / name}.ckpt is as before"
+                )
         trainer.save_checkpoint(self.folder / f"{name}.ckpt")

@@ -16,6 +16,7 @@ from torch import nn
 from panoptic import __version__
 from panoptic.config.keys import leaves
 from panoptic.training.callbacks.checkpoints import Checkpoints
+from panoptic.training.callbacks.finite import Finite
 from panoptic.training.callbacks.throughput import Throughput
 from panoptic.utils.files import write_json
 
@@ -28,15 +29,22 @@ class Summary(Callback):
         record: Record that is stored in checkpoints.
         checkpoints: Callback that keeps the checkpoints and their scores.
         throughput: Callback that measures speed.
+        finite: Callback that counts skipped steps.
     """
 
     def __init__(
-        self, folder: Path, record: Mapping[str, Any], checkpoints: Checkpoints, throughput: Throughput
+        self,
+        folder: Path,
+        record: Mapping[str, Any],
+        checkpoints: Checkpoints,
+        throughput: Throughput,
+        finite: Finite,
     ) -> None:
         self.folder = folder
         self.record = record
         self.checkpoints = checkpoints
         self.throughput = throughput
+        self.finite = finite
         self.started = 0.0
         self.seconds_before = 0.0
         self.device = ""
@@ -67,6 +75,7 @@ class Summary(Callback):
             "seed": self.record["config"]["seed"],
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
+            "skipped_steps": self.finite.skipped,
             "seconds": round(self._seconds(), 1),
             "training": self.throughput.total.speed() | {"first_step_at": self.throughput.first_step_at},
             "best": self.checkpoints.best_scores,
