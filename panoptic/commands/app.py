@@ -40,11 +40,7 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
         run: Function to call with the configuration.
         arguments: Command-line arguments; by default those of the process.
     """
-    register()
-    for resolver in (run_folder, sweep_folder, sweep_subfolder):  # cached, so that a run has a single folder
-        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True, use_cache=True)
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # disable the online version check at import
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let errors propagate instead of being printed by Hydra
+    _set_up_hydra()
 
     failures: list[InputError] = []
 
@@ -59,19 +55,15 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
                 raise  # the sweep continues, and ends with this error
             failures.append(error)  # raised later, since Hydra would add its own message
         except OSError as error:
-            if is_multirun() or error.errno is None:
+            if is_multirun():
                 raise
-            path = error.filename or "a file"
-            failures.append(InputError(f"{path}: expected to read or write it, got: {error.strerror}"))
+            failures.append(_with_its_file(error))
         finally:
             _remove_if_empty(run_dir())
 
     try:
         arguments = sys.argv[1:] if arguments is None else list(arguments)
-        text = help_text(name, arguments)
-        if text is not None:
-            with suppress(BrokenPipeError):  # somebody reads the beginning only
-                print(text, flush=True)
+        if _helped(name, arguments):
             return
         _check_arguments(name, arguments)
         _check_launcher(arguments)
@@ -83,10 +75,37 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
             raise failures[0]
     except InputError as error:
         _fail(error)
+    except OSError as error:  # of the folder that Hydra makes
+        _fail(_with_its_file(error))
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_refused_by_resolver(error) or sentence(error))
     except KeyboardInterrupt:
         _fail("interrupted")
+
+
+def _set_up_hydra() -> None:
+    """Register the schemas and resolvers, and set what libraries read from the environment."""
+    register()
+    for resolver in (run_folder, sweep_folder, sweep_subfolder):  # cached, so that a run has a single folder
+        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True, use_cache=True)
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # disable the online version check at import
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let errors propagate instead of being printed by Hydra
+
+
+def _helped(name: str, arguments: list[str]) -> bool:
+    """Print the help if it is asked for, and return whether it is."""
+    text = help_text(name, arguments)
+    if text is not None:
+        with suppress(BrokenPipeError):  # somebody reads the beginning only
+            print(text, flush=True)
+    return text is not None
+
+
+def _with_its_file(error: OSError) -> InputError:
+    """Return the sentence for a file that cannot be read or written; an error of anything else is raised."""
+    if error.errno is None:
+        raise error
+    return InputError(f"{error.filename or 'a file'}: expected to read or write it, got: {error.strerror}")
 
 
 def _check_arguments(name: str, arguments: list[str]) -> None:

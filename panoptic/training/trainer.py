@@ -14,7 +14,7 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasti
 from omegaconf import DictConfig, OmegaConf
 
 from panoptic.config.composing import build
-from panoptic.errors import InputError
+from panoptic.errors import InputError, expect_at_least
 from panoptic.training.callbacks.checkpoints import Checkpoints
 from panoptic.training.callbacks.finite import Finite
 from panoptic.training.callbacks.fusion import FusionMonitor
@@ -44,6 +44,7 @@ def build_trainer(config: DictConfig, folder: Path, first_step: int = 0) -> Trai
     settings.pop("nonfinite", None)  # of the callback
     if settings.get("precision") == "auto":
         settings["precision"] = default_precision(settings.get("accelerator", "auto"))
+    _check_settings(settings)
     # A run too short for its first validation would end without a score and without a best checkpoint.
     settings["check_val_every_n_epoch"] = min(settings["check_val_every_n_epoch"], settings["max_epochs"])
     settings |= {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
@@ -55,8 +56,44 @@ def build_trainer(config: DictConfig, folder: Path, first_step: int = 0) -> Trai
     settings |= {"plugins": plugins, "default_root_dir": folder}
     try:
         return Trainer(**settings, logger=_logger(config, folder, first_step))
-    except (TypeError, ValueError, RuntimeError) as error:  # MisconfigurationException is one of them, or an Exception
+    except InputError:
+        raise
+    except Exception as error:  # Lightning's MisconfigurationException is no more than that
         raise InputError(f"trainer: expected settings that Lightning's Trainer takes: {error}") from error
+
+
+OWN = (
+    *("plugins", "callbacks", "logger", "default_root_dir", "enable_progress_bar", "enable_checkpointing"),
+    *("enable_model_summary", "num_sanity_val_steps", "use_distributed_sampler", "barebones"),
+    *("reload_dataloaders_every_n_epochs",),
+)
+"""Settings of Lightning's trainer that are not to be chosen."""
+
+
+def _check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise for settings that Lightning takes and that do not work here.
+
+    Raises:
+        InputError: If there is one.
+    """
+    for key in OWN:
+        if key in settings:
+            raise InputError(f"trainer.{key}: expected none, since a run sets it itself")
+    if settings.get("overfit_batches"):
+        raise InputError(
+            "trainer.overfit_batches: expected none, since a sample depends on the epoch as well; a small data set "
+            "does it (data.train_size for synthetic scenes), with data.epoch_size for longer epochs"
+        )
+    if settings.get("accumulate_grad_batches") is not None:
+        accumulated = settings["accumulate_grad_batches"]
+        if not isinstance(accumulated, int):
+            raise InputError(f"trainer.accumulate_grad_batches: expected a whole number, got {accumulated!r}")
+        expect_at_least(1, trainer__accumulate_grad_batches=accumulated)
+    strategy = str(settings.get("strategy", "auto"))
+    if any(word in strategy for word in ("spawn", "fork", "notebook")):
+        raise InputError(
+            f"trainer.strategy: expected ddp or auto, with processes that torchrun or SLURM starts, got {strategy!r}"
+        )
 
 
 def _logger(config: DictConfig, folder: Path, first_step: int) -> Any:

@@ -1,0 +1,74 @@
+"""Settings of Lightning's trainer: each works, or is refused in a sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.reliability.tiny_runs import TINY, refused, run, summary
+
+SHORT = (*TINY, "trainer.max_epochs=1", "hydra.run.dir=run")
+REFUSED = {
+    "trainer.accelerator=gpu": "trainer: expected settings that Lightning's Trainer takes: ",
+    "trainer.accelerator=abacus": "trainer: expected settings that Lightning's Trainer takes: ",
+    "trainer.devices=0": "trainer: expected settings that Lightning's Trainer takes: ",
+    "+trainer.accumulate_grad_batches=0": "trainer.accumulate_grad_batches: expected at least 1, got 0",
+    "+trainer.accumulate_grad_batches=0.5": "trainer.accumulate_grad_batches: expected a whole number, got 0.5",
+    "+trainer.overfit_batches=1": "trainer.overfit_batches: expected none",
+    "+trainer.strategy=ddp_spawn": "trainer.strategy: expected ddp or auto",
+    "+trainer.profiler=nonsense": "trainer: expected settings that Lightning's Trainer takes: ",
+    "+trainer.max_time=soon": "trainer: expected settings that Lightning's Trainer takes: ",
+    "+trainer.limit_train_batches=-1": "trainer: expected settings that Lightning's Trainer takes: ",
+    "+trainer.enable_checkpointing=true": "trainer.enable_checkpointing: expected none",
+    "trainer.nonfinite=0": "trainer.nonfinite: expected at least 1, got 0",
+}
+
+
+@pytest.mark.parametrize("switch", REFUSED)
+def test_a_setting_that_cannot_work_is_refused(switch, monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert REFUSED[switch] in refused(capsys, *SHORT, switch)
+    assert not Path("run").exists()
+
+
+WORKS = {  # and the steps that it leaves
+    "+trainer.fast_dev_run=true": 1,
+    "+trainer.limit_train_batches=2": 2,
+    "+trainer.limit_val_batches=0": 4,
+    "+trainer.val_check_interval=2": 4,
+    "+trainer.val_check_interval=0.5": 4,
+    "+trainer.accumulate_grad_batches=3": 2,
+    "+trainer.max_time=00:01:00:00": 4,
+    "+trainer.max_steps=3": 3,
+    "+trainer.profiler=simple": 4,
+    "+trainer.detect_anomaly=true": 4,
+}
+
+
+@pytest.mark.parametrize("switch", WORKS)
+def test_a_setting_that_works(switch, capsys):
+    run(*SHORT, switch)
+    found = summary("run")
+    assert found["steps"] == WORKS[switch]
+    assert (found["best_checkpoint"] == "best.ckpt") == (not any(key in switch for key in ("limit_val", "max_steps")))
+    assert Path("run/checkpoints/last.ckpt").is_file()
+
+
+def test_a_folder_that_cannot_be_made_is_named(capsys):
+    Path("file").touch()
+    assert "file/run: expected to read or write it, got: Not a directory" in refused(
+        capsys, *TINY, "hydra.run.dir=file/run"
+    )
+
+
+def test_a_folder_that_cannot_be_written_is_named(monkeypatch, capsys):
+    def read_only(path: Path, *_: object, **options: object):
+        if path.name == ".lock":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *_, **options)
+
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", read_only)
+    assert "run: expected a folder that can be written, got: Permission denied" in refused(capsys, *SHORT)
