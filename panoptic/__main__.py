@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": "Score a checkpoint on a split of its data.",
     "headroom": "Measure what choosing fusion weights could gain at most.",
     "predict": "Segment images with a checkpoint.",
+    "resolution": "Choose the resolution of an image by its complexity.",
     "score": "Score saved predictions against a ground truth.",
     "compare": "Compare the variants among finished runs.",
     "inspect": "Check a data set for faults, and show what is in it.",

@@ -76,7 +76,7 @@ def test_rooms_know_each_other_one_way(room: str) -> None:
 
 
 def test_every_room_has_a_row() -> None:
-    commands = {"train", "evaluate", "headroom", "predict", "score", "compare", "inspect"}
+    commands = {"train", "evaluate", "headroom", "predict", "resolution", "score", "compare", "inspect"}
     rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
     assert rooms - {"__init__", "__main__"} - commands == {room.removesuffix(".py") for room in ALLOWED}
 
@@ -108,7 +108,18 @@ def test_no_command_imports_another() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("__init__", "__main__", "train", "evaluate", "headroom", "predict", "score", "compare", "inspect"),
+        *(
+            "__init__",
+            "__main__",
+            "train",
+            "evaluate",
+            "headroom",
+            "predict",
+            "resolution",
+            "score",
+            "compare",
+            "inspect",
+        ),
         *("scenes/__init__", "scenes/__main__", "training/__init__", "training/runs", "data/__init__"),
         *("inference/__init__", "utils/malloc", "utils/files", "utils/lazy"),
         *(f"commands/{file.stem}" for file in sorted((PACKAGE / "commands").glob("*.py"))),

@@ -48,11 +48,10 @@ def predict_batches(
     """
     first = 0
     for batch in loader:
-        outputs = predictor.outputs(batch)
-        predicted = predictor.decode(outputs, batch)
-        truth = None if batch.segments is None else batch.segments.to(predictor.device)
-        yield PredictedBatch(batch, outputs, predicted, truth, image_ids[first : first + len(batch.names)])
-        first += len(batch.names)
+        for part, (outputs, predicted, _) in predictor.predictions(batch):
+            truth = None if part.segments is None else part.segments.to(predictor.device)
+            yield PredictedBatch(part, outputs, predicted, truth, image_ids[first : first + len(part.names)])
+            first += len(part.names)
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
     checkpoint = read_checkpoint(options.checkpoint, options.overrides)
     loader = load_split(checkpoint, options.split)
     source = cast(EvaluationDataset, loader.dataset).source
-    predictor = Predictor.load(checkpoint, tta=options.tta, compile=options.compile)
+    predictor = Predictor.load(checkpoint, tta=options.tta, compile=options.compile, resolution=options.resolution)
     folder = options.output or default_output(checkpoint.path, f"evaluate_{options.split}")
     folder = writable_folder(folder, "output")
     scores = Scores(source.labels, settings, folder / "per_image.csv", options.worst)
@@ -119,6 +118,7 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
     rounds = None
     if images:
         about: dict[str, Any] = {"checkpoint": str(checkpoint.path), "split": options.split, "tta": options.tta}
+        about |= {"resolution": options.resolution}
         about |= {"categories": source.labels.to_dicts()}
         fusion = scores.fusion.result() | {"active_units": units.active_share()}
         if shuffled is not None:
@@ -169,6 +169,8 @@ def _check(options: EvaluateConfig) -> None:
     expect_at_least(0, shuffles=options.shuffles)
     if options.shuffles and options.tta != "none":
         raise InputError(f"shuffles: expected none with test-time augmentation, got shuffles={options.shuffles}")
+    if options.resolution != 1 and (options.oracle or options.shuffles):
+        raise InputError(f"resolution: expected 1 with oracle and shuffles, got {options.resolution}")
 
 
 def check_split(split: str) -> None:

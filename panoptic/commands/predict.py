@@ -43,7 +43,7 @@ def predict(config: DictConfig) -> None:
     first = next(images, None)
     if first is None:
         _raise(failures, len(paths))
-    predictor = Predictor.load(checkpoint, tta=config.tta, compile=config.compile)
+    predictor = Predictor.load(checkpoint, tta=config.tta, compile=config.compile, resolution=config.resolution)
     folder = writable_folder(config.output or default_output(checkpoint.path, "predict"), "output")
     if config.visualize:
         writable_folder(folder / "overlays", "output")

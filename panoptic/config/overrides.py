@@ -171,8 +171,8 @@ def _parse(override: str) -> Override:
 def pack_overrides(name: str, arguments: list[str]) -> list[str]:
     """Collect overrides of a checkpoint's configuration in the key ``overrides``.
 
-    Evaluation, headroom, prediction and resuming read their configuration from a checkpoint, which requires torch.
-    Until then, the overrides are kept as given; only their keys are checked here, so that errors appear early.
+    Evaluation, headroom, prediction, resolution and resuming read their configuration from a checkpoint, which requires
+    torch. Until then, the overrides are kept as given; only their keys are checked here, so that errors appear early.
 
     Args:
         name: Name of the command.
@@ -195,7 +195,7 @@ def pack_overrides(name: str, arguments: list[str]) -> list[str]:
         if "study" in keys:
             raise InputError("study: expected none with resume, which goes on in the folder of the run")
         own = {"resume"}
-    elif name in ("evaluate", "headroom", "predict"):
+    elif name in ("evaluate", "headroom", "predict", "resolution"):
         own = {f.name for f in dataclasses.fields(COMMANDS[name])}
     else:
         return arguments

@@ -95,6 +95,8 @@ class EvaluateConfig:
         tolerance: Tolerance for boundary F1 as a fraction of the image diagonal.
         worst: Number of images with the lowest PQ to show.
         tta: Test-time augmentation: ``none``, ``flip`` or ``multiscale``.
+        resolution: Factor of height and width to predict at, in (0, 1], or ``adaptive``: full size where the first look
+            finds many things; see ``python -m panoptic.resolution``.
         compile: Whether to use ``torch.compile``.
         oracle: Whether to also score predictions with parts of the outputs replaced by the ground truth.
         shuffles: Number of additional evaluations with the complexity shuffled among the images.
@@ -112,6 +114,7 @@ class EvaluateConfig:
     tolerance: float = 0.0075
     worst: int = 0
     tta: str = "none"
+    resolution: Any = 1.0
     compile: bool = False
     oracle: bool = False
     shuffles: int = 0
@@ -137,6 +140,27 @@ class HeadroomConfig:
 
 
 @dataclass
+class ResolutionConfig:
+    """Schema of ``python -m panoptic.resolution``.
+
+    Attributes:
+        checkpoint: Checkpoint of a run; on ``val``, the rule found is stored in it.
+        split: Split of the checkpoint's data set; the rule is found on ``val``, and applied to others.
+        drop: Largest drop in PQ on ``val``, in points.
+        first: Factor of height and width for the first look.
+        output: Output folder; by default next to the checkpoint.
+        overrides: Overrides of the checkpoint's configuration.
+    """
+
+    checkpoint: str = MISSING
+    split: str = "val"
+    drop: float = 0.3
+    first: float = 0.5
+    output: str | None = None
+    overrides: list[str] = field(default_factory=list)
+
+
+@dataclass
 class PredictConfig:
     """Schema of ``python -m panoptic.predict``.
 
@@ -146,6 +170,8 @@ class PredictConfig:
         output: Output folder; by default next to the checkpoint.
         visualize: Whether to write an overlay for every image.
         tta: Test-time augmentation: ``none``, ``flip`` or ``multiscale``.
+        resolution: Factor of height and width to predict at, in (0, 1], or ``adaptive``: full size where the first look
+            finds many things; see ``python -m panoptic.resolution``.
         compile: Whether to use ``torch.compile``.
         overrides: Overrides of the checkpoint's configuration.
     """
@@ -155,6 +181,7 @@ class PredictConfig:
     output: str | None = None
     visualize: bool = True
     tta: str = "none"
+    resolution: Any = 1.0
     compile: bool = False
     overrides: list[str] = field(default_factory=list)
 
@@ -263,6 +290,7 @@ COMMANDS: dict[str, type] = {
     "evaluate": EvaluateConfig,
     "headroom": HeadroomConfig,
     "predict": PredictConfig,
+    "resolution": ResolutionConfig,
     "score": ScoreConfig,
     "compare": CompareConfig,
     "scenes": ScenesConfig,

@@ -52,6 +52,19 @@ class Batch:
         segments = None if self.segments is None else self.segments.pin_memory()
         return replace(self, images=self.images.pin_memory(), segments=segments)
 
+    def split(self) -> list[Batch]:
+        """Split into batches of one image each, without padding."""
+        truths = [None] * len(self.names) if self.segments is None else self.segments.unstack(self.sizes)
+        return [
+            Batch(
+                self.images[i : i + 1, :, :height, :width],
+                None if truth is None else Segments.stack([truth]),
+                (self.sizes[i],),
+                (self.names[i],),
+            )
+            for i, (truth, (height, width)) in enumerate(zip(truths, self.sizes, strict=True))
+        ]
+
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples into a batch, which has a ground truth only if all samples have one."""

@@ -21,6 +21,15 @@ from panoptic.data.sample import Sample
 from panoptic.errors import InputError
 from panoptic.inference.compiling import compile_network
 from panoptic.inference.folding import fold_batchnorm
+from panoptic.inference.resolution import (
+    ADAPTIVE,
+    AdaptiveResolution,
+    Prediction,
+    Resolution,
+    check_scale,
+    predict_adaptively,
+    predict_at,
+)
 from panoptic.inference.tta import VIEWS, check_tta, mean_outputs
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
@@ -38,9 +47,10 @@ class Predictor:
         device: Device to run on. By default a GPU if available.
         tta: Test-time augmentation, a key of :data:`panoptic.inference.tta.VIEWS`.
         compile: Whether to compile the network, which slows down the first image of each size.
+        resolution: Factor of height and width to predict at, or the rule that chooses it for each image.
 
     Raises:
-        InputError: If ``tta`` is not in :data:`~panoptic.inference.tta.VIEWS`.
+        InputError: If ``tta`` is not in :data:`~panoptic.inference.tta.VIEWS`, or used with another resolution than 1.
     """
 
     def __init__(
@@ -50,9 +60,13 @@ class Predictor:
         device: str | torch.device | None = None,
         tta: str = "none",
         compile: bool = False,
+        resolution: Resolution = 1.0,
     ) -> None:
         check_tta(tta)
+        if tta != "none" and resolution != 1:
+            raise InputError(f"resolution: expected 1 with test-time augmentation, got {resolution}")
         self.tta = tta
+        self.resolution = resolution
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.network = fold_batchnorm(network).to(self.device).to(memory_format=torch.channels_last)
         self.codec = codec
@@ -67,6 +81,7 @@ class Predictor:
         device: str | torch.device | None = None,
         tta: str = "none",
         compile: bool = False,
+        resolution: float | str = 1.0,
     ) -> Predictor:
         """Load a predictor from a checkpoint.
 
@@ -76,14 +91,21 @@ class Predictor:
             device: Device to run on. By default a GPU if available.
             tta: Test-time augmentation, a key of :data:`panoptic.inference.tta.VIEWS`.
             compile: Whether to compile the network.
+            resolution: Factor of height and width to predict at, in (0, 1], or ``adaptive``, by the rule that the
+                checkpoint has.
 
         Raises:
             InputError: If the checkpoint does not exist or cannot be used.
         """
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = read_checkpoint(checkpoint, overrides)
+        rule: Resolution
+        if resolution == ADAPTIVE:
+            rule = AdaptiveResolution.from_record(checkpoint.resolution, str(checkpoint.path))
+        else:
+            rule = check_scale(resolution)
         network = restore_network(checkpoint)
-        return cls(network, build_codec(checkpoint.config, checkpoint.labels, network), device, tta, compile)
+        return cls(network, build_codec(checkpoint.config, checkpoint.labels, network), device, tta, compile, rule)
 
     @property
     def labels(self) -> LabelSpace:
@@ -115,6 +137,24 @@ class Predictor:
         height, width = batch.images.shape[-2:]
         return self.codec.decode(outputs, (height, width))
 
+    @torch.inference_mode()
+    def predictions(self, batch: Batch) -> list[tuple[Batch, Prediction]]:
+        """Predict a batch, on the predictor's device; with a rule for the resolution, image by image.
+
+        Returns:
+            Parts of the batch, in order, with their predictions.
+        """
+        if self.resolution == 1:
+            outputs = self.outputs(batch)
+            return [(batch, Prediction(outputs, self.decode(outputs, batch), 1.0))]
+        if isinstance(self.resolution, AdaptiveResolution):
+            parts = batch.split()
+            images = [part.to(self.device).images for part in parts]
+            found = [predict_adaptively(self.network, self.codec, image, self.resolution) for image in images]
+            return list(zip(parts, found, strict=True))
+        return [(batch, predict_at(self.network, self.codec, batch.to(self.device).images, self.resolution))]
+
     def predict_batch(self, batch: Batch) -> Segments:
         """Predict the segments of a batch, on the predictor's device."""
-        return self.decode(self.outputs(batch), batch)
+        parts = [prediction.segments.unstack(part.sizes) for part, prediction in self.predictions(batch)]
+        return Segments.stack([segments for part in parts for segments in part])

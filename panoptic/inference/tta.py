@@ -66,7 +66,7 @@ def mean_outputs(
     sums = [first.semantic.float().softmax(1), first.center.float().sigmoid(), first.offset.float()]
     complexity = first.complexity.float()
     for scale, flip in views[1:]:
-        view = _resize(images, scale)
+        view = resize(images, scale)
         view = view.flip(-1) if flip else view
         outputs = network(view)
         ratio = [side / original for original, side in zip(images.shape[-2:], view.shape[-2:], strict=True)]
@@ -76,7 +76,7 @@ def mean_outputs(
         unit = maps.new_tensor([1 / ratio[0], (-1 if flip else 1) / ratio[1]])[:, None, None]
         for total, part in zip(sums, (maps[:, :-3], maps[:, -3], maps[:, -2:] * unit), strict=True):
             total += part
-        complexity = complexity + _complexity_at(outputs.complexity.float(), ratio[0] * ratio[1])
+        complexity = complexity + complexity_at(outputs.complexity.float(), ratio[0] * ratio[1])
     semantic, center, offset = (total / len(views) for total in sums)
     tiny = torch.finfo(torch.float32).tiny
     return Outputs(
@@ -90,13 +90,14 @@ def mean_outputs(
     )
 
 
-def _complexity_at(complexity: Float[Tensor, "B 2"], area: float) -> Float[Tensor, "B 2"]:
+def complexity_at(complexity: Float[Tensor, "B 2"], area: float) -> Float[Tensor, "B 2"]:
     """Convert the complexity of a view to that of the image, of which the view has this multiple of the area."""
     density, variance = complexity.unbind(1)
     return torch.stack([(density.expm1() * area).log1p(), variance], dim=1)
 
 
-def _resize(images: Tensor, scale: float) -> Tensor:
+def resize(images: Tensor, scale: float) -> Tensor:
+    """Resize images by a factor of height and width, to at least a pixel."""
     if scale == 1:
         return images
     size = [max(round(side * scale), 1) for side in images.shape[-2:]]

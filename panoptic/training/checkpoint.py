@@ -22,7 +22,7 @@ from panoptic.config.overrides import restore
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.models import PanopticNetwork
-from panoptic.training.checkpoint_io import load
+from panoptic.training.checkpoint_io import load, save
 
 FORMAT_VERSION = 4
 """Version of the checkpoint format, incremented by incompatible changes."""
@@ -44,6 +44,7 @@ class Checkpoint:
         steps: Number of steps of the optimizer.
         best_scores: Scores of the best checkpoint of the run until then; empty without one.
         can_resume: Whether the file has the state of the optimizer and the schedule.
+        resolution: Rule of adaptive resolution, as :func:`store_resolution` stores it; ``None`` without one.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class Checkpoint:
     steps: int = 0
     best_scores: dict[str, float] = field(default_factory=dict)
     can_resume: bool = False
+    resolution: dict[str, Any] | None = None
 
 
 def make_record(
@@ -127,7 +129,26 @@ def _parse(path: Path, content: dict[str, Any], record: dict[str, Any], override
         steps=content.get("global_step", 0),
         best_scores=best_scores_in(content),
         can_resume=bool(content.get("optimizer_states")) and bool(content.get("lr_schedulers")),
+        resolution=record.get("resolution"),
     )
+
+
+def store_resolution(path: Path, rule: dict[str, float]) -> None:
+    """Store the rule of adaptive resolution in a checkpoint, which stays as it is otherwise.
+
+    Args:
+        path: Path of the checkpoint.
+        rule: ``first``, ``threshold`` and the ``drop`` it was chosen for; see :mod:`panoptic.inference.resolution`.
+
+    Raises:
+        InputError: If the file cannot be written.
+    """
+    content = load(path)
+    content["panoptic"]["resolution"] = rule
+    try:
+        save(content, path)
+    except OSError as error:
+        raise InputError(f"{path}: expected a checkpoint that can be written, got: {error.strerror}") from None
 
 
 def best_scores_in(content: dict[str, Any]) -> dict[str, float]:

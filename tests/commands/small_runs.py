@@ -15,11 +15,12 @@ from panoptic.commands.evaluate import evaluate
 from panoptic.commands.headroom import headroom
 from panoptic.commands.inspect import inspect
 from panoptic.commands.predict import predict
+from panoptic.commands.resolution import resolution
 from panoptic.commands.train import train
 
 CONF = Path(__file__).parents[2] / "conf"
 FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
-SWEEPS = ("component_study", "fusion_study")  # see test_study.py
+SWEEPS = ("component_study", "fusion_study", "nuclei_study", "photo_study")  # see test_study.py
 EXPERIMENTS = sorted({path.stem for path in (CONF / "experiment").glob("*.yaml")} - set(SWEEPS))
 SMALL_BACKBONE = "model.backbone.name=test_resnet"
 """timm's own for tests: a few thousand weights, which take no time to train, orthogonalize and write."""
@@ -32,7 +33,10 @@ TINY = (
     "trainer.check_val_every_n_epoch=1",
 )
 SYNTHETIC = ("data.height", "data.width", "data.train_size", "data.val_size", "data.test_size")
-RUN = {"train": train, "evaluate": evaluate, "headroom": headroom, "predict": predict, "inspect": inspect}
+RUN = {
+    **{"train": train, "evaluate": evaluate, "headroom": headroom, "predict": predict},
+    **{"resolution": resolution, "inspect": inspect},
+}
 
 
 def run(name: str, *arguments: str) -> None:
