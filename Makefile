@@ -26,7 +26,7 @@ nuclei: $(INSTALLED)
 	$(PY) -m panoptic.predict checkpoint=$(NUCLEI)/checkpoints/last.ckpt input=examples/nuclei/val
 
 test: $(INSTALLED)
-	$(PY) -m pytest -n logical
+	$(PY) -m pytest -n logical --dist worksteal
 
 # The figures of docs/performance.md and docs/metrics.md; half an hour on two CPU cores. Start-up comes before
 # the networks to compare with are installed, since torchmetrics imports transformers where it finds it.
