@@ -21,6 +21,14 @@ class NonFiniteError(InputError):
     status = 3
 
 
+class Stopped(SystemExit):
+    """End of a run that a signal asked for, with the status that shells give it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+
 def expect_at_least(least: float, **values: float) -> None:
     """Raise if a number is below the minimum, infinite or not a number.
 

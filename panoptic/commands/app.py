@@ -80,7 +80,7 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
     except (HydraException, OmegaConfBaseException) as error:
         _fail(_refused_by_resolver(error) or sentence(error))
     except KeyboardInterrupt:
-        _fail("interrupted")
+        _fail("interrupted", 130)
 
 
 def _set_up_hydra() -> None:
@@ -157,14 +157,14 @@ def is_multirun() -> bool:
     return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-def _fail(reason: object) -> NoReturn:
-    """Print an error and exit with its status, by default 1."""
+def _fail(reason: object, status: int = 1) -> NoReturn:
+    """Print an error and exit with its status, or the one given."""
     # Errors raised in data-loading workers contain the worker's traceback; the message follows it.
     text = str(reason)
     if "Original Traceback" in text:
         text = text.rstrip().rsplit(f"{InputError.__name__}: ", 1)[-1]
     print(f"panoptic: {text}", file=sys.stderr)
-    sys.exit(getattr(reason, "status", 1))
+    sys.exit(getattr(reason, "status", status))
 
 
 def _refused_by_resolver(error: BaseException) -> InputError | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from panoptic.commands.app import is_multirun, run_dir
-from panoptic.errors import InputError, expect_at_least
+from panoptic.errors import InputError, Stopped, expect_at_least
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -38,12 +40,33 @@ def train(config: DictConfig) -> None:
     is_first = getattr(rank_zero_only, "rank", 0) == 0
     folder = _folder(config, is_first)
     with claimed(folder) if is_first else nullcontext():
-        _train(config, folder, is_first)
+        try:
+            _train(config, folder, is_first)
+        except Stopped as stopped:
+            if is_first:
+                _tell_stopped(config, folder, stopped)
+            raise
+
+
+def _tell_stopped(config: DictConfig, folder: Path, stopped: Stopped) -> None:
+    """Say what ended a run and how it goes on, and have SLURM queue it again if it asked for that."""
+    from panoptic.training.callbacks.interruptions import requeue
+    from panoptic.training.runs import record_event
+
+    name = signal.Signals(stopped.number).name
+    record_event(folder, "stop", signal=name)
+    told = f"stopped by {name}; its state is saved, and resume={folder} goes on"
+    if name == "SIGUSR1":
+        goes_on = config.resume is not None or config.study is not None
+        queued = requeue() if goes_on else "for SLURM to queue a job again, start it with resume=auto or study=NAME"
+        told += "" if queued is None else f"; {queued}"
+    print(f"panoptic: {told}", file=sys.stderr, flush=True)
 
 
 def _train(config: DictConfig, folder: Path, is_first: bool) -> None:
     from lightning.pytorch import seed_everything
 
+    from panoptic.training.callbacks.interruptions import Interruptions
     from panoptic.training.runs import finished, record_event
     from panoptic.training.trainer import build_callbacks, build_trainer
 
@@ -68,9 +91,13 @@ def _train(config: DictConfig, folder: Path, is_first: bool) -> None:
         for note in (*start.notes, *notes):
             print(note, flush=True)
     _fit(trainer, module, data, start.resumed)
+    interruptions = next(c for c in cast("Any", trainer).callbacks if isinstance(c, Interruptions))
     if trainer.is_global_zero:
         record_event(folder, "end", epochs=trainer.current_epoch, steps=trainer.global_step)
         _report(folder, data.labels)
+    if interruptions.received is not None:  # in the last epoch, which is complete
+        raise Stopped(interruptions.received)
+    if trainer.is_global_zero:
         _evaluate(start.config, folder, trainer)
 
 
@@ -240,7 +267,8 @@ def _data(start: Start) -> DataModule:
     from panoptic.training.resuming import check_labels
 
     data = build(start.config.data, seed=start.config.seed)
-    data.first_epoch = start.first_epoch
+    if start.resumed is not None:
+        data.first_epoch, data.first_batch = start.resumed.epochs, start.resumed.batches
     check_labels(start, data.labels)
     labels, val_labels = data.labels, data.val_source.labels
     if not val_labels.has_categories_of(labels):
@@ -282,8 +310,12 @@ def _fit(trainer: Trainer, module: PanopticModule, data: DataModule, resumed: Ch
     """Train, with the warnings off that say what is meant here."""
     # Steps are counted over all epochs, so that short ones are logged too.
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging", UserWarning)
+    # The data are positioned by their own.
+    warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch", UserWarning)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=None if resumed is None else resumed.path, weights_only=True)
+    except Stopped:
+        raise
     except SystemExit:
         if trainer.interrupted:  # Lightning ends the process, without a word
             raise KeyboardInterrupt from None

@@ -43,6 +43,18 @@ class EvaluationConfig:
 
 
 @dataclass
+class CheckpointConfig:
+    """Checkpoints of a run, which saves ``last.ckpt`` after each epoch and when a signal ends it.
+
+    Attributes:
+        every: Time after which ``last.ckpt`` is also saved within an epoch, such as ``90s``, ``10min`` or ``2h``;
+            ``null`` saves it after epochs only.
+    """
+
+    every: str | None = None
+
+
+@dataclass
 class TrainConfig:
     """Schema of ``python -m panoptic.train``.
 
@@ -55,6 +67,7 @@ class TrainConfig:
         study: Name of a study. Its runs go to ``runs/study/<study>``, each in a folder named after its overrides; a run
             that was ended there goes on, and one that has finished is not repeated.
         evaluation: Evaluation of the last checkpoint at the end of training.
+        checkpoint: When to save the state of the run.
         resume: Folder of a run, or a checkpoint in it, to go on with in that folder, with the configuration stored
             there; ``auto`` goes on with the newest unfinished run of this configuration, or begins one.
         overrides: Overrides of the stored configuration with ``resume``; those that change what is trained are refused.
@@ -66,6 +79,7 @@ class TrainConfig:
     compile: bool = False
     study: str | None = None
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     resume: str | None = None
     overrides: list[str] = field(default_factory=list)
     data: DataConfig = field(default_factory=DataConfig)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -50,6 +51,7 @@ class DataModule(LightningDataModule, ABC):
     Attributes:
         strength: Function from the epoch to the strength of the curriculum; set by the curriculum callback.
         first_epoch: First epoch of training; above 0 in a resumed run.
+        first_batch: First batch of that epoch; above 0 in a run resumed within an epoch.
 
     Raises:
         InputError: If an argument is out of range.
@@ -90,6 +92,7 @@ class DataModule(LightningDataModule, ABC):
         self.seed = seed
         self.strength: Callable[[int], float] = lambda epoch: 1.0
         self.first_epoch = 0
+        self.first_batch = 0
 
     @abstractmethod
     def source(self, split: str) -> Source:
@@ -125,6 +128,7 @@ class DataModule(LightningDataModule, ABC):
         # Lightning also sets the epoch, but only after workers have started to read, and it requests this loader before
         # it restores the progress of a resumed run.
         sampler.set_epoch(max(epoch, self.first_epoch))
+        sampler.skip(self.first_epoch, self.first_batch * self._batch_size(sampler))
         return self._loader(self.training_dataset(), self._batch_size(sampler), sampler=sampler, drop_last=True)
 
     def training_dataset(self) -> TrainingDataset:
@@ -368,7 +372,13 @@ def default_workers() -> int:
 
 
 def _one_thread(worker: int) -> None:
-    """Disable OpenCV's threads in a worker, since the workers already occupy all processors."""
+    """Disable OpenCV's threads in a worker, since the workers already occupy all processors.
+
+    Signals that ask a run to end are for the training process, which ends its workers when it has saved its state.
+    """
     import cv2
 
     cv2.setNumThreads(0)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

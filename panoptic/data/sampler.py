@@ -59,6 +59,14 @@ class KeySampler(Sampler[SampleKey]):
         self.rank = rank
         self.world = world
         self.epoch = 0
+        self._skipped = (0, 0)
+
+    def skip(self, epoch: int, count: int) -> None:
+        """Leave out the first keys of this rank in one epoch, which a resumed run has been given before.
+
+        The length remains that of a whole epoch.
+        """
+        self._skipped = (epoch, count)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration."""
@@ -71,7 +79,8 @@ class KeySampler(Sampler[SampleKey]):
         strength = self.strength(self.epoch)
         first = self.epoch * self.epoch_size
         visit, order = -1, torch.empty(0)
-        for position in range(first + self.rank, first + len(self) * self.world, self.world):
+        skipped = self._skipped[1] if self._skipped[0] == self.epoch else 0
+        for position in range(first + self.rank + skipped * self.world, first + len(self) * self.world, self.world):
             if position // self.size != visit:
                 visit = position // self.size
                 order = self._order(visit)

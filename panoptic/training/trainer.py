@@ -18,6 +18,7 @@ from panoptic.errors import InputError, expect_at_least
 from panoptic.training.callbacks.checkpoints import Checkpoints
 from panoptic.training.callbacks.finite import Finite
 from panoptic.training.callbacks.fusion import FusionMonitor
+from panoptic.training.callbacks.interruptions import Interruptions, seconds_of
 from panoptic.training.callbacks.pictures import Pictures
 from panoptic.training.callbacks.progress import progress_callbacks
 from panoptic.training.callbacks.summary import Summary
@@ -132,5 +133,8 @@ def build_callbacks(start: Start, folder: Path, record: Mapping[str, Any]) -> li
     finite = Finite(folder, config.trainer.nonfinite)
     checkpoints = Checkpoints(folder, start.best_scores)
     callbacks.append(FusionMonitor())
+    every = config.checkpoint.every
+    interruptions = Interruptions(checkpoints, None if every is None else seconds_of(every))
+    summary = Summary(folder, record, checkpoints, throughput, finite)
     # Checkpoints come last, so that nothing is saved of a run that a callback ends.
-    return [*callbacks, throughput, finite, Summary(folder, record, checkpoints, throughput, finite), checkpoints]
+    return [*callbacks, throughput, finite, summary, interruptions, checkpoints]

@@ -63,7 +63,7 @@ def test_an_interrupted_training_says_so(tmp_path, monkeypatch, capsys):
             command("train", train, TINY)
     finally:
         signal.signal(signal.SIGINT, handler)  # which Lightning switches off for its shutdown
-    assert stop.value.code == 1
+    assert stop.value.code == 130
     assert capsys.readouterr().err.endswith("panoptic: interrupted\n")
 
 

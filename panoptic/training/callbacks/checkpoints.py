@@ -76,6 +76,10 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the last checkpoint."""
+        self.save_last(trainer)
+
+    def save_last(self, trainer: Trainer) -> None:
+        """Save the last checkpoint."""
         self._save(trainer, "last")
 
     def best_checkpoint(self) -> str | None:

@@ -96,7 +96,7 @@ class Finite(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the remaining steps, and log how many were skipped."""
         self._look(trainer)
-        pl_module.log("train/skipped_steps", float(self.skipped))
+        pl_module.log("train/skipped_steps", float(self.skipped), sync_dist=True)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """End the run if the losses of a validation are not finite."""

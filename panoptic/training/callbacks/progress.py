@@ -34,9 +34,9 @@ class EpochLines(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line."""
+        metrics = trainer.callback_metrics  # in all processes, which then compute them together
         if not trainer.is_global_zero:
             return
-        metrics = trainer.callback_metrics
         line = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
         if "curriculum/stage" in metrics:
             line.append(f"stage {int(metrics['curriculum/stage'])}")
