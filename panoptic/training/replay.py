@@ -40,7 +40,9 @@ def replay(checkpoint: str | Path) -> dict[str, float]:
     network = restore_network(read).train()
     assert batch.segments is not None  # the training data set refuses images without ground truth
     targets = build_codec(read.config, read.labels, network).encode(batch.segments)
-    terms = build(read.config.loss)(network(batch.images), targets)
+    loss = build(read.config.loss)
+    outputs, of_levels = network.with_levels(batch.images) if loss.needs_levels else (network(batch.images), [])
+    terms = loss(outputs, targets, of_levels)
     terms["total"].backward()
     gradients = [p.grad.norm() for p in network.parameters() if p.grad is not None]
     return {name: float(value.detach()) for name, value in terms.items()} | {

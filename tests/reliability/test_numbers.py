@@ -22,9 +22,9 @@ def broken_at(steps: set[int], monkeypatch: pytest.MonkeyPatch, term: str = "off
     """A loss with a term that is not a number at some training steps."""
     seen = 0
 
-    def forward(self: PanopticLoss, outputs, targets):
+    def forward(self: PanopticLoss, outputs, targets, *levels):
         nonlocal seen
-        terms = original(self, outputs, targets)
+        terms = original(self, outputs, targets, *levels)
         if not outputs.semantic.requires_grad:
             return terms
         seen += 1
@@ -78,8 +78,8 @@ def test_three_in_a_row_end_the_run_with_what_is_to_know(optimizer, monkeypatch,
 def test_the_replayed_step_has_the_batch_and_the_weights_of_the_run(monkeypatch):
     losses = []
 
-    def forward(self, outputs, targets):
-        terms = original(self, outputs, targets)
+    def forward(self, outputs, targets, *levels):
+        terms = original(self, outputs, targets, *levels)
         if outputs.semantic.requires_grad:
             losses.append({name: float(value.detach()) for name, value in terms.items()})
             if len(losses) > 5:
@@ -93,7 +93,7 @@ def test_the_replayed_step_has_the_batch_and_the_weights_of_the_run(monkeypatch)
             run(*ONE_EPOCH)
     terms = replay("run/nonfinite.ckpt")
     assert terms.pop("gradient") > 0
-    assert terms == pytest.approx(losses[5], rel=1e-5)
+    assert terms == pytest.approx(losses[5], rel=1e-4)  # another memory format sums up in another order
 
 
 def test_what_is_not_counted_does_not_end_the_run(monkeypatch):
