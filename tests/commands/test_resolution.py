@@ -54,7 +54,14 @@ def test_a_rule_is_found_on_val_stored_and_applied(
     assert 100 * half == pytest.approx(found["rows"][0]["pq"], abs=1e-6)
 
     Image.new("RGB", (75, 41), (90, 120, 30)).save("image.png")
-    run("predict", f"checkpoint={checkpoint}", "input=image.png", "resolution=adaptive", "output=predicted", "visualize=false")
+    run(
+        "predict",
+        f"checkpoint={checkpoint}",
+        "input=image.png",
+        "resolution=adaptive",
+        "output=predicted",
+        "visualize=false",
+    )
     (png,) = Path("predicted").rglob("*.png")
     with Image.open(png) as image:
         assert image.size == (75, 41)

@@ -48,7 +48,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {
         tag: [(e.step, e.value) for e in events.Scalars(tag)]
         for tag in events.Tags()["scalars"]
-        if not tag.startswith(("speed/", "curriculum/", "epoch"))
+        if not tag.startswith(("speed/", "curriculum/", "epoch", "train/skipped_steps"))
     }
 
 
