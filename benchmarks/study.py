@@ -158,6 +158,17 @@ def real_conclusions(reports: dict[str, Any]) -> str:
     return table("PQ on val, points", columns, rows or [(UNKNOWN, *[""] * 6)]).strip()
 
 
+def resolutions(reports: dict[str, Any]) -> str:
+    """Format PQ against time for fixed resolutions and the adaptive one, on each split that was scored."""
+    rows = [
+        (data, row["resolution"], f"{row['pq']:.2f}", f"{row['time']:.2f}", f"{row['full']:.0%}")
+        for data, report in reports.items()
+        for row in report["rows"]
+    ]
+    columns = ("images", "resolution", "PQ", "time", "at full size")
+    return table("Points of PQ, and time relative to full size", columns, rows or [(UNKNOWN, *[""] * 4)]).strip()
+
+
 def screened_recipes(report: dict[str, Any]) -> str:
     """Format the scores of the recipes that were tried, one run each."""
     rows = [

@@ -53,6 +53,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "real_scores": ("real_study.json", study.real_scores),
     "real_conclusions": ("real_study.json", study.real_conclusions),
     "headroom_real": ("headroom_real.json", study.headroom_choices),
+    "resolution": ("resolution.json", study.resolutions),
     "photo_screen": ("photo_screen.json", study.screened_recipes),
     "fusion_screen": ("fusion_screen.json", study.screened_fusions),
     "fusion_alpha": ("fusion_study.json", study.study_alpha),
