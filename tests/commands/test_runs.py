@@ -101,6 +101,7 @@ def test_a_resumed_run_is_the_unbroken_one(
     assert resumed["last"] == whole["last"]
 
 
+NUCLEI = Path(__file__).parents[2] / "examples" / "nuclei"
 FUSIONS = ("ablation=off", "ablation=on", "model/fusion=local", "model/fusion=static")
 
 
@@ -117,6 +118,8 @@ def test_every_experiment_and_ablation_trains_two_steps(
         small.remove(SMALL_BACKBONE)  # each experiment once with the network that it names
     if experiment == "cityscapes":
         small = [s for s in small if s.split("=")[0] not in SYNTHETIC] + [f"data.root={street_scenes}"]
+    if experiment == "own":
+        small = [s for s in small if s.split("=")[0] not in SYNTHETIC] + [f"data.root={NUCLEI}"]
     if experiment == "finetune":
         small.append(f"start_from={trained}/checkpoints/last.ckpt")
     run("train", f"experiment={experiment}", fusion, *small)

@@ -11,17 +11,17 @@ from torch import nn
 from panoptic.inference.folding import fold_batchnorm
 from panoptic.models.backbone import Backbone
 from panoptic.models.complexity import ComplexityEstimator
-from panoptic.models.context import NoContext
+from panoptic.models.context import NoContext, PyramidPooling
 from panoptic.models.fpn import FPN
 from panoptic.models.fusion import AdaptiveFusion, LocalFusion
 from panoptic.models.heads import InstanceHead, SemanticHead
 from panoptic.models.network import PanopticNetwork
 
 
-def build(name: str, fusion=AdaptiveFusion) -> nn.Module:
+def build(name: str, fusion=AdaptiveFusion, context=NoContext) -> nn.Module:
     return PanopticNetwork(
         backbone=partial(Backbone, name, "random"),
-        context=NoContext,
+        context=context,
         fpn=partial(FPN, channels=16),
         complexity=partial(ComplexityEstimator, channels=8),
         fusion=fusion,
@@ -48,6 +48,14 @@ def give_statistics(network: nn.Module) -> nn.Module:
 
 def count_norms(network: nn.Module) -> int:
     return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+
+def test_context_is_folded_too():
+    network = give_statistics(build("test_resnet", context=partial(PyramidPooling, channels=8)))
+    folded = fold_batchnorm(network)
+    assert count_norms(folded) == 0
+    images = torch.randint(256, (2, 3, 70, 90), dtype=torch.uint8)
+    torch.testing.assert_close(folded(images).semantic, network(images).semantic, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
