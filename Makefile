@@ -1,5 +1,5 @@
 # make quick: a trained network, its scores and a picture, from a bare clone. make nuclei: the same on real images.
-# make test: the test suite.
+# make test: the test suite. make soak: the tests that are too long for it.
 # make bench: the figures of speed. make gpu: what needs a GPU. make notebooks: the notebooks with their outputs.
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 RESULTS := benchmarks/results
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quick nuclei test lint bench gpu tables notebooks
+.PHONY: quick nuclei test soak lint bench gpu tables notebooks
 
 quick: $(INSTALLED)
 	$(PY) -m panoptic.train experiment=quick hydra.run.dir=$(RUN)
@@ -54,6 +54,10 @@ tables: $(INSTALLED)
 # Executes both in place. The ablation trains those runs of the fusion study that have not finished: hours for all.
 notebooks: $(INSTALLED)
 	$(VENV)/bin/jupyter-execute --inplace notebooks/quickstart.ipynb notebooks/ablation.ipynb
+
+# The longest tests: faults injected into whole runs, and the figures of a GPU tried on a CPU.
+soak: $(INSTALLED)
+	$(PY) -m pytest -n logical --dist worksteal -m soak
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .

@@ -109,6 +109,7 @@ def refuse(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_each_part_takes_its_figures_in_a_process_of_its_own(tmp_path: Path) -> None:
     parts = ("checks", "training", "inference")

@@ -75,10 +75,10 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
             raise failures[0]
     except InputError as error:
         _fail(error)
+    except (HydraException, OmegaConfBaseException) as error:  # before OSError, which some of them are
+        _fail(_refused_by_resolver(error) or sentence(error))
     except OSError as error:  # of the folder that Hydra makes
         _fail(_with_its_file(error))
-    except (HydraException, OmegaConfBaseException) as error:
-        _fail(_refused_by_resolver(error) or sentence(error))
     except KeyboardInterrupt:
         _fail("interrupted", 130)
 

@@ -33,7 +33,7 @@ BAD = {  # what is typed, and what the sentence says
     "misspelt option": (
         "train",
         ["model/fusion=nope"],
-        "'model/fusion': adaptive: features: local: random: static: uniform",
+        "'model/fusion': adaptive: features: local: random: sized: static: uniform",
     ),
     "no kind of data": ("inspect", ["data.root=."], "data: expected a data set (data=coco_panoptic"),
     "misspelt key": ("train", ["optimizer.lrr=1"], "'lrr'"),

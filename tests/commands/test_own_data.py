@@ -204,7 +204,7 @@ def test_an_older_checkpoint_is_read(capsys: pytest.CaptureFixture) -> None:
     del content["panoptic"]["config"]["trainer"]["sync_batchnorm"]
     torch.save(content, path)
     run("evaluate", CHECKPOINT, "split=val", "output=out")
-    run("train", f"resume={path}", "trainer.max_epochs=2", "hydra.run.dir=resumed")
+    run("train", f"resume={path}", "trainer.max_epochs=2")
     assert "epoch 2/2" in capsys.readouterr().out
 
 

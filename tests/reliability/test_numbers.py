@@ -96,12 +96,14 @@ def test_the_replayed_step_has_the_batch_and_the_weights_of_the_run(monkeypatch)
     assert terms == pytest.approx(losses[5], rel=1e-4)  # another memory format sums up in another order
 
 
+@pytest.mark.soak
 def test_what_is_not_counted_does_not_end_the_run(monkeypatch):
     broken_at(set(range(2, 8)), monkeypatch)
     run(*ONE_EPOCH, "trainer.nonfinite=null")
     assert summary("run")["skipped_steps"] == 6
 
 
+@pytest.mark.soak
 def test_a_rate_far_too_high_ends_the_run_and_is_left_out_of_comparisons(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         run(*TINY, "optimizer.lr=1e18", "optimizer.vector_lr=1e18", "hydra.run.dir=runs/bad")
@@ -116,6 +118,7 @@ def test_a_rate_far_too_high_ends_the_run_and_is_left_out_of_comparisons(monkeyp
     assert "1 run was ended by numbers that are not finite" in said
 
 
+@pytest.mark.soak
 def test_steps_that_are_finite_are_as_without_looking(unbroken, monkeypatch):
     from panoptic.training.callbacks.finite import Finite
 

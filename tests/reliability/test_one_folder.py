@@ -73,6 +73,7 @@ def test_a_run_ended_twice_is_the_unbroken_one_in_its_own_folder(unbroken, monke
     assert "goes on from run/checkpoints/last.ckpt (in epoch 3, step 8)" in capsys.readouterr().out
 
 
+@pytest.mark.soak
 def test_a_run_ended_before_its_summary_gets_it(unbroken, monkeypatch):
     killed_after(3, monkeypatch, *TINY, "hydra.run.dir=run")
     assert not Path("run/summary.json").exists()
@@ -206,6 +207,7 @@ def test_a_finished_run_goes_on_with_more_epochs_and_says_what_changed(unbroken)
     assert summary("run")["config"]["trainer"]["max_epochs"] == 4
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_auto_goes_on_with_the_newest_unfinished_run_of_the_same_configuration(monkeypatch, capsys):
     short = (*TINY, "trainer.max_epochs=2")
@@ -222,6 +224,7 @@ def test_auto_goes_on_with_the_newest_unfinished_run_of_the_same_configuration(m
     assert len(list(Path("runs/train/quick").iterdir())) == 3
 
 
+@pytest.mark.soak
 def test_a_study_goes_on_where_it_stopped(unbroken, monkeypatch, capsys):
     killed_after(2, monkeypatch, *TINY, "study=s")
     folder = Path("runs/study/s")
@@ -244,6 +247,7 @@ def test_a_folder_with_a_run_is_not_begun_again(unbroken, capsys):
     assert "hydra.run.dir=elsewhere: expected none with resume" in error
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_initial_weights_need_not_exist(monkeypatch):
     import timm
@@ -257,6 +261,7 @@ def test_initial_weights_need_not_exist(monkeypatch):
     assert summary("run")["config"]["model"]["backbone"]["weights"] == "initial.pth"
 
 
+@pytest.mark.soak
 def test_a_checkpoint_of_no_run_begins_a_folder(unbroken, capsys):
     shutil.copy(unbroken / "checkpoints" / "last.ckpt", "alone.ckpt")
     run("resume=alone.ckpt", "trainer.max_epochs=4", "hydra.run.dir=new")

@@ -66,6 +66,7 @@ def test_nothing_is_repeated_or_skipped_after_three_signals(unbroken, monkeypatc
     assert stops == ["SIGTERM", "SIGINT", "SIGUSR1"]
 
 
+@pytest.mark.soak
 def test_a_run_killed_after_an_interval_loses_the_steps_since(unbroken, monkeypatch):
     class Killed(BaseException):
         pass
@@ -83,6 +84,7 @@ def test_a_run_killed_after_an_interval_loses_the_steps_since(unbroken, monkeypa
     assert same(weights("run"), weights(unbroken))
 
 
+@pytest.mark.soak
 def test_accumulated_gradients_are_not_cut(monkeypatch):
     settings = (*TINY, "trainer.max_epochs=1", "data.train_size=10", "+trainer.accumulate_grad_batches=2")
     run(*settings, "hydra.run.dir=whole")
@@ -98,6 +100,7 @@ SLURM = {
 }
 
 
+@pytest.mark.soak
 def test_slurm_queues_the_job_again_and_nothing_is_left_or_read_elsewhere(unbroken, monkeypatch, capsys):
     for name, value in SLURM.items():
         monkeypatch.setenv(name, value)
