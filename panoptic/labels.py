@@ -195,5 +195,9 @@ CITYSCAPES = _cityscapes()
 
 
 def is_cityscapes(labels: LabelSpace) -> bool:
-    """Return whether these are the evaluated classes of Cityscapes with its labelIds; colors may differ."""
-    return labels.has_categories_of(CITYSCAPES)
+    """Return whether these are the evaluated classes of Cityscapes with its labelIds; order and colors may differ."""
+
+    def rows(space: LabelSpace) -> list[tuple[str, int, bool]]:
+        return sorted((category.name, category.id, category.isthing) for category in space.categories)
+
+    return rows(labels) == rows(CITYSCAPES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -40,6 +41,7 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
         run: Function to call with the configuration.
         arguments: Command-line arguments; by default those of the process.
     """
+    _set_up_streams()
     _set_up_hydra()
 
     failures: list[InputError] = []
@@ -81,6 +83,13 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
         _fail(_with_its_file(error))
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+
+
+def _set_up_streams() -> None:
+    """Let names be printed that the encoding of the terminal lacks, as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _set_up_hydra() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
@@ -48,12 +49,13 @@ def predict(config: DictConfig) -> None:
     if config.visualize:
         writable_folder(folder / "overlays", "output")
     names = Counter(path.name for path in paths)
+    common = os.path.commonpath([os.path.abspath(path.parent) for path in paths])
     rows: list[tuple[str, ...]] = []
     count = 0
     with CocoPanopticWriter(folder, predictor.labels, name="panoptic") as writer:
         for path, name, image in progress(chain([first], images), "predicting images", len(paths)):
             segments = predictor(image)
-            file_name = path.name if names[path.name] == 1 else str(path)
+            file_name = path.name if names[path.name] == 1 else _below(common, path)
             writer.add(name, segments, file_name=file_name)
             count += 1
             if len(rows) < PRINTED_ROWS:
@@ -64,6 +66,11 @@ def predict(config: DictConfig) -> None:
     print(f"results: {folder}")
     if failures:
         _raise(failures, len(paths))
+
+
+def _below(folder: str, path: Path) -> str:
+    """Return the path of a file relative to a folder that has it."""
+    return Path(os.path.relpath(os.path.abspath(path), folder)).as_posix()
 
 
 def _readable(paths: list[tuple[Path, str]], failures: list[InputError]) -> Iterator[tuple[Path, str, np.ndarray]]:

@@ -240,6 +240,10 @@ PATHS = (
 """
 
 
+INPUTS = ("checkpoint", "input", "resume", "start_from", "ground_truth", "predictions")
+"""Keys of paths that exist, in whose names ``${`` begins no interpolation."""
+
+
 def _quoted_path(argument: str) -> str:
     key, equals, value = argument.partition("=")
     unquoted = key in PATHS and equals and value not in ("", "null") and value[0] not in "'\""
@@ -247,6 +251,8 @@ def _quoted_path(argument: str) -> str:
         paths = value[1:-1].split(",")
         unsupported = not value.endswith("]") or any(not path.strip() or set(path) & set("[]'\"") for path in paths)
         return argument if unsupported else f"{key}=[{','.join(_quoted(path.strip()) for path in paths)}]"
+    if key in INPUTS:
+        value = value.replace("${", "\\${")
     return f"{key}={_quoted(value)}" if unquoted else argument
 
 

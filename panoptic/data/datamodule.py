@@ -29,6 +29,9 @@ from panoptic.errors import InputError, expect_at_least
 from panoptic.labels import LabelSpace
 from panoptic.scenes.source import GENERATORS, SyntheticSource
 
+MIN_SCALE, MAX_SCALE = 0.05, 20.0
+"""Bounds of the scale factors in training; beyond them, images vanish or do not fit into memory."""
+
 
 class DataModule(LightningDataModule, ABC):
     """Base class of all data modules: sampling, augmentation and batching.
@@ -80,6 +83,8 @@ class DataModule(LightningDataModule, ABC):
             raise InputError(f"data.crop: expected a height and a width of at least 32, got {list(crop)}")
         if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
             raise InputError(f"data.scale: expected two rising positive factors, got {list(scale)}")
+        if scale[0] < MIN_SCALE or scale[1] > MAX_SCALE:
+            raise InputError(f"data.scale: expected factors from {MIN_SCALE} to {MAX_SCALE}, got {list(scale)}")
         self.batch_size = batch_size
         self.crop = (crop[0], crop[1])
         if not 0 <= appearance <= 1:

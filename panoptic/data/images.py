@@ -113,7 +113,7 @@ def _decode_fast(path: str | os.PathLike, *, pixels_only: bool = False) -> UInt8
         RGB image, or ``None`` for files to be left to Pillow: other formats, large images, and damaged files.
     """
     try:
-        content = Path(path).read_bytes()
+        content = Path(path).read_bytes() if os.path.isfile(path) else b""  # reading a pipe may never end
         header = struct.unpack(">8sI4sIIBB", content[:26])  # signature, first chunk, width, height, depth, color type
     except (OSError, struct.error):
         return None
@@ -172,13 +172,13 @@ def output_names(paths: Sequence[str | os.PathLike]) -> list[str]:
         paths: Paths of the inputs.
     """
     files = [Path(path) for path in paths]
-    stems = Counter(file.stem.casefold() for file in files)
-    shared = [os.path.abspath(file) for file in files if stems[file.stem.casefold()] > 1]
+    stems = Counter(_stem(file).casefold() for file in files)
+    shared = [os.path.abspath(file) for file in files if stems[_stem(file).casefold()] > 1]
     common = os.path.commonpath([os.path.dirname(path) for path in shared]) if shared else ""
     taken = {stem for stem, count in stems.items() if count == 1}
     names = []
     for file in files:
-        name = file.stem
+        name = _stem(file)
         if stems[name.casefold()] > 1:
             parts = Path(os.path.relpath(os.path.abspath(file), common)).with_suffix("").parts
             name = longer = "_".join((*parts, file.suffix[1:])).rstrip("_")
@@ -189,6 +189,11 @@ def output_names(paths: Sequence[str | os.PathLike]) -> list[str]:
             taken.add(name.casefold())
         names.append(name)
     return names
+
+
+def _stem(file: Path) -> str:
+    """Return the name of a file without suffix; dots alone, which would name a folder, become underscores."""
+    return file.stem if file.stem.strip(".") else file.stem.replace(".", "_")
 
 
 @contextmanager
@@ -203,6 +208,8 @@ def _open(path: str | os.PathLike, verify: bool = False) -> Iterator[Image.Image
         raise InputError(f"{path}: expected an image, got a path that is not there")
     if os.path.isdir(path):
         raise InputError(f"{path}: expected an image, got a folder")
+    if not os.path.isfile(path):  # a device or a pipe
+        raise InputError(f"{path}: expected an image, got no regular file")
     if os.path.getsize(path) == 0:
         raise InputError(f"{path}: expected an image, got an empty file")
     try:

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,9 @@ class ImageList:
         where = f"{path}: images"
         entries = _get(content, "images", (list,), str(path))
         ids = [_get(entry, "id", (int, str), where) for entry in entries]
+        unprintable = [name for name in ids if isinstance(name, str) and not name.isprintable()]
+        if unprintable:
+            raise InputError(f"{where}: expected ids that can be printed, got {some(unprintable)}")
         duplicates = _duplicates(ids)
         if not ids or duplicates:
             got = f"twice {some(duplicates)}" if duplicates else "none"
@@ -205,6 +208,8 @@ def load(path: Path) -> dict[str, Any]:
     Raises:
         InputError: If the file cannot be read, or does not contain a JSON object.
     """
+    if path.exists() and not path.is_file():  # reading a device or a pipe may never end
+        raise InputError(f"{path}: expected a JSON file, got {'a folder' if path.is_dir() else 'no regular file'}")
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_reject_constant)
     except OSError as error:
@@ -259,6 +264,9 @@ def _file_name(entry: Any, where: str) -> str:
     name = _get(entry, "file_name", (str,), where)
     if not name or "\0" in name or not name.isprintable():
         raise InputError(f"{where}: expected 'file_name' to name a file, got {name!r}")
+    parts = PureWindowsPath(name)  # splits at slashes of both kinds
+    if parts.drive or parts.root or ".." in parts.parts:
+        raise InputError(f"{where}: expected 'file_name' to name a file inside its folder, got {name!r}")
     return name
 
 
