@@ -151,6 +151,8 @@ def find_images(pattern: str | os.PathLike) -> list[Path]:
                 f"for those in folders within, give a glob: {pattern}/**/*.png"
             )
         return images
+    if os.path.exists(expanded):  # a device or a pipe
+        raise InputError(f"{pattern}: expected an image, got no regular file")
     if not glob.has_magic(expanded):
         raise InputError(
             f"{str(pattern)!r}: expected an image, a folder or a glob pattern, got a path that is not there"

@@ -64,7 +64,8 @@ class Predictor:
     ) -> None:
         check_tta(tta)
         if tta != "none" and resolution != 1:
-            raise InputError(f"resolution: expected 1 with test-time augmentation, got {resolution}")
+            given = ADAPTIVE if isinstance(resolution, AdaptiveResolution) else resolution
+            raise InputError(f"resolution: expected 1 with test-time augmentation, got {given}")
         self.tta = tta
         self.resolution = resolution
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
