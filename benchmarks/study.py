@@ -170,24 +170,25 @@ def resolutions(reports: dict[str, Any]) -> str:
 
 
 def screened_recipes(report: dict[str, Any]) -> str:
-    """Format the scores of the recipes that were tried, one run each."""
+    """Format the scores of the recipes that were tried, by what differs from the first."""
     rows = [
         (
-            run["settings"],
+            run["settings"] or "none",
             str(run["seed"]),
             *(f"{100 * run[n]:.1f}" for n in ("pq", "pq_things", "pq_stuff", "mean_iou")),
         )
         for run in report.get("runs", [])
     ]
-    columns = ("settings", "seed", "PQ", "PQ things", "PQ stuff", "mean IoU")
+    columns = ("changed", "seed", "PQ", "PQ things", "PQ stuff", "mean IoU")
     return table("Points on val", columns, rows or [(UNKNOWN, *[""] * 5)]).strip()
 
 
 def screened_fusions(report: dict[str, Any]) -> str:
-    """Format PQ of the fusions that were tried, by seed, and the mean difference to uniform fusion."""
+    """Format PQ of the fusions that were tried, by seed, and the mean difference to uniform fusion, the first."""
     scores: dict[str, dict[int, float]] = {}
     for run in report.get("runs", []):
-        scores.setdefault(run["variant"], {})[run["seed"]] = 100 * run["pq"]
+        variant = run["settings"].removeprefix("model.fusion=").removesuffix("Fusion").lower() or "uniform"
+        scores.setdefault(variant, {})[run["seed"]] = 100 * run["pq"]
     seeds = sorted({seed for of_seed in scores.values() for seed in of_seed})
     rows = []
     for variant, of_seed in scores.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.collecting import run_figures
 from benchmarks.study import conclusion, liveness
 
 
@@ -35,3 +36,17 @@ def test_how_weights_vary_is_collected_by_variant(tmp_path: Path) -> None:
         (run / "evaluate_test" / "scores.json").write_text(json.dumps({"fusion": fusion}))
     expected = {"variant": "local", "runs": 2, "devices": ["cuda, 16-mixed"], "std": {"P2": [0.03, 0.05]}}
     assert liveness(tmp_path) == [expected | {"active units": 0.75}]
+
+
+def test_runs_are_collected_by_what_differs_from_the_first(tmp_path: Path) -> None:
+    first = {"seed": 0, "loss": {"dice": 0.0}, "model": {"fusion": {"_target_": "panoptic.models.UniformFusion"}}}
+    other = {"seed": 1, "loss": {"dice": 3.0}}
+    other["model"] = {"fusion": {"_target_": "panoptic.models.AdaptiveFusion", "hidden": 64}}
+    scores = {"val/pq": 0.5, "val/pq_things": 0.25, "val/pq_stuff": 0.75, "val/mean_iou": 0.625}
+    for name, config in (("a", first), ("b", other)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "summary.json").write_text(json.dumps({"config": config, "steps": 8, "last": scores}))
+    figures = run_figures([tmp_path / "a", tmp_path / "b"])
+    expected = {"steps": 8, "pq": 0.5, "pq_things": 0.25, "pq_stuff": 0.75, "mean_iou": 0.625}
+    assert figures[0] == {"settings": "", "seed": 0, **expected}
+    assert figures[1] == {"settings": "model.fusion=AdaptiveFusion loss.dice=3.0", "seed": 1, **expected}
