@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,10 @@ from jaxtyping import AbstractArray
 
 BEARTYPE = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 """PEP 484 has an int be a float, and beartype by itself does not."""
+
+
+FIRST, EVERY = 200, 20
+"""Calls of a function with shapes that are all checked, and which of those after are."""
 
 
 def check_signatures(package: str) -> None:
@@ -31,13 +36,25 @@ def _checked(jaxtyped: Callable, *, typechecker: Callable) -> Callable[[Any], An
             return jaxtyped(typechecker=typechecker)(item)
         hints = {name: _resolved(item, hint) for name, hint in item.__annotations__.items()}
         if any(map(has_shape, hints.values())):
-            return jaxtyped(typechecker=typechecker)(item)
+            return _sampled(item, jaxtyped(typechecker=typechecker)(item))
         written, item.__annotations__ = item.__annotations__, hints
         checked = typechecker(item)
         item.__annotations__ = checked.__annotations__ = written
         return checked
 
     return decorate
+
+
+def _sampled(function: Callable, checked: Callable) -> Callable:
+    """Check the first calls of a function, and some of those after; scenes call a few ten thousands of times."""
+    calls = itertools.count()
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        number = next(calls)
+        return (checked if number < FIRST or number % EVERY == 0 else function)(*args, **options)
+
+    return call
 
 
 def _resolved(function: Callable, hint: Any) -> Any:

@@ -120,6 +120,7 @@ def test_each_part_takes_its_figures_in_a_process_of_its_own(tmp_path: Path) -> 
     assert {file.name for file in tmp_path.iterdir()} == {"gpu.json"}
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_runs_of_full_and_the_floor_take_their_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
@@ -271,6 +272,7 @@ def test_an_output_that_cannot_be_written_is_refused(
     assert list(tmp_path.iterdir()) == [output]
 
 
+@pytest.mark.soak
 def test_an_interruption_leaves_nothing_running(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--tiny", "--parts", "inference"]
     process = subprocess.Popen(

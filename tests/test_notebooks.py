@@ -80,6 +80,7 @@ assert abs(float(scores["sq"]) - summary["last"]["val/sq"]) < 1e-2
     assert "run folder: runs/tiny\n" in "".join(output.text for output in train.outputs)
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 def test_ablation_compares_what_it_has_trained(tmp_path: Path) -> None:
     parameters = {

@@ -12,6 +12,7 @@ from panoptic.commands.app import command
 from panoptic.commands.scenes import scenes
 from tests.commands import made_maps
 from tests.commands.small_runs import TINY, shell
+from tests.made_once import made_once
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,10 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two epochs in two stages, made by the real command."""
-    folder = tmp_path_factory.mktemp("trained")
+    return made_once(tmp_path_factory, "trained", train_two_epochs) / "run"
+
+
+def train_two_epochs(folder: Path) -> None:
     settings = (
         "experiment=quick",
         *TINY,
@@ -40,17 +44,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Here, before a test adds results to it.
     left = {"config.yaml", "history.jsonl", "summary.json", "checkpoints", "tensorboard"}
     assert {p.name for p in (folder / "run").iterdir()} == left
-    return folder / "run"
 
 
 @pytest.fixture(scope="session")
 def street_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Synthetic scenes on disk, in the layout of Cityscapes."""
-    folder = tmp_path_factory.mktemp("street_scenes")
+    return made_once(tmp_path_factory, "street_scenes", write_street_scenes) / "cityscapes"
+
+
+def write_street_scenes(folder: Path) -> None:
     sizes = ("height=64", "width=128", "train_size=4", "val_size=2", "test_size=0", "workers=1")
     done = shell("scenes", "output=cityscapes", *sizes, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "cityscapes"
 
 
 @pytest.fixture
@@ -63,7 +68,11 @@ def maps() -> None:
 @pytest.fixture(scope="session")
 def sound_data_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sound data sets: ``cityscapes``, ``coco_panoptic``, and ``panoptic`` with Cityscapes' panoptic truth only."""
-    folder = tmp_path_factory.mktemp("written")
+    pytest.importorskip("cityscapesscripts.preparation.createPanopticImgs")
+    return made_once(tmp_path_factory, "sound_data_sets", write_sound_data_sets)
+
+
+def write_sound_data_sets(folder: Path) -> None:
     small = ("height=64", "width=128", "train_size=5", "val_size=3", "workers=1")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -71,11 +80,11 @@ def sound_data_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for kind in ("cityscapes", "coco_panoptic"):
             test_size = "test_size=1" if kind == "cityscapes" else "test_size=0"
             command("scenes", scenes, (f"output={kind}", f"format={kind}", *small, test_size))
-        conversion = pytest.importorskip("cityscapesscripts.preparation.createPanopticImgs")
+        from cityscapesscripts.preparation import createPanopticImgs as conversion
+
         shutil.copytree("cityscapes", "panoptic", ignore=shutil.ignore_patterns("gtFine"))
         Path("panoptic/gtFine").mkdir()
         conversion.convert2panoptic("cityscapes/gtFine", "panoptic/gtFine", False, ["train", "val"])
-    return folder
 
 
 @pytest.fixture

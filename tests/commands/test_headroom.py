@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from panoptic.scenes.source import SyntheticSource
-from tests.commands.small_runs import TINY, run, same, shell, weights
+from tests.commands.small_runs import TINY, run, same, weights
 
 
 def test_a_run_with_random_weights_is_measured_and_repeats(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -54,14 +54,13 @@ def test_a_run_with_random_weights_is_measured_and_repeats(tmp_path: Path, capsy
     assert Path("one/headroom_val/headroom.json").read_text() == text
 
 
-def test_a_run_with_other_weights_is_told(trained: Path, tmp_path: Path) -> None:
-    checkpoint = f"checkpoint={trained}/checkpoints/last.ckpt"
-    done = shell("headroom", checkpoint, "split=test", "output=out", "data.test_size=3", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "note: trained with AdaptiveFusion, not with model/fusion=random" in done.stdout
-    assert "test: 3 images" in done.stdout
-    assert done.stdout.endswith("results: out\n")
-    assert json.loads((tmp_path / "out" / "headroom.json").read_text())["trained_with_random_weights"] is False
+def test_a_run_with_other_weights_is_told(trained: Path, capsys: pytest.CaptureFixture) -> None:
+    run("headroom", f"checkpoint={trained}/checkpoints/last.ckpt", "split=test", "output=out", "data.test_size=3")
+    told = capsys.readouterr().out
+    assert "note: trained with AdaptiveFusion, not with model/fusion=random" in told
+    assert "test: 3 images" in told
+    assert told.endswith("results: out\n")
+    assert json.loads(Path("out/headroom.json").read_text())["trained_with_random_weights"] is False
 
 
 def test_a_withheld_truth_is_an_error(

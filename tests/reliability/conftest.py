@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.made_once import made_once
 from tests.reliability.tiny_runs import TINY, run
 
 
@@ -19,9 +20,11 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of three epochs that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("unbroken")
+    return made_once(tmp_path_factory, "unbroken", train_unbroken) / "run"
+
+
+def train_unbroken(folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["panoptic"])
         run(*TINY, "hydra.run.dir=run")
-    return folder / "run"

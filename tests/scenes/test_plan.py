@@ -16,6 +16,7 @@ from panoptic.labels import CITYSCAPES
 from panoptic.scenes.colors import film
 from panoptic.scenes.plan import Plan2, _sizes, draw_camera, weather
 from panoptic.scenes.source import SyntheticSource, render_scene
+from tests.made_once import made_once
 from tests.scenes.test_source import BACKGROUND, fingerprint, things_of
 
 SMALL = {"height": 128, "width": 256, "generator": 2}
@@ -66,9 +67,13 @@ def scenes(tmp_path_factory) -> list[tuple[torch.Tensor, torch.Tensor, torch.Ten
 
     They are painted in a process without the type checks of this one, which take most of the time.
     """
-    path = tmp_path_factory.mktemp("scenes") / "tables.pt"
-    subprocess.run([sys.executable, "-c", PAINT, str(path)], cwd=Path(__file__).parents[2], check=True)
-    return torch.load(path, weights_only=True)
+    folder = made_once(tmp_path_factory, "scenes_of_version_2", paint)
+    return torch.load(folder / "tables.pt", weights_only=True)
+
+
+def paint(folder: Path) -> None:
+    command = [sys.executable, "-c", PAINT, str(folder / "tables.pt")]
+    subprocess.run(command, cwd=Path(__file__).parents[2], check=True)
 
 
 @pytest.fixture(scope="module")

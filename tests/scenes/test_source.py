@@ -12,6 +12,7 @@ from panoptic.data.sample import SPLITS
 from panoptic.labels import CITYSCAPES
 from panoptic.scenes.source import GENERATORS, SyntheticSource, render_scene
 from panoptic.segments import VOID, Segments
+from tests.made_once import made_once
 
 SMALL = {"height": 128, "width": 256}
 # Pinned for version 1: whoever changes a scene adds a version, with scenes of its own. Besides the bytes, the
@@ -67,9 +68,14 @@ torch.save(scenes, sys.argv[1])
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
     """Images and segments, painted in a process without the type checks of this one, which take most of the time."""
-    path = tmp_path_factory.mktemp("scenes") / "scenes.pt"
-    subprocess.run([sys.executable, "-c", PAINT, str(path)], cwd=Path(__file__).parents[2], check=True)
-    return [(image.numpy(), Segments(*parts)) for image, *parts in torch.load(path, weights_only=True)]
+    folder = made_once(tmp_path_factory, "scenes_of_version_1", paint)
+    stored = torch.load(folder / "scenes.pt", weights_only=True)
+    return [(image.numpy(), Segments(*parts)) for image, *parts in stored]
+
+
+def paint(folder: Path) -> None:
+    command = [sys.executable, "-c", PAINT, str(folder / "scenes.pt")]
+    subprocess.run(command, cwd=Path(__file__).parents[2], check=True)
 
 
 @pytest.mark.skipif(int(cv2.__version__.split(".")[0]) < 5, reason="OpenCV 4 draws the edges of polygons differently")
