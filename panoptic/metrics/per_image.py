@@ -83,15 +83,15 @@ def score_image(
     boundary_quality = boundary_f1 = None
     if settings.boundaries:
         split = functional.boundary_intersections(prediction, target, settings.ratio(labels))
-        table = split.sum((2, 4))
-        boundary_quality = functional.boundary_counts_from_table(split, prediction, target, c).total()
-        boundary_f1 = functional.boundary_f1(prediction, target, c, settings.tolerance, table)[0]
+        boundary_quality = functional.boundary_counts_from_intersections(split, prediction, target, c).total()
+        boundary_f1 = functional.boundary_f1(prediction, target, c, settings.tolerance, split)[0]
+        shared: functional.Intersections = split
     else:
-        table = functional.intersections(prediction, target)
+        shared = functional.intersections(prediction, target)
     return ImageScores(
-        functional.counts_from_table(table, prediction, target, c).total(),
-        functional.confusion_from_table(table, prediction, target, c)[0],
-        image_complexity(target, labels.is_thing, table[:, 1:].sum(2))[0],
+        functional.counts_from_intersections(shared, prediction, target, c).total(),
+        functional.confusion_from_intersections(shared, prediction, target, c)[0],
+        image_complexity(target, labels.is_thing, shared.true_areas)[0],
         boundary_quality,
         boundary_f1,
     )

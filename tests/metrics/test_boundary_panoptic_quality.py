@@ -102,13 +102,21 @@ def test_the_split_table_sums_to_the_plain_one() -> None:
     rng = np.random.default_rng(1)
     ids = [torch.from_numpy(np.stack([random_ids(rng, (21, 30)) for _ in range(2)])) for _ in range(2)]
     one, other = (Segments(i, torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3).bool()) for i in ids)
-    split = boundary_intersections(one, other, 0.05)
-    assert torch.equal(split.sum((2, 4)), intersections(one, other))
+    split, plain = boundary_intersections(one, other, 0.05), intersections(one, other)
+    for name in ("true", "predicted", "pixels"):
+        assert torch.equal(getattr(split, name), getattr(plain, name))
+    assert torch.equal(split.split.sum((1, 2)), plain.pixels)
+    found = {}
+    for t, p, counts in zip(split.true.tolist(), split.predicted.tolist(), split.split, strict=True):
+        found[t // 4, t % 4, p % 4] = counts
+        assert t // 4 == p // 4
+    edges = [segment_boundaries(segments.ids, 0.05) for segments in (other, one)]
     for image in range(2):
         for t, p in ((0, 0), (1, 2), (3, 3)):
             both = (other.ids[image] == t) & (one.ids[image] == p)
-            edges = segment_boundaries(other.ids, 0.05)[image] & segment_boundaries(one.ids, 0.05)[image]
-            assert split[image, t, 1, p, 1] == (both & edges).sum()
+            for on_true, on_predicted in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                part = both & (edges[0][image] == on_true) & (edges[1][image] == on_predicted)
+                assert found[image, t, p][on_true, on_predicted] == part.sum()
 
 
 def test_never_above_panoptic_quality_and_equal_where_all_is_boundary() -> None:

@@ -1,7 +1,7 @@
 """Metrics as pure functions of segments: batched, on any device, in integers and float64.
 
 Counts are integers and ratios float64, so autocast lowers the precision of no operation. There are no loops over
-segments, pixels or classes; all scores of an image come from one table of intersections. Computing the table takes
+segments, pixels or classes; all scores of an image come from the intersections of its segments. Computing them takes
 three passes over the pixels on a CPU (one writes the pairs of ids, two find where they change; only runs are counted)
 and two on other devices. Boundary PQ also dilates the edges of both maps: about thirty passes over one byte per pixel
 at the default width on 1024x2048. Boundary F1 dilates all classes of a map together.
@@ -9,6 +9,8 @@ at the default width on 1024x2048. Boundary F1 dilates all classes of a map toge
 
 from panoptic.metrics.functional.boundary_f1 import boundary_f1
 from panoptic.metrics.functional.overlap import (
+    BoundaryIntersections,
+    Intersections,
     as_batch,
     boundary_intersections,
     boundary_width,
@@ -19,9 +21,9 @@ from panoptic.metrics.functional.overlap import (
 )
 from panoptic.metrics.functional.panoptic_quality import (
     PanopticCounts,
-    boundary_counts_from_table,
+    boundary_counts_from_intersections,
     boundary_panoptic_counts,
-    counts_from_table,
+    counts_from_intersections,
     panoptic_counts,
     panoptic_quality,
 )
@@ -32,13 +34,15 @@ from panoptic.metrics.functional.scores import (
     iou_scores,
     quality_scores,
 )
-from panoptic.metrics.functional.semantic import confusion, confusion_from_table, intersection_over_union
+from panoptic.metrics.functional.semantic import confusion, confusion_from_intersections, intersection_over_union
 from panoptic.metrics.functional.summation import exact_sum_by_class, sum_by_class, sum_of_images
 
 __all__ = [
+    "BoundaryIntersections",
+    "Intersections",
     "PanopticCounts",
     "as_batch",
-    "boundary_counts_from_table",
+    "boundary_counts_from_intersections",
     "boundary_f1",
     "boundary_f1_scores",
     "boundary_intersections",
@@ -49,8 +53,8 @@ __all__ = [
     "class_means",
     "class_values",
     "confusion",
-    "confusion_from_table",
-    "counts_from_table",
+    "confusion_from_intersections",
+    "counts_from_intersections",
     "exact_sum_by_class",
     "intersection_over_union",
     "intersections",

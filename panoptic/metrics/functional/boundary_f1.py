@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float64, Int32, Int64
 from torch import Tensor
 
-from panoptic.metrics.functional.overlap import as_batch, intersections
+from panoptic.metrics.functional.overlap import Intersections, as_batch, intersections
 from panoptic.segments import Segments
 
 BITS = 31
@@ -24,7 +24,7 @@ def boundary_f1(
     target: Segments,
     num_classes: int,
     tolerance: float,
-    table: Int64[Tensor, "B T1 P1"] | None = None,
+    shared: Intersections | None = None,
 ) -> Float64[Tensor, "B C"]:
     """Compute the contour F1 score in 0..1 of each image and class.
 
@@ -46,10 +46,10 @@ def boundary_f1(
         num_classes: Number of classes C.
         tolerance: Share of the map's diagonal; rounded up to whole pixels. For a padded batch, the diagonal is that of
             the padded map.
-        table: Result of :func:`~panoptic.metrics.functional.intersections` for the pair, if already computed.
+        shared: Result of :func:`~panoptic.metrics.functional.intersections` for the pair, if already computed.
     """
     prediction, target = as_batch(prediction), as_batch(target)
-    table = intersections(prediction, target) if table is None else table
+    shared = intersections(prediction, target) if shared is None else shared
     valid = target.ids > 0
     radius = math.ceil(tolerance * math.hypot(*target.size))
 
@@ -69,8 +69,9 @@ def boundary_f1(
     precision, recall = precision.nan_to_num(0.0), recall.nan_to_num(0.0)
     score = torch.where(no_boundary, 1.0, 2 * precision * recall / (precision + recall)).nan_to_num(0.0)
 
-    predicted = _present(table[:, 1:, 1:].sum(1) > 0, prediction.classes, num_classes)
-    true = _present(table[:, 1:].sum(2) > 0, target.classes, num_classes)
+    off_void = shared.per_predicted(torch.where(shared.on_void, 0, shared.pixels))[:, 1:]
+    predicted = _present(off_void > 0, prediction.classes, num_classes)
+    true = _present(shared.true_areas > 0, target.classes, num_classes)
     score = torch.where(predicted & true, score, 0.0)
     return torch.where(predicted | true, score, torch.nan)
 
@@ -93,7 +94,7 @@ def _class_words(segments: Segments, num_classes: int) -> Int32[Tensor, "B K H W
 
 def _unpack(words: Int32[Tensor, "n K"], num_classes: int) -> Int32[Tensor, "n C"]:
     """Expand the words of :func:`_class_words` to a 0 or 1 for each class."""
-    bits = (words[:, :, None] >> torch.arange(BITS, device=words.device, dtype=torch.int32)) & 1
+    bits = (words[:, :, None] >> torch.arange(min(BITS, num_classes), device=words.device, dtype=torch.int32)) & 1
     return bits.flatten(1)[:, :num_classes]
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int32, Int64
+import torch.nn.functional as F
+from jaxtyping import Bool, Int32, Int64, Shaped
 from torch import Tensor
 
 from panoptic.segments import Segments
 from panoptic.utils.counting import count_by_key
+
+TABLE = 1 << 20
+"""Number of entries up to which a table of all pairs of segments is made, whatever the size of the map."""
 
 
 def check_pair(prediction: Segments, target: Segments, num_classes: int) -> None:
@@ -70,29 +76,93 @@ def as_batch(segments: Segments) -> Segments:
     return Segments(segments.ids[None], segments.classes[None], segments.crowd[None])
 
 
-def intersections(prediction: Segments, target: Segments) -> Int64[Tensor, "B T1 P1"]:
-    """Count the pixels of each (target id, predicted id) in each image of a batch; row and column 0 are void."""
+@dataclass(frozen=True)
+class Intersections:
+    """Pairs of a true and a predicted segment that share pixels, for a batch of K pairs.
+
+    There are at most as many as pixels, while a table of all pairs would grow with the square of the segments. Pairs
+    without pixels may be listed too, and change no score.
+
+    Attributes:
+        true: Position of the true id of each pair in ``[B T1]``, flattened; column 0 is void.
+        predicted: Position of the predicted id in ``[B P1]``, flattened; column 0 is void.
+        pixels: Number of shared pixels.
+        shape: Number of images, of true ids and of predicted ids, with void.
+    """
+
+    true: Int64[Tensor, " K"]
+    predicted: Int64[Tensor, " K"]
+    pixels: Int64[Tensor, " K"]
+    shape: tuple[int, int, int]
+
+    @cached_property
+    def on_void(self) -> Bool[Tensor, " K"]:
+        """Whether the target is void."""
+        return self.true % self.shape[1] == 0
+
+    @cached_property
+    def true_areas(self) -> Int64[Tensor, "B T"]:
+        """Area of each true segment in pixels."""
+        return self.per_true(self.pixels)[:, 1:]
+
+    @cached_property
+    def predicted_areas(self) -> Int64[Tensor, "B P"]:
+        """Area of each predicted segment in pixels, void of the target included."""
+        return self.per_predicted(self.pixels)[:, 1:]
+
+    def per_true(self, values: Shaped[Tensor, " K"]) -> Shaped[Tensor, "B T1"]:
+        """Sum values of the pairs by true id."""
+        images, bins, _ = self.shape
+        return values.new_zeros(images * bins).index_add_(0, self.true, values).view(images, bins)
+
+    def per_predicted(self, values: Shaped[Tensor, " K"]) -> Shaped[Tensor, "B P1"]:
+        """Sum values of the pairs by predicted id."""
+        images, _, bins = self.shape
+        return values.new_zeros(images * bins).index_add_(0, self.predicted, values).view(images, bins)
+
+    def of_true(self, values: Shaped[Tensor, "B T"], void: int) -> Shaped[Tensor, " K"]:
+        """Return the value of the true segment of each pair."""
+        return F.pad(values, (1, 0), value=void).flatten()[self.true]
+
+    def of_predicted(self, values: Shaped[Tensor, "B P"], void: int) -> Shaped[Tensor, " K"]:
+        """Return the value of the predicted segment of each pair."""
+        return F.pad(values, (1, 0), value=void).flatten()[self.predicted]
+
+
+@dataclass(frozen=True)
+class BoundaryIntersections(Intersections):
+    """Intersections that are split by whether a pixel is on the boundary of the two segments.
+
+    Attributes:
+        split: Number of shared pixels by whether they are on the boundary of the true and of the predicted segment.
+    """
+
+    split: Int64[Tensor, "K 2 2"]
+
+
+def intersections(prediction: Segments, target: Segments) -> Intersections:
+    """Count the shared pixels of true and predicted segments, for each image of a batch."""
     shape = (len(target.ids), target.classes.shape[-1] + 1, prediction.classes.shape[-1] + 1)
-    key = torch.add(prediction.ids, _widen(target.ids, shape), alpha=shape[-1])
-    return _count(key, shape)
+    key = torch.add(prediction.ids, _widen(target.ids, shape), alpha=shape[2])
+    pairs, counts = _count(key, shape, 1)
+    return Intersections(*_positions(pairs, shape), counts[:, 0], shape)
 
 
-def boundary_intersections(
-    prediction: Segments, target: Segments, dilation_ratio: float
-) -> Int64[Tensor, "B T1 2 P1 2"]:
+def boundary_intersections(prediction: Segments, target: Segments, dilation_ratio: float) -> BoundaryIntersections:
     """Compute :func:`intersections` split by whether a pixel is on the true and on the predicted segment's boundary.
-
-    Summed over both splits they are the plain intersections, so one table serves mask and boundary scores.
 
     Args:
         prediction: Predicted segments, batched.
         target: True segments of the same size, batched.
         dilation_ratio: Width of the boundaries as a share of the diagonal.
     """
-    shape = (len(target.ids), target.classes.shape[-1] + 1, 2, prediction.classes.shape[-1] + 1, 2)
-    true = torch.add(segment_boundaries(target.ids, dilation_ratio), _widen(target.ids, shape), alpha=2)
-    predicted = torch.add(segment_boundaries(prediction.ids, dilation_ratio), prediction.ids, alpha=2)
-    return _count(torch.add(predicted, true, alpha=2 * shape[3]), shape)
+    shape = (len(target.ids), target.classes.shape[-1] + 1, prediction.classes.shape[-1] + 1)
+    # The key of a pixel is four times its pair, plus two on the true, plus one on the predicted segment's boundary.
+    true_ids = _widen(target.ids, (*shape, 4))
+    true = torch.add(segment_boundaries(target.ids, dilation_ratio), true_ids, alpha=2 * shape[2])
+    predicted = torch.add(segment_boundaries(prediction.ids, dilation_ratio), prediction.ids, alpha=4)
+    pairs, counts = _count(torch.add(predicted, true, alpha=2), shape, 4)
+    return BoundaryIntersections(*_positions(pairs, shape), counts.sum(1), shape, counts.view(-1, 2, 2))
 
 
 def boundary_width(size: tuple[int, int], dilation_ratio: float) -> int:
@@ -142,23 +212,76 @@ def _widen(ids: Int32[Tensor, "B H W"], shape: tuple[int, ...]) -> Tensor:
     return ids if math.prod(shape) <= torch.iinfo(ids.dtype).max else ids.long()
 
 
-def _count(key: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Count the pixels by their flat index in the table of their image, ``[B ...]``."""
-    images, bins = shape[0], math.prod(shape[1:])
-    if key.device.type != "cpu":  # bincount would synchronize to find the largest key; the table's size bounds it
-        return count_by_key(key.flatten(1), bins).view(shape)
+def _positions(
+    pairs: Int64[Tensor, " K"], shape: tuple[int, int, int]
+) -> tuple[Int64[Tensor, " K"], Int64[Tensor, " K"]]:
+    """Return the positions of true and predicted id, for :class:`Intersections`, of flat indices of pairs."""
+    true = pairs // shape[2]
+    predicted = pairs - true * shape[2]
+    return true, predicted if shape[0] == 1 else predicted + true // shape[1] * shape[2]
+
+
+def _count(
+    key: Tensor, shape: tuple[int, int, int], parts: int
+) -> tuple[Int64[Tensor, " K"], Int64[Tensor, "K parts"]]:
+    """Count the pixels of each pair, by part.
+
+    A table of all pairs is faster than sorting while it has fewer entries than the map, or few.
+
+    Args:
+        key: Index of the pair of each pixel in its image, times ``parts``, plus the part.
+        shape: Number of images, of true ids and of predicted ids.
+        parts: Number of parts.
+
+    Returns:
+        Flat indices of the pairs, ascending, and their counts.
+    """
+    images, bins = shape[0], math.prod(shape[1:]) * parts
+    fits = images * bins <= max(TABLE, key.numel())
+    if key.device.type != "cpu" and fits:
+        return _all_pairs(key, bins, parts)
     if images > 1:
         key = key + torch.arange(images, device=key.device, dtype=key.dtype).view(-1, 1, 1) * bins
-    return _count_runs(key.flatten(), images * bins).view(shape)
+    if key.device.type != "cpu":
+        keys, counts = key.long().unique(return_counts=True)
+    else:
+        keys, counts = _count_runs(key.flatten().numpy(), images * bins if fits else None)
+    if parts == 1:
+        return keys, counts[:, None]
+    pairs, position = torch.unique_consecutive(keys // parts, return_inverse=True)
+    table = counts.new_zeros(len(pairs) * parts)
+    table[position * parts + keys % parts] = counts
+    return pairs, table.view(-1, parts)
 
 
-def _count_runs(key: Tensor, bins: int) -> Int64[Tensor, " bins"]:
-    """Compute ``torch.bincount`` by runs of equal keys: in segment maps, neighbors mostly share their key."""
-    flat = key.numpy()
-    ends = np.flatnonzero(flat[1:] != flat[:-1])
-    if 4 * len(ends) > len(flat) or len(flat) == 0:  # noisy maps: too many runs to gain from
-        return torch.bincount(key, minlength=bins)
-    ends = np.append(ends, len(flat) - 1)
-    lengths = np.diff(ends, prepend=-1)
-    counts = np.bincount(flat[ends], weights=lengths, minlength=bins)  # float64 holds the counts exactly
-    return torch.from_numpy(counts.astype(np.int64))
+def _all_pairs(key: Tensor, bins: int, parts: int) -> tuple[Int64[Tensor, " K"], Int64[Tensor, "K parts"]]:
+    """Return all pairs: on a GPU, to find those that occur would make the host wait for the device."""
+    table = count_by_key(key.flatten(1), bins).view(-1, parts)
+    return torch.arange(len(table), device=key.device), table
+
+
+def _count_runs(key: np.ndarray, bins: int | None) -> tuple[Int64[Tensor, " K"], Int64[Tensor, " K"]]:
+    """Return the keys that occur, ascending, and how often, in a table of ``bins`` or by sorting.
+
+    Runs of equal keys are counted at once: in segment maps, neighbors mostly share their key.
+    """
+    lengths = None
+    ends = np.flatnonzero(key[1:] != key[:-1])
+    if 4 * len(ends) <= len(key) and len(key):  # noisy maps have too many runs to gain from
+        ends = np.append(ends, len(key) - 1)
+        key, lengths = key[ends], np.diff(ends, prepend=-1)
+    if bins is not None:
+        if lengths is None:
+            table = torch.bincount(torch.from_numpy(key), minlength=bins).numpy()
+        else:
+            table = np.bincount(key, weights=lengths, minlength=bins)  # float64 holds the counts exactly
+        keys = np.flatnonzero(table)
+        counts = table[keys]
+    elif lengths is None:
+        keys, counts = np.unique(key, return_counts=True)
+    else:
+        order = key.argsort()
+        key, lengths = key[order], lengths[order]
+        first = np.flatnonzero(np.diff(key, prepend=-1))
+        keys, counts = key[first], np.add.reduceat(lengths, first)
+    return torch.from_numpy(keys.astype(np.int64, copy=False)), torch.from_numpy(counts.astype(np.int64, copy=False))

@@ -13,7 +13,13 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from panoptic.metrics.functional.overlap import as_batch, boundary_intersections, intersections
+from panoptic.metrics.functional.overlap import (
+    BoundaryIntersections,
+    Intersections,
+    as_batch,
+    boundary_intersections,
+    intersections,
+)
 from panoptic.metrics.functional.summation import exact_sum_by_class, sum_by_class, sum_of_images
 from panoptic.segments import Segments
 
@@ -59,7 +65,7 @@ def panoptic_counts(prediction: Segments, target: Segments, num_classes: int) ->
         Counts ``[B C]``; B is 1 for one image.
     """
     prediction, target = as_batch(prediction), as_batch(target)
-    return counts_from_table(intersections(prediction, target), prediction, target, num_classes)
+    return counts_from_intersections(intersections(prediction, target), prediction, target, num_classes)
 
 
 def boundary_panoptic_counts(
@@ -81,33 +87,30 @@ def boundary_panoptic_counts(
         Counts ``[B C]``; B is 1 for one image.
     """
     prediction, target = as_batch(prediction), as_batch(target)
-    table = boundary_intersections(prediction, target, dilation_ratio)
-    return boundary_counts_from_table(table, prediction, target, num_classes)
+    shared = boundary_intersections(prediction, target, dilation_ratio)
+    return boundary_counts_from_intersections(shared, prediction, target, num_classes)
 
 
-def counts_from_table(
-    table: Int64[Tensor, "B T1 P1"], prediction: Segments, target: Segments, num_classes: int
+def counts_from_intersections(
+    shared: Intersections, prediction: Segments, target: Segments, num_classes: int
 ) -> PanopticCounts:
     """Compute :func:`panoptic_counts` of a batch from its :func:`~panoptic.metrics.functional.intersections`."""
-    overlap, union = _overlap_and_union(table, table.sum(2), table.sum(1))
-    match = 2 * overlap > union
-    return _counts(table, match, _ratio(overlap, union), prediction, target, num_classes)
+    union = _union(shared, shared.pixels, shared.pixels, shared.pixels)
+    match = 2 * shared.pixels > union
+    return _counts(shared, match, _ratio(shared.pixels, union), prediction, target, num_classes)
 
 
-def boundary_counts_from_table(
-    table: Int64[Tensor, "B T1 2 P1 2"], prediction: Segments, target: Segments, num_classes: int
+def boundary_counts_from_intersections(
+    shared: BoundaryIntersections, prediction: Segments, target: Segments, num_classes: int
 ) -> PanopticCounts:
     """Compute :func:`boundary_panoptic_counts` of a batch from its boundary intersections."""
-    masks = table.sum((2, 4))
-    overlap, union = _overlap_and_union(masks, masks.sum(2), masks.sum(1))
-    true_boundary, predicted_boundary = table[:, :, 1], table[..., 1].sum(2)
-    areas = true_boundary.sum((2, 3)), predicted_boundary.sum(1)
-    # Row 0: all pixels of predicted boundaries on void, since void is excluded as a whole rather than by its boundary.
-    boundaries = torch.cat([predicted_boundary[:, :1], true_boundary[:, 1:, :, 1]], dim=1)
-    boundary_overlap, boundary_union = _overlap_and_union(boundaries, *areas)
-    match = (2 * overlap > union) & (2 * boundary_overlap > boundary_union)
-    iou = torch.minimum(_ratio(overlap, union), _ratio(boundary_overlap, boundary_union))
-    return _counts(masks, match, iou, prediction, target, num_classes)
+    union = _union(shared, shared.pixels, shared.pixels, shared.pixels)
+    boundary = shared.split[:, 1, 1]
+    # All pixels of predicted boundaries on void are left out, since void is excluded as a whole, not by its boundary.
+    boundary_union = _union(shared, boundary, shared.split[:, 1].sum(1), shared.split[:, :, 1].sum(1))
+    match = (2 * shared.pixels > union) & (2 * boundary > boundary_union)
+    iou = torch.minimum(_ratio(shared.pixels, union), _ratio(boundary, boundary_union))
+    return _counts(shared, match, iou, prediction, target, num_classes)
 
 
 def panoptic_quality(counts: PanopticCounts) -> dict[str, Float64[Tensor, "*B C"]]:
@@ -124,42 +127,52 @@ def panoptic_quality(counts: PanopticCounts) -> dict[str, Float64[Tensor, "*B C"
     }
 
 
-def _overlap_and_union(
-    table: Int64[Tensor, "B T1 P1"], true_area: Int64[Tensor, "B T1"], predicted_area: Int64[Tensor, "B P1"]
-) -> tuple[Int64[Tensor, "B T P"], Int64[Tensor, "B T P"]]:
-    """Compute intersection and union of each pair of segments; row 0 of the table is the target's void."""
-    overlap = table[:, 1:, 1:]
-    off_void = predicted_area[:, 1:] - table[:, 0, 1:]
-    return overlap, true_area[:, 1:, None] + off_void[:, None, :] - overlap
+def _union(
+    shared: Intersections,
+    overlap: Int64[Tensor, " K"],
+    true_part: Int64[Tensor, " K"],
+    predicted_part: Int64[Tensor, " K"],
+) -> Int64[Tensor, " K"]:
+    """Compute the union of each pair of segments.
+
+    Args:
+        shared: Pairs of segments.
+        overlap: Pixels of each pair in both of the sets to be united.
+        true_part: Pixels of each pair in the set of the true segment.
+        predicted_part: Pixels of each pair in the set of the predicted segment. Those on void are left out.
+    """
+    off_void = torch.where(shared.on_void, 0, predicted_part)
+    true, predicted = shared.per_true(true_part).flatten(), shared.per_predicted(off_void).flatten()
+    return true[shared.true] + predicted[shared.predicted] - overlap
 
 
-def _ratio(overlap: Int64[Tensor, "B T P"], union: Int64[Tensor, "B T P"]) -> Float64[Tensor, "B T P"]:
-    # Only pairs of table rows without pixels have an empty union, and they never match.
+def _ratio(overlap: Int64[Tensor, " K"], union: Int64[Tensor, " K"]) -> Float64[Tensor, " K"]:
+    # Only pairs without pixels, or of void, have an empty union, and they never match.
     return overlap.double() / union.clamp(min=1).double()
 
 
 def _counts(
-    table: Int64[Tensor, "B T1 P1"],
-    match: Bool[Tensor, "B T P"],
-    iou: Float64[Tensor, "B T P"],
+    shared: Intersections,
+    match: Bool[Tensor, " K"],
+    iou: Float64[Tensor, " K"],
     prediction: Segments,
     target: Segments,
     num_classes: int,
 ) -> PanopticCounts:
-    overlap, on_void = table[:, 1:, 1:], table[:, 0, 1:]
-    predicted_area, true_area = table[:, :, 1:].sum(1), table[:, 1:].sum(2)
-    crowd = target.crowd[:, :, None]
-    same_class = target.classes[:, :, None] == prediction.classes[:, None, :]
+    classes, crowd = shared.of_true(target.classes, -1), shared.of_true(target.crowd, 0)
+    same_class = (classes == shared.of_predicted(prediction.classes, -1)) & (classes >= 0)
     match = match & same_class & ~crowd
 
-    ignored = on_void + (overlap * (same_class & crowd)).sum(1)
-    false_positive = (predicted_area > 0) & ~match.any(1) & (2 * ignored <= predicted_area)
-    false_negative = (true_area > 0) & ~match.any(2) & ~target.crowd
+    is_matched = shared.per_true(match.long())[:, 1:] > 0
+    is_correct = shared.per_predicted(match.long())[:, 1:] > 0
+    ignored = shared.per_predicted(torch.where(shared.on_void | (same_class & crowd), shared.pixels, 0))[:, 1:]
+    false_positive = (shared.predicted_areas > 0) & ~is_correct & (2 * ignored <= shared.predicted_areas)
+    false_negative = (shared.true_areas > 0) & ~is_matched & ~target.crowd
 
     return PanopticCounts(
-        # A true segment has at most one match, so the sum over predicted segments is exact.
-        iou_sum=exact_sum_by_class(torch.where(match, iou, 0.0).sum(2), target.classes, num_classes),
-        tp=sum_by_class(match.any(2), target.classes, num_classes),
+        # A true segment has at most one match, so the sum over its pairs is exact.
+        iou_sum=exact_sum_by_class(shared.per_true(torch.where(match, iou, 0.0))[:, 1:], target.classes, num_classes),
+        tp=sum_by_class(is_matched, target.classes, num_classes),
         fp=sum_by_class(false_positive, prediction.classes, num_classes),
         fn=sum_by_class(false_negative, target.classes, num_classes),
     )

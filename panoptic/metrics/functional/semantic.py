@@ -1,4 +1,4 @@
-"""Semantic scores, from the table of intersections and without another pass over the pixels."""
+"""Semantic scores, from the intersections of segments and without another pass over the pixels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from panoptic.metrics.functional.overlap import as_batch, intersections
+from panoptic.metrics.functional.overlap import Intersections, as_batch, intersections
 from panoptic.segments import Segments
 
 
@@ -16,21 +16,21 @@ def confusion(prediction: Segments, target: Segments, num_classes: int) -> Int64
     Pixels that are void in the target are ignored. Crowd counts by its class.
     """
     prediction, target = as_batch(prediction), as_batch(target)
-    return confusion_from_table(intersections(prediction, target), prediction, target, num_classes)
+    return confusion_from_intersections(intersections(prediction, target), prediction, target, num_classes)
 
 
-def confusion_from_table(
-    table: Int64[Tensor, "B T1 P1"], prediction: Segments, target: Segments, num_classes: int
+def confusion_from_intersections(
+    shared: Intersections, prediction: Segments, target: Segments, num_classes: int
 ) -> Int64[Tensor, "B C C1"]:
     """Compute :func:`confusion` of a batch from its :func:`~panoptic.metrics.functional.intersections`."""
-    # Padding rows have class -1 and no pixels, so they can share the last class with void.
-    true = torch.where(target.classes < 0, num_classes, target.classes)
-    predicted = torch.nn.functional.pad(prediction.classes, (1, 0), value=-1)
-    predicted = torch.where(predicted < 0, num_classes, predicted)
-    bins = true[:, :, None] * (num_classes + 1) + predicted[:, None, :]
-    flat = table.new_zeros(len(table), (num_classes + 1) ** 2)
-    flat.scatter_add_(1, bins.flatten(1), table[:, 1:].flatten(1))
-    return flat.view(-1, num_classes + 1, num_classes + 1)[:, :num_classes]
+    # Void, and padding rows, which have no pixels, share the last class.
+    true, predicted = shared.of_true(target.classes, -1), shared.of_predicted(prediction.classes, -1)
+    true, predicted = (torch.where(classes < 0, num_classes, classes) for classes in (true, predicted))
+    images, true_ids, _ = shared.shape
+    side = num_classes + 1
+    bins = (shared.true // true_ids * side + true) * side + predicted
+    flat = shared.pixels.new_zeros(images * side**2).index_add_(0, bins, shared.pixels)
+    return flat.view(images, side, side)[:, :num_classes]
 
 
 def intersection_over_union(confusion: Int64[Tensor, "*B C C1"]) -> Float64[Tensor, "*B C"]:
