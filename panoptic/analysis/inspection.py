@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,9 @@ class ImageNumbers:
     thumbnail: np.ndarray | None = None
 
 
-def examine_split(examiner: Examiner, shown: Sequence[int], workers: int | None = None) -> Iterator[ImageNumbers]:
+def examine_split(
+    examiner: Examiner, shown: Sequence[int], workers: int | None = None
+) -> Generator[ImageNumbers, None, None]:
     """Examine every image of a split, in order.
 
     Args:
@@ -266,13 +268,13 @@ def inspect_data(
         inspection.faults += [(split, fault) for fault in examiner.faults]
         numbers = inspection.numbers[split] = SplitNumbers(examiner.labels)
         shown = evenly(len(examiner), -(-sheet // len(splits)))
-        examined = examine_split(examiner, shown, workers)
-        for image in progress(examined, f"inspecting {split}, images", len(examiner)):
-            numbers.add(image)
-            duplicate = contents.fault(split, image)
-            inspection.faults += [(split, fault) for fault in [*image.faults, *([duplicate] if duplicate else [])]]
-            if image.thumbnail is not None:
-                inspection.thumbnails.append((f"{split}: {Path(image.file).name}", image.thumbnail))
+        with closing(examine_split(examiner, shown, workers)) as examined:
+            for image in progress(examined, f"inspecting {split}, images", len(examiner)):
+                numbers.add(image)
+                duplicate = contents.fault(split, image)
+                inspection.faults += [(split, fault) for fault in [*image.faults, *([duplicate] if duplicate else [])]]
+                if image.thumbnail is not None:
+                    inspection.thumbnails.append((f"{split}: {Path(image.file).name}", image.thumbnail))
     inspection.faults += _differing_categories(inspection.numbers, str(getattr(data, "root", None) or ""))
     return inspection
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import heapq
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,7 +38,9 @@ def scoring_settings(options: EvaluateConfig | ScoreConfig) -> Settings:
         raise InputError(str(error)) from None
 
 
-def score_pairs(pairs: PredictionPairs, settings: Settings, workers: int | None = None) -> Iterator[Scored]:
+def score_pairs(
+    pairs: PredictionPairs, settings: Settings, workers: int | None = None
+) -> Generator[Scored, None, None]:
     """Score saved predictions image by image, in several processes.
 
     Args:
@@ -52,8 +54,9 @@ def score_pairs(pairs: PredictionPairs, settings: Settings, workers: int | None 
     Raises:
         InputError: If an image cannot be scored, or a process was killed.
     """
-    for image_id, file_name, arrays in in_processes(_score, (pairs, settings), len(pairs), workers):
-        yield image_id, file_name, _scores_of(arrays)
+    with closing(in_processes(_score, (pairs, settings), len(pairs), workers)) as scored:
+        for image_id, file_name, arrays in scored:
+            yield image_id, file_name, _scores_of(arrays)
 
 
 def _score(context: tuple[PredictionPairs, Settings], index: int) -> tuple[int | str, str, tuple]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 import hydra
@@ -34,7 +37,7 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
     """Run a command with Hydra on ``conf/<name>.yaml`` composed with the command line.
 
     User errors print only their message, without a traceback, and exit with status 1. In a multirun, the remaining jobs
-    run first.
+    run first. SIGINT (Ctrl-C) and SIGTERM end the command with a sentence and the status that shells give them.
 
     Args:
         name: Name of the command.
@@ -63,18 +66,20 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
         finally:
             _remove_if_empty(run_dir())
 
+    signals: list[int] = []
     try:
-        arguments = sys.argv[1:] if arguments is None else list(arguments)
-        if _helped(name, arguments):
-            return
-        _check_arguments(name, arguments)
-        _check_launcher(arguments)
-        # Keys before flags: argparse takes no more of them once it has seen some and a flag.
-        given = sorted(pack_overrides(name, arguments), key=lambda a: a.startswith("-") or "=" not in a)
-        sys.argv = [sys.argv[0], *given]
-        hydra.main(version_base="1.3", config_path=config_path(), config_name=name)(task)()
-        if failures:
-            raise failures[0]
+        with _like_ctrl_c(signals):
+            arguments = sys.argv[1:] if arguments is None else list(arguments)
+            if _helped(name, arguments):
+                return
+            _check_arguments(name, arguments)
+            _check_launcher(arguments)
+            # Keys before flags: argparse takes no more of them once it has seen some and a flag.
+            given = sorted(pack_overrides(name, arguments), key=lambda a: a.startswith("-") or "=" not in a)
+            sys.argv = [sys.argv[0], *given]
+            hydra.main(version_base="1.3", config_path=config_path(), config_name=name)(task)()
+            if failures:
+                raise failures[0]
     except InputError as error:
         _fail(error)
     except (HydraException, OmegaConfBaseException) as error:  # before OSError, which some of them are
@@ -82,7 +87,35 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
     except OSError as error:  # of the folder that Hydra makes
         _fail(_with_its_file(error))
     except KeyboardInterrupt:
-        _fail("interrupted", 130)
+        _fail(*(("stopped by SIGTERM", 128 + signal.SIGTERM) if signals else ("interrupted", 128 + signal.SIGINT)))
+
+
+@contextmanager
+def _like_ctrl_c(received: list[int]) -> Iterator[None]:
+    """Let SIGTERM end a block like Ctrl-C, so that its files are removed and its processes ended.
+
+    A second one ends this process at once. Training takes over the signals while it lasts.
+
+    Args:
+        received: Gets the number of the signal.
+    """
+
+    def receive(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        if os.getpid() != process:  # a child that has no handler yet
+            os.kill(os.getpid(), number)
+        received.append(number)
+        raise KeyboardInterrupt
+
+    process, before = os.getpid(), signal.getsignal(signal.SIGTERM)
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and before == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, receive)
+    try:
+        yield
+    finally:
+        if is_main and before == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _set_up_streams() -> None:

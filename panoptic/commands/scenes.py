@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -37,7 +38,7 @@ def scenes(config: DictConfig) -> None:
         if size > 0:
             size_of = {"size": size, "height": config.height, "width": config.width}
             source = SyntheticSource(split, seed=config.scenes_seed, generator=config.generator, **size_of)
-            written = FORMATS[config.format](root, source, config.workers)
-            for _ in progress(written, f"writing {split} scenes", size):
-                pass
+            with closing(FORMATS[config.format](root, source, config.workers)) as written:
+                for _ in progress(written, f"writing {split} scenes", size):
+                    pass
     print(f"data set: {root}\ntrain on it: python -m panoptic.train data={config.format} data.root={root}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -44,8 +45,11 @@ def score(config: DictConfig) -> None:
     rows_file = None if output is None else output.with_name(f"{output.stem}_per_image.csv")
 
     evaluation, worst = Evaluation(pairs.labels, settings), Worst(config.worst)
-    with output_folder(None if output is None else output.parent), RowWriter(rows_file, pairs.labels) as rows:
-        scored = score_pairs(pairs, settings, config.workers)
+    with (
+        output_folder(None if output is None else output.parent),
+        RowWriter(rows_file, pairs.labels) as rows,
+        closing(score_pairs(pairs, settings, config.workers)) as scored,
+    ):
         for image_id, file_name, scores in progress(scored, "scoring images", len(pairs)):
             evaluation.add(scores)
             worst.add(rows.add(image_id, file_name, scores))

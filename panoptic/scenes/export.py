@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ CITY = "synthetic"
 """City name of all scenes, for formats that need one."""
 
 
-def write_cityscapes(root: Path, source: SyntheticSource, workers: int | None = None) -> Iterator[str]:
+def write_cityscapes(root: Path, source: SyntheticSource, workers: int | None = None) -> Generator[str, None, None]:
     """Write a split in the layout of Cityscapes: ``leftImg8bit/<split>/synthetic``, ``gtFine/<split>/synthetic``.
 
     Each scene is an image with its ``instanceIds`` and ``labelIds``. The test split gets its ground truth too.
@@ -63,7 +63,7 @@ def instance_ids(segments: Segments, labels: LabelSpace) -> UInt16[np.ndarray, "
     return np.append(0, cityscapes_numbers(segments, labels)).astype(np.uint16)[segments.ids.numpy()]
 
 
-def write_coco_panoptic(root: Path, source: SyntheticSource, workers: int | None = None) -> Iterator[str]:
+def write_coco_panoptic(root: Path, source: SyntheticSource, workers: int | None = None) -> Generator[str, None, None]:
     """Write a split in COCO panoptic format: ``<split>/*.png``, ``panoptic_<split>/*.png``, ``panoptic_<split>.json``.
 
     Args:
@@ -91,7 +91,7 @@ def _write_coco(context: tuple[Path, CocoPanopticWriter, SyntheticSource], index
     return sample.name, writer.write_png(sample.name, sample.segments)
 
 
-FORMATS: dict[str, Callable[..., Iterator[str]]] = {
+FORMATS: dict[str, Callable[..., Generator[str, None, None]]] = {
     "cityscapes": write_cityscapes,
     "coco_panoptic": write_coco_panoptic,
 }

@@ -5,9 +5,13 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from types import FrameType
 from typing import Any, TypeVar
 
 import torch
@@ -18,10 +22,14 @@ from panoptic.utils.malloc import keep_freed_memory
 T = TypeVar("T")
 
 
-def in_processes(work: Callable[[Any, int], T], context: Any, count: int, workers: int | None = None) -> Iterator[T]:
+def in_processes(
+    work: Callable[[Any, int], T], context: Any, count: int, workers: int | None = None
+) -> Generator[T, None, None]:
     """Yield ``work(context, index)`` for each index, in order.
 
-    Exceptions of ``work`` are raised unchanged.
+    Exceptions of ``work`` are raised unchanged. The processes end with this iterator: at once if it is closed or
+    interrupted, and also if this process is killed. Close it (:func:`contextlib.closing`) where not all results may be
+    taken.
 
     Args:
         work: Function at the top level of a module.
@@ -44,6 +52,7 @@ def in_processes(work: Callable[[Any, int], T], context: Any, count: int, worker
         for index in range(count):
             yield work(context, index)
         return
+    others = set(multiprocessing.active_children())
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context(method), initializer=_initialize_worker, initargs=(work, context)
@@ -55,6 +64,10 @@ def in_processes(work: Callable[[Any, int], T], context: Any, count: int, worker
         raise InputError(
             f"workers={workers}: expected processes that live, one was killed; memory may not suffice for as many"
         ) from None
+    except (GeneratorExit, KeyboardInterrupt, SystemExit):
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -62,15 +75,47 @@ def in_processes(work: Callable[[Any, int], T], context: Any, count: int, worker
 _worker_task: tuple[Callable[[Any, int], Any], Any]
 """Function and context of a worker process."""
 
+_is_working = False
+"""Whether a worker process is in its function."""
+
 
 def _initialize_worker(work: Callable[[Any, int], Any], context: Any) -> None:
     global _worker_task  # noqa: PLW0603 - set once in each worker
     _worker_task = work, context
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C also reaches the parent, which ends its workers
+    signal.signal(signal.SIGTERM, _end_worker)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     gc.freeze()  # excludes existing objects from collections, which would touch and thereby copy the parent's memory
     keep_freed_memory()
 
 
+def _end_worker(number: int, frame: FrameType | None) -> None:
+    """End this worker: from within its function by an exception, so that files are closed and removed."""
+    if _is_working:
+        raise SystemExit
+    os._exit(128 + number)
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is gone, whatever ended that."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    while parent.is_alive() and os.getppid() == parent.pid:
+        parent.join(1)
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        time.sleep(5)
+    os._exit(1)  # the main thread does not answer
+
+
 def _run(index: int) -> Any:
+    global _is_working  # noqa: PLW0603 - read by the handler of a signal
     work, context = _worker_task
-    return work(context, index)
+    try:
+        _is_working = True
+        return work(context, index)
+    except SystemExit:
+        os._exit(128 + signal.SIGTERM)  # the pool would send the exception, and wait for the next task
+    finally:
+        _is_working = False

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from panoptic.analysis import scoring
 from panoptic.commands.app import command
 from panoptic.commands.score import score
 from panoptic.data.coco.pairs import PredictionPairs
+from panoptic.metrics.per_image import ImageScores
 from tests.commands.made_maps import CATEGORIES, GUESS, TRUTH, run, write
 
 ROOT = Path(__file__).parents[2]
@@ -183,3 +187,30 @@ def test_from_the_shell(maps: None) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "results: r.json, r_per_image.csv" in done.stdout
     assert json.loads(Path("r.json").read_text())["all"]["n"] == 3
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("number", "status", "sentence"), [(signal.SIGTERM, 143, "stopped by SIGTERM"), (signal.SIGINT, 130, "interrupted")]
+)
+def test_a_signal_ends_it_and_leaves_nothing(
+    maps: None, number: int, status: int, sentence: str, workers: int, monkeypatch, capsys: pytest.CaptureFixture
+) -> None:
+    def scores_of(arrays: tuple) -> ImageScores:
+        assert [p.suffix for p in Path("out").iterdir()] == ([".tmp"] if rows else [])
+        if rows:
+            os.kill(os.getpid(), number)
+        rows.append(1)
+        return original(arrays)
+
+    rows: list[int] = []
+    original = scoring._scores_of
+    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+    monkeypatch.setattr(scoring, "_scores_of", scores_of)
+    with pytest.raises(SystemExit) as ended:
+        run("output=out/result.json", f"workers={workers}")
+    assert ended.value.code == status
+    assert capsys.readouterr().err == f"panoptic: {sentence}\n"
+    assert not Path("out").exists()
+    assert multiprocessing.active_children() == []
+    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before

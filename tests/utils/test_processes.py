@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import select
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +29,28 @@ def fail(context: int, index: int) -> int:
 def die(context: int, index: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     return index
+
+
+def write_and_wait(folder: Path, index: int) -> int:
+    if index == 0:
+        return index
+    file = folder / str(index)
+    try:
+        file.touch()
+        time.sleep(120)
+    finally:
+        file.unlink()
+    return index
+
+
+def hold(end: int, index: int) -> int:
+    os.write(end, b"x")
+    time.sleep(120)
+    return index
+
+
+def use_two_workers(end: int) -> None:
+    list(in_processes(hold, end, 2, 2))
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2, 5, None])
@@ -54,3 +79,26 @@ def test_no_work_needs_no_process() -> None:
     assert list(in_processes(fail, 0, 0, 4)) == []
     with pytest.raises(InputError, match="workers: expected at least 0, got -2"):
         list(in_processes(fail, 0, 3, -2))
+
+
+def test_processes_end_at_once_when_no_more_results_are_wanted(tmp_path: Path) -> None:
+    results = in_processes(write_and_wait, tmp_path, 3, 2)
+    assert next(results) == 0
+    while not list(tmp_path.iterdir()):
+        time.sleep(0.01)
+    results.close()
+    assert multiprocessing.active_children() == []
+    assert list(tmp_path.iterdir()) == []  # the function had its cleaning up
+
+
+def test_processes_end_when_their_parent_is_killed() -> None:
+    readable, end = os.pipe()
+    parent = multiprocessing.get_context("fork").Process(target=use_two_workers, args=(end,))
+    parent.start()
+    os.close(end)
+    assert os.read(readable, 1) + os.read(readable, 1) == b"xx"  # both are at work
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.join()
+    assert select.select([readable], [], [], 60)[0]
+    assert os.read(readable, 1) == b""  # nobody holds the other end
+    os.close(readable)
