@@ -93,6 +93,10 @@ class Segments:
         """Copy all tensors to page-locked memory."""
         return self._map(lambda tensor: tensor.pin_memory())
 
+    def share_memory(self) -> Segments:
+        """Move all tensors to shared memory, and return them."""
+        return self._map(lambda tensor: tensor.share_memory_())
+
     def _map(self, function: Callable[[Tensor], Tensor]) -> Segments:
         scores = None if self.scores is None else function(self.scores)
         return replace(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from torch import nn
-from torch.utils.data import DataLoader
 
 from panoptic.analysis.oracle import Oracle
 from panoptic.analysis.scoring import scoring_settings
@@ -18,6 +18,7 @@ from panoptic.analysis.sinks import OracleScores, Overlays, PredictedBatch, Scor
 from panoptic.config.composing import build
 from panoptic.config.schema import EvaluateConfig
 from panoptic.data.batch import Batch, EvaluationDataset
+from panoptic.data.loader import Loader
 from panoptic.data.sample import SPLITS
 from panoptic.errors import InputError, expect_at_least
 from panoptic.inference.predictor import Predictor
@@ -34,24 +35,23 @@ Progress = Callable[[Iterable[T], str, int], Iterable[T]]
 
 
 def predict_batches(
-    predictor: Predictor, loader: Iterable[Batch], image_ids: Sequence[int | str]
+    predictor: Predictor, loader: Iterable[Batch], image_ids: Iterable[int | str]
 ) -> Iterator[PredictedBatch]:
     """Predict batch by batch.
 
     Args:
         predictor: Network and codec.
         loader: Batches in the order of ``image_ids``.
-        image_ids: Identifiers of all images.
+        image_ids: Identifiers of the images in the batches.
 
     Yields:
         Each :class:`PredictedBatch`.
     """
-    first = 0
+    identifiers = iter(image_ids)
     for batch in loader:
         for part, (outputs, predicted, _) in predictor.predictions(batch):
             truth = None if part.segments is None else part.segments.to(predictor.device)
-            yield PredictedBatch(part, outputs, predicted, truth, image_ids[first : first + len(part.names)])
-            first += len(part.names)
+            yield PredictedBatch(part, outputs, predicted, truth, list(islice(identifiers, len(part.names))))
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Evaluated:
         split: Name of the split.
         labels: Label space.
         images: Number of images scored; 0 where the truth is withheld.
+        left_out: Why images could not be read, and are left out.
         predictions: Whether predictions were written.
         scores: Scores by name; see :meth:`panoptic.metrics.per_image.Evaluation.scores`.
         worst: Scores of the images with the lowest PQ, by image.
@@ -74,6 +75,7 @@ class Evaluated:
     split: str
     labels: LabelSpace
     images: int
+    left_out: Sequence[str]
     predictions: bool
     scores: Mapping[str, float]
     worst: Mapping[str, Mapping[str, float]]
@@ -110,15 +112,17 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
         units = stack.enter_context(HiddenUnits(cast(nn.Module, predictor.network.fusion)))
         sinks = [stack.enter_context(sink) for sink in _sinks(options, folder, scores, oracle, shuffled)]
         batches = progress(loader, f"evaluating {options.split}, batches", len(loader))
-        for batch in predict_batches(predictor, batches, source.image_ids):
+        bad = loader.left_out.reasons  # those before a batch are known when it comes
+        image_ids = (image_id for index, image_id in enumerate(source.image_ids) if index not in bad)
+        for batch in predict_batches(predictor, batches, image_ids):
             for sink in sinks:
                 sink.add(batch)
-    images = scores.evaluation.images
+    images, left_out = scores.evaluation.images, list(loader.left_out.reasons.values())
     found = scores.evaluation.scores() if images else {}
     rounds = None
     if images:
         about: dict[str, Any] = {"checkpoint": str(checkpoint.path), "split": options.split, "tta": options.tta}
-        about |= {"resolution": options.resolution}
+        about |= {"resolution": options.resolution, "left_out": left_out}
         about |= {"categories": source.labels.to_dicts()}
         fusion = scores.fusion.result() | {"active_units": units.active_share()}
         if shuffled is not None:
@@ -134,6 +138,7 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
         options.split,
         source.labels,
         images,
+        left_out,
         options.predictions,
         found,
         scores.worst.rows(),
@@ -183,7 +188,7 @@ def check_split(split: str) -> None:
         raise InputError(f"split: expected {', '.join(SPLITS[:-1])} or {SPLITS[-1]}, got {split!r}")
 
 
-def load_split(checkpoint: Checkpoint, split: str) -> DataLoader[Batch]:
+def load_split(checkpoint: Checkpoint, split: str) -> Loader:
     """Load a split of the data that a checkpoint was trained on.
 
     Raises:

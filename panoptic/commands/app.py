@@ -27,6 +27,7 @@ from panoptic.config.composing import config_path, sentence
 from panoptic.config.overrides import pack_overrides, validate
 from panoptic.config.resolvers import run_folder, sweep_folder, sweep_subfolder
 from panoptic.config.schema import register
+from panoptic.data.failures import failure_sentence
 from panoptic.errors import InputError
 from panoptic.utils.malloc import keep_freed_memory
 
@@ -55,14 +56,11 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
         try:
             validate(config)
             run(config)
-        except InputError as error:
+        except (InputError, OSError, RuntimeError, MemoryError) as error:
+            failure = _told(error)
             if is_multirun():
-                raise  # the sweep continues, and ends with this error
-            failures.append(error)  # raised later, since Hydra would add its own message
-        except OSError as error:
-            if is_multirun():
-                raise
-            failures.append(_with_its_file(error))
+                raise failure from None  # the sweep continues, and ends with this error
+            failures.append(failure)  # raised later, since Hydra would add its own message
         finally:
             _remove_if_empty(run_dir())
 
@@ -143,6 +141,18 @@ def _helped(name: str, arguments: list[str]) -> bool:
     return text is not None
 
 
+def _told(error: InputError | OSError | RuntimeError | MemoryError) -> InputError:
+    """Return the sentence for what may go wrong in a run; an error of anything else is raised."""
+    if isinstance(error, InputError):
+        return error
+    if isinstance(error, OSError):
+        return _with_its_file(error)
+    meaning = failure_sentence(error)
+    if meaning is None:
+        raise error
+    return InputError(meaning)
+
+
 def _with_its_file(error: OSError) -> InputError:
     """Return the sentence for a file that cannot be read or written; an error of anything else is raised."""
     if error.errno is None:
@@ -201,11 +211,7 @@ def is_multirun() -> bool:
 
 def _fail(reason: object, status: int = 1) -> NoReturn:
     """Print an error and exit with its status, or the one given."""
-    # Errors raised in data-loading workers contain the worker's traceback; the message follows it.
-    text = str(reason)
-    if "Original Traceback" in text:
-        text = text.rstrip().rsplit(f"{InputError.__name__}: ", 1)[-1]
-    print(f"panoptic: {text}", file=sys.stderr)
+    print(f"panoptic: {reason}", file=sys.stderr)
     sys.exit(getattr(reason, "status", status))
 
 

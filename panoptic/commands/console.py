@@ -51,6 +51,8 @@ def print_evaluation(evaluated: Evaluated) -> None:
                 f"PQ with the complexity of the images shuffled among them: {sum(rounds) / len(rounds):.4f}, "
                 f"the mean of {len(rounds)}"
             )
+    if evaluated.left_out:
+        print(f"left out, since they cannot be read: {len(evaluated.left_out)} images, listed in scores.json")
     print(f"results: {evaluated.folder}")
 
 

@@ -83,6 +83,7 @@ def _train(config: DictConfig, folder: Path, is_first: bool) -> None:
     trainer = build_trainer(start.config, folder, 0 if start.resumed is None else start.resumed.steps)
     _check_processes(trainer)
     data = _data(start)
+    data.check_room(on_cpu=trainer.strategy.root_device.type == "cpu")
     module, notes = _module(start, data, trainer)
     cast("Any", trainer).callbacks.extend(build_callbacks(start, folder, module.record))
     if trainer.is_global_zero:

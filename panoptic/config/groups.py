@@ -24,6 +24,8 @@ class DataConfig:
     workers: int | None = MISSING
     any_orientation: bool = False
     epoch_size: int | None = None
+    on_error: str = "error"
+    timeout: float = 300.0
 
 
 @dataclass

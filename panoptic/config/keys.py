@@ -12,6 +12,7 @@ WITHOUT_EFFECT = (
     "callbacks.pictures",
     "data.cache",
     "data.cache_dir",
+    "data.timeout",
     "data.workers",
     "trainer.log_every_n_steps",
     "resume",
@@ -24,6 +25,7 @@ RESUMABLE = (
     "callbacks",
     "checkpoint",
     "compile",
+    "data.on_error",
     "data.root",
     *(f"data.{split}" for split in ("train", "val", "test")),
     *(

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import typing
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -16,13 +16,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from panoptic.config.composing import sentence, with_hydra
 from panoptic.config.groups import OPTIONS
+from panoptic.config.limits import check_limits
 from panoptic.config.schema import COMMANDS, OPEN, TrainConfig
 from panoptic.config.targets import check_stored
 from panoptic.errors import InputError
 
 
 def validate(config: DictConfig) -> None:
-    """Raise if mandatory values are missing or keys are not in the schema; ``+key=`` would add those silently.
+    """Raise if mandatory values are missing, keys are not in the schema or numbers are beyond use.
+
+    ``+key=`` would add keys silently.
 
     Raises:
         InputError: If there is such a key; the message names the first one.
@@ -31,6 +34,12 @@ def validate(config: DictConfig) -> None:
         raise InputError(f"{key}: expected a value ({key}=...), got none")
     for key in _extra_keys(config, ""):
         raise InputError(f"{key}: expected a key of the configuration, which this is not; --cfg job shows all of them")
+    check_limits(_plain(config))
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    """Return plain containers, with interpolations as they stand."""
+    return cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False))
 
 
 def _extra_keys(node: Any, path: str) -> Iterator[str]:
@@ -110,11 +119,13 @@ def restore(config: dict[str, Any], overrides: Sequence[str], source: str) -> Di
             that is not of this project; see :func:`~panoptic.config.targets.check_stored`.
     """
     parsed = [_parse(override) for override in overrides]
-    check_stored(config, source, {override.key_or_group.replace("/", ".") for override in parsed})
+    given = {override.key_or_group.replace("/", ".") for override in parsed}
+    check_stored(config, source, given)
     try:
         restored = _typed(config)
     except (OmegaConfBaseException, StopIteration) as error:
         raise InputError(f"{source}: expected a configuration of this version of panoptic: {sentence(error)}") from None
+    check_limits(_plain(restored), source, given)
     for override in parsed:
         key = override.key_or_group.replace("/", ".")
         try:

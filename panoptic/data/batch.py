@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from panoptic.data.augment import augment
-from panoptic.data.sample import Sample, Source
+from panoptic.data.sample import Sample, Source, Unreadable
 from panoptic.data.sampler import SampleKey
 from panoptic.errors import InputError
 from panoptic.segments import Segments
@@ -52,6 +52,11 @@ class Batch:
         segments = None if self.segments is None else self.segments.pin_memory()
         return replace(self, images=self.images.pin_memory(), segments=segments)
 
+    def share_memory(self) -> Batch:
+        """Move the tensors to shared memory, and return the batch."""
+        segments = None if self.segments is None else self.segments.share_memory()
+        return replace(self, images=self.images.share_memory_(), segments=segments)
+
     def split(self) -> list[Batch]:
         """Split into batches of one image each, without padding."""
         truths = [None] * len(self.names) if self.segments is None else self.segments.unstack(self.sizes)
@@ -78,8 +83,39 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return Batch(torch.from_numpy(images).permute(0, 3, 1, 2), segments, sizes, tuple(s.name for s in samples))
 
 
+def read(source: Source, index: int, strength: float = 1.0, *, skip: bool = False) -> Sample | Unreadable:
+    """Read a sample.
+
+    Args:
+        source: Split to read.
+        index: Index of the image.
+        strength: Position in the curriculum, in 0..1.
+        skip: Whether to return what cannot be read rather than to raise.
+
+    Raises:
+        InputError: If a file cannot be read, and it is not to be skipped.
+    """
+    try:
+        return source.read(index, strength)
+    except InputError as error:
+        failure = error
+    except OSError as error:
+        if error.errno is None:
+            raise
+        failure = InputError(f"{error.filename or 'a file'}: expected to read it, got: {error.strerror}")
+    if skip:
+        return Unreadable(index, str(failure))
+    raise failure
+
+
+MOST_REPLACED = 100
+"""Largest number of images in a row that cannot be read and are replaced."""
+
+
 class TrainingDataset(Dataset[Sample]):
     """Augmented training samples, indexed by :class:`~panoptic.data.sampler.SampleKey`.
+
+    In place of an image that cannot be read, it may give the next that can: a pure function of the key, too.
 
     Args:
         source: Training split.
@@ -87,6 +123,7 @@ class TrainingDataset(Dataset[Sample]):
         scale: Smallest and largest scale factor at full strength.
         appearance: Probability and magnitude of changes of color, blur, noise and weather at full strength, in 0..1.
         any_orientation: Whether images have no canonical orientation.
+        skip: Whether to replace images that cannot be read rather than to raise.
     """
 
     def __init__(
@@ -96,21 +133,23 @@ class TrainingDataset(Dataset[Sample]):
         scale: tuple[float, float],
         appearance: float = 1.0,
         any_orientation: bool = False,
+        skip: bool = False,
     ) -> None:
         self.source = source
         self.crop = crop
         self.scale = scale
         self.appearance = appearance
         self.any_orientation = any_orientation
+        self.skip = skip
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, key: SampleKey) -> Sample:
-        sample = self.source.read(key.index, key.strength)
+        index, sample = self._readable(key)
         if sample.segments is None:
             raise InputError(f"{sample.name}: expected its truth, which training needs, and there is none")
-        seed = int(np.random.SeedSequence([key.seed, key.visit, key.index]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([key.seed, key.visit, index]).generate_state(1)[0])
         image, segments = augment(
             sample.image,
             sample.segments,
@@ -121,21 +160,37 @@ class TrainingDataset(Dataset[Sample]):
             strength=key.strength,
             seed=seed,
         )
-        return Sample(image, segments, sample.name)
+        return Sample(image, segments, sample.name, sample.replaces)
+
+    def _readable(self, key: SampleKey) -> tuple[int, Sample]:
+        """Return the image of a key, or the next that can be read, with its index."""
+        size = len(self.source)
+        replaced: list[Unreadable] = []
+        for offset in range(min(size, MOST_REPLACED)):
+            index = (key.index + offset) % size
+            found = read(self.source, index, key.strength, skip=self.skip)
+            if isinstance(found, Sample):
+                return index, replace(found, replaces=tuple(replaced))
+            replaced.append(found)
+        raise InputError(
+            f"{replaced[0].reason}; expected an image in its place, got {len(replaced)} in a row that cannot be read"
+        )
 
 
-class EvaluationDataset(Dataset[Sample]):
+class EvaluationDataset(Dataset[Sample | Unreadable]):
     """Unaugmented samples, indexed by position.
 
     Args:
         source: Split to read.
+        skip: Whether to return what cannot be read rather than to raise.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, skip: bool = False) -> None:
         self.source = source
+        self.skip = skip
 
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index: int) -> Sample:
-        return self.source.read(index)
+    def __getitem__(self, index: int) -> Sample | Unreadable:
+        return read(self.source, index, skip=self.skip)

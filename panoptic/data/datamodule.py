@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -13,15 +11,22 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset
 
-from panoptic.data.batch import Batch, EvaluationDataset, TrainingDataset, collate
+from panoptic.data.batch import EvaluationDataset, TrainingDataset
 from panoptic.data.checks.cityscapes import CityscapesExaminer
 from panoptic.data.checks.coco import CocoExaminer
 from panoptic.data.checks.faults import Examiner, SourceExaminer
 from panoptic.data.cityscapes import CityscapesSource
 from panoptic.data.coco.layout import find_image_dir, find_json
 from panoptic.data.coco.reader import CocoPanopticSource
+from panoptic.data.loader import (
+    LeftOut,
+    Loader,
+    check_memory,
+    check_shared_memory,
+    default_workers,
+    one_thread,
+)
 from panoptic.data.sample import SPLITS, Source
 from panoptic.data.sample_cache import CachedScenes, CachedSource
 from panoptic.data.sampler import KeySampler, SampleKey
@@ -49,18 +54,24 @@ class DataModule(LightningDataModule, ABC):
         any_orientation: Whether images have no canonical orientation, such as microscopy or aerial images. If so,
             training images are also rotated by multiples of 90 degrees, not only flipped horizontally.
         epoch_size: Number of training samples per epoch; ``None`` takes each image once.
+        on_error: What to do with an image that cannot be read, or whose ground truth cannot: ``error`` ends the run,
+            ``skip`` takes the next in training and leaves it out of scores; see :class:`~panoptic.data.loader.LeftOut`.
+        timeout: Seconds to wait for a batch of the loading processes; 0 waits forever.
         seed: Seed of the order and the augmentation.
 
     Attributes:
         strength: Function from the epoch to the strength of the curriculum; set by the curriculum callback.
         first_epoch: First epoch of training; above 0 in a resumed run.
         first_batch: First batch of that epoch; above 0 in a run resumed within an epoch.
+        left_out: Images that could not be read, by split.
 
     Raises:
         InputError: If an argument is out of range.
     """
 
     evaluation_batch_size = 1
+    evaluation_pixels: int | None = None
+    """Number of pixels of an image in evaluation; ``None`` if it is not known before they are read."""
 
     def __init__(
         self,
@@ -71,6 +82,9 @@ class DataModule(LightningDataModule, ABC):
         workers: int | None = 0,
         any_orientation: bool = False,
         epoch_size: int | None = None,
+        *,
+        on_error: str = "error",
+        timeout: float = 300.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -79,6 +93,9 @@ class DataModule(LightningDataModule, ABC):
         expect_at_least(0, data__workers=workers)
         if epoch_size is not None:
             expect_at_least(1, data__epoch_size=epoch_size)
+        expect_at_least(0, data__timeout=timeout)
+        if on_error not in ("error", "skip"):
+            raise InputError(f"data.on_error: expected error or skip, got {on_error!r}")
         if len(crop) != 2 or min(crop) < 32:
             raise InputError(f"data.crop: expected a height and a width of at least 32, got {list(crop)}")
         if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
@@ -94,6 +111,9 @@ class DataModule(LightningDataModule, ABC):
         self.workers = workers
         self.any_orientation = any_orientation
         self.epoch_size = epoch_size
+        self.on_error = on_error
+        self.timeout = timeout
+        self.left_out: dict[str, LeftOut] = {}
         self.seed = seed
         self.strength: Callable[[int], float] = lambda epoch: 1.0
         self.first_epoch = 0
@@ -126,7 +146,7 @@ class DataModule(LightningDataModule, ABC):
         """Validation split, opened once."""
         return self.source("val")
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> Loader:
         """Return a loader of this process's share of the training split: shuffled, augmented batches of equal size."""
         epoch = 0 if self.trainer is None else self.trainer.current_epoch
         sampler = self._sampler()
@@ -134,11 +154,21 @@ class DataModule(LightningDataModule, ABC):
         # it restores the progress of a resumed run.
         sampler.set_epoch(max(epoch, self.first_epoch))
         sampler.skip(self.first_epoch, self.first_batch * self._batch_size(sampler))
-        return self._loader(self.training_dataset(), self._batch_size(sampler), sampler=sampler, drop_last=True)
+        return self._loader(
+            "train", self.training_dataset(), self._batch_size(sampler), sampler=sampler, drop_last=True
+        )
 
     def training_dataset(self) -> TrainingDataset:
         """Return the augmented samples of the training split."""
-        return TrainingDataset(self.train_source, self.crop, self.scale, self.appearance, self.any_orientation)
+        return TrainingDataset(
+            self.train_source, self.crop, self.scale, self.appearance, self.any_orientation, self.on_error == "skip"
+        )
+
+    def evaluation_dataset(self, split: str) -> EvaluationDataset:
+        """Return the samples of a split as they are."""
+        known = {"train": lambda: self.train_source, "val": lambda: self.val_source}
+        source = known[split]() if split in known else self.source(split)
+        return EvaluationDataset(source, self.on_error == "skip")
 
     def keys_of(self, epoch: int, batch: int) -> list[SampleKey]:
         """Return the keys of the samples in a training batch of this process."""
@@ -162,34 +192,60 @@ class DataModule(LightningDataModule, ABC):
         """Return the size of all training batches: smaller for an epoch that would not fill one."""
         return min(self.batch_size, max(len(sampler), 1))
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> Loader:
         """Return a loader of this process's share of the validation split, in order."""
         rank, world = self._rank_and_world()
         count = len(self.val_source)
         if count < world:  # the other processes would wait forever for one that has nothing to log
             rank, world = 0, 1
         indices = range(rank, count, world)
-        return self._loader(EvaluationDataset(self.val_source), self.evaluation_batch_size, sampler=indices)
+        return self._loader("val", self.evaluation_dataset("val"), self.evaluation_batch_size, sampler=indices)
 
     def _rank_and_world(self) -> tuple[int, int]:
         """Return the rank of this process and the number of processes."""
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
-    def split_dataloader(self, split: str) -> DataLoader[Batch]:
+    def split_dataloader(self, split: str) -> Loader:
         """Return a loader of a whole split, in order and without augmentation."""
-        source = {"train": lambda: self.train_source, "val": lambda: self.val_source}.get(
-            split, lambda: self.source(split)
-        )()
-        return self._loader(EvaluationDataset(source), self.evaluation_batch_size)
+        return self._loader(split, self.evaluation_dataset(split), self.evaluation_batch_size)
 
-    def _loader(self, dataset: Dataset[Any], batch_size: int, **arguments) -> DataLoader[Batch]:
-        return DataLoader(
+    def check_room(self, *, on_cpu: bool) -> None:
+        """Raise if the pixels of a training batch do not fit into memory, or those of some into shared memory.
+
+        Args:
+            on_cpu: Whether the network is trained in this machine's own memory.
+
+        Raises:
+            InputError: If they do not fit.
+        """
+        sampler, pixels = self._sampler(), self.crop[0] * self.crop[1]
+        size = self._batch_size(sampler)
+        check_memory(size, pixels, on_cpu=on_cpu)
+        check_shared_memory(self.workers, len(sampler) // size, size, pixels)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the images that could not be read, for checkpoints."""
+        found = {split: dict(left_out.reasons) for split, left_out in self.left_out.items() if left_out.reasons}
+        return {"left_out": found} if found else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the images that could not be read, which are not told again."""
+        for split, reasons in state_dict["left_out"].items():
+            source = {"train": self.train_source, "val": self.val_source}[split]
+            self._left_out(split, len(source)).reasons.update(reasons)
+
+    def _left_out(self, split: str, size: int) -> LeftOut:
+        return self.left_out.setdefault(split, LeftOut(split, size))
+
+    def _loader(self, split: str, dataset: TrainingDataset | EvaluationDataset, batch_size: int, **arguments) -> Loader:
+        return Loader(
             dataset,
+            left_out=self._left_out(split, len(dataset)),
+            seconds=self.timeout,
             batch_size=batch_size,
-            collate_fn=collate,
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
-            worker_init_fn=_one_thread,
+            worker_init_fn=one_thread,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator().manual_seed(self.seed),  # the default is the global random state
             **arguments,
@@ -237,6 +293,7 @@ class SyntheticData(DataModule):
         self.scenes_seed = scenes_seed
         self.generator = generator
         self.size = (height, width)
+        self.evaluation_pixels = height * width
         self.cache = cache
         self.cache_dir = cache_dir
         self.sizes = {"train": train_size, "val": val_size, "test": test_size}
@@ -362,28 +419,3 @@ class CocoPanopticData(DataModule):
                     "format, got neither. data=synthetic needs no files"
                 )
         return paths
-
-
-def default_workers() -> int:
-    """Return the default number of data-loading processes.
-
-    Training on a CPU gets up to two, as it needs the processors itself. A GPU gets its share of the processors, less
-    one, at least 1 and at most 16.
-    """
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not torch.cuda.is_available():
-        return min(2, processors)
-    return min(max(processors // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1, 1), 16)
-
-
-def _one_thread(worker: int) -> None:
-    """Disable OpenCV's threads in a worker, since the workers already occupy all processors.
-
-    Signals that ask a run to end are for the training process, which ends its workers when it has saved its state.
-    """
-    import cv2
-
-    cv2.setNumThreads(0)
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)

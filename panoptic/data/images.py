@@ -258,5 +258,24 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _filter_images(paths: Iterator[Path]) -> list[Path]:
+    """Return the image files among paths, in sorted order, and warn of what is named like one and is no file."""
     # Hidden files are excluded: on disks with other file systems, macOS adds a "._photo.jpg" that is not an image.
-    return sorted(p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file())
+    named = sorted(p for p in paths if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    images = [path for path in named if path.is_file()]
+    others = [f"{path} ({_kind(path)})" for path in named if not path.is_file()]
+    if others:
+        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+        warnings.warn(f"passed over, since they are no regular files: {', '.join(others[:5])}{more}", stacklevel=3)
+    return images
+
+
+def _kind(path: Path) -> str:
+    """Return what a path is that is no regular file."""
+    kinds = {
+        "a folder": path.is_dir,
+        "a pipe": path.is_fifo,
+        "a socket": path.is_socket,
+        "a device": lambda: path.is_char_device() or path.is_block_device(),
+        "a link to nothing": path.is_symlink,
+    }
+    return next((kind for kind, is_one in kinds.items() if is_one()), "of another kind")

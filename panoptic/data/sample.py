@@ -17,6 +17,18 @@ SPLITS = ("train", "val", "test")
 """Names of the splits of a data set."""
 
 
+class Unreadable(NamedTuple):
+    """An image of a split that cannot be read, or whose ground truth cannot.
+
+    Attributes:
+        index: Index of the image.
+        reason: Why, beginning with the file.
+    """
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not needed
+    reason: str
+
+
 @dataclass(frozen=True)
 class Sample:
     """One image of a data set with its ground truth.
@@ -26,11 +38,13 @@ class Sample:
         segments: Ground truth of the same height and width; ``None`` where the data set withholds it.
         name: Name, unique within the split; without folder or suffix unless they are needed to tell images apart.
             Output files are named after it.
+        replaces: Images that cannot be read, in whose place it is.
     """
 
     image: UInt8[np.ndarray, "H W 3"]
     segments: Segments | None
     name: str
+    replaces: tuple[Unreadable, ...] = ()
 
 
 class Origin(NamedTuple):

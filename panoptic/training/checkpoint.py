@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from panoptic.codec import Codec
 from panoptic.config.composing import build
+from panoptic.config.keys import leaves
 from panoptic.config.overrides import restore
+from panoptic.config.targets import TARGETS
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.models import PanopticNetwork
@@ -93,7 +95,9 @@ def read_checkpoint(path: str | Path, overrides: Sequence[str] = ()) -> Checkpoi
     if not isinstance(record, dict) or "state_dict" not in content:
         raise InputError(f"{path}: expected a checkpoint of panoptic, got a file without its record")
     try:
-        return _parse(path, content, record, overrides)
+        checkpoint = _parse(path, content, record, overrides)
+        check_size(checkpoint, restore(record["config"], _trusted(record["config"], overrides), str(path)))
+        return checkpoint
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -131,6 +135,46 @@ def _parse(path: Path, content: dict[str, Any], record: dict[str, Any], override
         can_resume=bool(content.get("optimizer_states")) and bool(content.get("lr_schedulers")),
         resolution=record.get("resolution"),
     )
+
+
+def check_size(checkpoint: Checkpoint, config: DictConfig) -> None:
+    """Raise if the network of a stored configuration is larger than the weights beside it.
+
+    It is built without memory for its weights, so that no number in a file can take more than the file itself.
+
+    Args:
+        checkpoint: Content of the file.
+        config: Configuration in the file, without overrides.
+
+    Raises:
+        InputError: If it is larger.
+    """
+    # Of storages, since a tensor may repeat a number any number of times.
+    storages = {w.untyped_storage().data_ptr(): w for w in checkpoint.weights.values()}
+    stored = sum(w.untyped_storage().nbytes() // w.element_size() for w in storages.values())
+    config = config.copy()
+    config.model.backbone.weights = "random"  # avoids a download
+    try:
+        with torch.device("meta"):
+            network = build(config.model)(num_classes=checkpoint.labels.num_classes, seed=0)
+        needed = sum(value.numel() for value in network.state_dict().values())
+    except InputError as error:
+        raise InputError(f"{checkpoint.path}: {error}") from None
+    except NotImplementedError:  # some backbones compute with their weights when they are made
+        return
+    except RuntimeError as error:  # numbers whose product overflows
+        raise InputError(f"{checkpoint.path}: expected a network that can be built, got: {error}") from None
+    if needed > stored:
+        raise InputError(
+            f"{checkpoint.path}: expected weights for all of the network that its configuration describes, "
+            f"{needed} numbers, got {stored}"
+        )
+
+
+def _trusted(config: dict[str, Any], overrides: Sequence[str]) -> list[str]:
+    """Return the overrides without which a stored configuration would be refused: they name classes of one's own."""
+    own = {key for key, value in leaves(config) if key.endswith("_target_") and value not in TARGETS}
+    return [override for override in overrides if override.partition("=")[0] in own]
 
 
 def store_resolution(path: Path, rule: dict[str, float]) -> None:

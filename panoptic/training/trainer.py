@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -46,6 +47,7 @@ def build_trainer(config: DictConfig, folder: Path, first_step: int = 0) -> Trai
     if settings.get("precision") == "auto":
         settings["precision"] = default_precision(settings.get("accelerator", "auto"))
     _check_settings(settings)
+    _check_devices(settings)
     # A run too short for its first validation would end without a score and without a best checkpoint.
     settings["check_val_every_n_epoch"] = min(settings["check_val_every_n_epoch"], settings["max_epochs"])
     settings |= {"enable_progress_bar": False, "enable_checkpointing": False, "enable_model_summary": False}
@@ -95,6 +97,19 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         raise InputError(
             f"trainer.strategy: expected ddp or auto, with processes that torchrun or SLURM starts, got {strategy!r}"
         )
+
+
+def _check_devices(settings: Mapping[str, Any]) -> None:
+    """Raise for more processes on a CPU than it has processors, which would each take the memory of a run.
+
+    Raises:
+        InputError: If there are more than that, and more than two.
+    """
+    on_cpu = settings.get("accelerator") == "cpu" or not torch.cuda.is_available()
+    devices, most = str(settings.get("devices")), max(2, os.cpu_count() or 1)
+    count = int(devices) if devices.isdecimal() else 1
+    if on_cpu and count > most:
+        raise InputError(f"trainer.devices: expected at most {most} processes on this machine's CPU, got {count}")
 
 
 def _logger(config: DictConfig, folder: Path, first_step: int) -> Any:

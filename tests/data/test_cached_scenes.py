@@ -11,8 +11,9 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from panoptic.data import datamodule
-from panoptic.data.datamodule import SyntheticData, default_workers
+from panoptic.data import loader
+from panoptic.data.datamodule import SyntheticData
+from panoptic.data.loader import default_workers
 from panoptic.data.sample import Sample
 from panoptic.data.sample_cache import VERSION, CachedScenes
 from panoptic.errors import InputError
@@ -137,8 +138,8 @@ def test_the_data_module_takes_the_folder(tmp_path: Path):
     [(False, 1, 8, 2), (False, 1, 1, 1), (True, 1, 16, 15), (True, 8, 64, 7)],
 )
 def test_workers_are_found(monkeypatch, gpu, world, processors, expected):
-    monkeypatch.setattr(datamodule.torch.cuda, "is_available", lambda: gpu)
-    monkeypatch.setattr(datamodule.os, "sched_getaffinity", lambda pid: set(range(processors)), raising=False)
+    monkeypatch.setattr(loader.torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(loader.os, "sched_getaffinity", lambda pid: set(range(processors)), raising=False)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(world))
     assert default_workers() == expected
     data = SyntheticData(0, 64, 96, 1, 1, 1, batch_size=1, crop=[32, 64], scale=[1.0, 1.0], workers=None)

@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from panoptic.data.batch import collate
+from panoptic.data.sample import Unreadable
 from panoptic.errors import expect_at_least
 from panoptic.training.module import Evaluated, PanopticModule
 from panoptic.visualization.overlay import alpha_picture, overlay, side_by_side
@@ -60,11 +61,14 @@ class Pictures(Callback):
         writer.add_figure("complexity", complexity_figure(predicted, true), step)
         writer.add_figure("alpha", alpha_figure(alpha, true), step)
         module = cast(PanopticModule, pl_module)
-        source = cast(Any, trainer).datamodule.val_source  # Trainer does not declare the attribute
+        dataset = cast(Any, trainer).datamodule.evaluation_dataset("val")  # Trainer does not declare the attribute
         for number, index in enumerate(
-            np.linspace(0, len(source) - 1, min(self.count, len(source))).round().astype(int)
+            np.linspace(0, len(dataset) - 1, min(self.count, len(dataset))).round().astype(int)
         ):
-            batch = collate([source.read(int(index))]).to(module.device)
+            sample = dataset[int(index)]
+            if isinstance(sample, Unreadable):
+                continue
+            batch = collate([sample]).to(module.device)
             assert batch.segments is not None  # splits for validation have ground truth
             with torch.no_grad():
                 outputs = module.network(batch.images)

@@ -76,6 +76,7 @@ class Summary(Callback):
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             "skipped_steps": self.finite.skipped,
+            "left_out": _left_out(trainer),
             "seconds": round(self._seconds(), 1),
             "training": self.throughput.total.speed() | {"first_step_at": self.throughput.first_step_at},
             "best": self.checkpoints.best_scores,
@@ -113,6 +114,12 @@ HEADLINE = (
     "val/loss",
 )
 """Scores shown with the hyperparameters."""
+
+
+def _left_out(trainer: Trainer) -> dict[str, list[str]]:
+    """Return why images of the splits could not be read; empty if all could."""
+    found = cast(Any, trainer).datamodule.left_out
+    return {split: list(left_out.reasons.values()) for split, left_out in found.items() if left_out.reasons}
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
