@@ -110,7 +110,7 @@ def _folder(config: DictConfig, is_first: bool) -> Path:
     """
     from hydra.core.hydra_config import HydraConfig
 
-    from panoptic.training.runs import has_run, newest_unfinished, run_of
+    from panoptic.training.runs import goes_on_from_checkpoint, has_run, newest_unfinished, run_of
 
     if config.resume == "auto":
         if is_multirun():
@@ -124,7 +124,10 @@ def _folder(config: DictConfig, is_first: bool) -> Path:
     if given and folder != run_dir() and not folder.samefile(run_dir()):
         raise InputError(f"{given[0]}: expected none with resume, which goes on in {folder}")
     if config.resume is None and config.study is None and has_run(folder):
-        raise InputError(f"{folder}: expected a folder without a run, got one; resume={folder} goes on with it")
+        advice = f"resume={folder} goes on with it"
+        if not goes_on_from_checkpoint(folder):
+            advice = f"it has no checkpoint yet, and resume=auto hydra.run.dir={folder} begins it again"
+        raise InputError(f"{folder}: expected a folder without a run, got one; {advice}")
     return folder
 
 
@@ -134,17 +137,16 @@ def _begin(config: DictConfig, folder: Path) -> Start:
     Raises:
         InputError: If a checkpoint cannot be used, or the run in the folder of a study has another configuration.
     """
-    from panoptic.training.resuming import NAMES, resume
-    from panoptic.training.runs import has_run, plain, refuse_other_study
+    from panoptic.training.resuming import resume
+    from panoptic.training.runs import goes_on_from_checkpoint, plain, refuse_other_study
 
     if config.resume not in (None, "auto"):
         return resume(Path(config.resume).expanduser(), config.overrides)
     start = _with_weights_of(config)
-    goes_on = has_run(folder)
+    goes_on = goes_on_from_checkpoint(folder)  # a run that was killed before its first checkpoint begins again
     if config.study is not None:
         recorded = folder / "config.yaml"
-        finished = (folder / "summary.json").is_file()
-        goes_on = not finished and recorded.is_file() and any((folder / "checkpoints" / n).is_file() for n in NAMES)
+        goes_on = goes_on and recorded.is_file() and not (folder / "summary.json").is_file()
         if goes_on:
             refuse_other_study(folder, plain(cast("DictConfig", OmegaConf.load(recorded))), start.config)
     elif config.resume is None:

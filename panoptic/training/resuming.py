@@ -15,7 +15,7 @@ from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.training.checkpoint import Checkpoint, best_scores_in, read_checkpoint
 from panoptic.training.checkpoint_io import load, verify
-from panoptic.training.runs import plain, run_of
+from panoptic.training.runs import goes_on_from_checkpoint, plain, run_of
 
 NAMES = ("last.ckpt", "best.ckpt")
 """Checkpoints of a run, in the order in which one is looked for that is whole."""
@@ -104,7 +104,10 @@ def whole_checkpoint(path: Path) -> tuple[Path, list[str]]:
             damaged.append(str(error))
             continue
         return candidate, damaged
-    raise InputError(damaged[0] if damaged else f"resume={path}: expected a run with a checkpoint, got one without")
+    missing = f"resume={path}: expected a run with a checkpoint, got one without"
+    if folder is not None and not goes_on_from_checkpoint(folder):
+        missing += f"; resume=auto hydra.run.dir={path}, with the settings of the run, begins it again"
+    raise InputError(damaged[0] if damaged else missing)
 
 
 def _changes(recorded: Checkpoint, config: DictConfig) -> dict[str, tuple[Any, Any]]:

@@ -72,6 +72,11 @@ def has_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("config.yaml", "summary.json", "checkpoints"))
 
 
+def goes_on_from_checkpoint(folder: Path) -> bool:
+    """Return whether the run in a folder has a checkpoint, or had one: a run that has not may begin again."""
+    return (folder / "summary.json").exists() or any((folder / "checkpoints").glob("*.ckpt"))
+
+
 def run_of(path: Path) -> Path | None:
     """Return the folder of the run that a checkpoint belongs to, or that ``path`` itself is; ``None`` without one."""
     folder = path.absolute()

@@ -224,6 +224,26 @@ def test_auto_goes_on_with_the_newest_unfinished_run_of_the_same_configuration(m
     assert len(list(Path("runs/train/quick").iterdir())) == 3
 
 
+@pytest.mark.slow
+def test_a_run_killed_before_its_first_checkpoint_begins_again(unbroken, monkeypatch, capsys):
+    def end(*_) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "_save", end)
+        with pytest.raises(Killed):
+            run(*TINY, "hydra.run.dir=run")
+    assert {path.name for path in Path("run").iterdir()} == {"config.yaml", "history.jsonl", "tensorboard"}
+    assert "; resume=auto hydra.run.dir=run, with the settings of the run, begins it again" in refused(
+        capsys, "resume=run"
+    )
+    error = refused(capsys, *TINY, "hydra.run.dir=run")
+    assert f"it has no checkpoint yet, and resume=auto hydra.run.dir={Path('run').absolute()} begins it again" in error
+    run(*TINY, "hydra.run.dir=run", "resume=auto")
+    assert same(weights("run"), weights(unbroken))
+    assert scalars(Path("run")) == scalars(unbroken)
+
+
 @pytest.mark.soak
 def test_a_study_goes_on_where_it_stopped(unbroken, monkeypatch, capsys):
     killed_after(2, monkeypatch, *TINY, "study=s")
