@@ -1,5 +1,5 @@
 # make quick: a trained network, its scores and a picture, from a bare clone. make nuclei: the same on real images.
-# make test: the test suite. make soak: the tests that are too long for it.
+# make test: the test suite. make soak: what is too long for it.
 # make bench: the figures of speed. make gpu: what needs a GPU. make notebooks: the notebooks with their outputs.
 PYTHON ?= python3
 VENV ?= .venv
@@ -55,9 +55,12 @@ tables: $(INSTALLED)
 notebooks: $(INSTALLED)
 	$(VENV)/bin/jupyter-execute --inplace notebooks/quickstart.ipynb notebooks/ablation.ipynb
 
-# The longest tests: faults injected into whole runs, and the figures of a GPU tried on a CPU.
+# The longest tests: faults injected into whole runs, and the figures of a GPU tried on a CPU. Then faults by the hundred,
+# whose table is in docs/reliability.md; half an hour on two CPU cores.
 soak: $(INSTALLED)
 	$(PY) -m pytest -n logical --dist worksteal -m soak
+	OMP_NUM_THREADS=1 $(PY) -m benchmarks.soak --output $(RESULTS)/soak.json
+	$(PY) -m benchmarks.tables
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .

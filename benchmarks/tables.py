@@ -17,6 +17,7 @@ from benchmarks import cpu_tables, study
 from benchmarks.gpu import tables as gpu
 from benchmarks.measuring import read
 from benchmarks.recording import run_table
+from benchmarks.soak.tables import soak
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 RESULTS = CHECKOUT / "benchmarks" / "results"
@@ -41,6 +42,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "cpu_scaling": ("scaling.json", cpu_tables.scaling),
     "cpu_profiling": ("profiling.json", cpu_tables.profiling),
     "cpu_allocation": ("allocation.json", cpu_tables.allocation),
+    "soak": ("soak.json", soak),
     "metrics": ("metrics.json", cpu_tables.metrics),
     "fusion_summary": ("fusion_study.json", study.fusion_summary),
     "fusion_about": ("fusion_study.json", study.about),

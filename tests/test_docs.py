@@ -51,6 +51,7 @@ def test_keys_that_are_explained_exist() -> None:
     [
         "README.md",
         "CONTRIBUTING.md",
+        "SECURITY.md",
         "examples/nuclei/README.md",
         *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
     ],
