@@ -24,6 +24,7 @@ from panoptic.errors import InputError, expect_at_least
 from panoptic.inference.predictor import Predictor
 from panoptic.inference.tta import check_tta
 from panoptic.labels import LabelSpace
+from panoptic.metrics.per_image import Settings
 from panoptic.models.units import HiddenUnits
 from panoptic.training.checkpoint import Checkpoint, read_checkpoint
 from panoptic.training.runs import default_output
@@ -62,6 +63,7 @@ class Evaluated:
         folder: Folder that they were written to.
         split: Name of the split.
         labels: Label space.
+        settings: What was scored, and how.
         images: Number of images scored; 0 where the truth is withheld.
         left_out: Why images could not be read, and are left out.
         predictions: Whether predictions were written.
@@ -74,6 +76,7 @@ class Evaluated:
     folder: Path
     split: str
     labels: LabelSpace
+    settings: Settings
     images: int
     left_out: Sequence[str]
     predictions: bool
@@ -137,6 +140,7 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
         folder,
         options.split,
         source.labels,
+        settings,
         images,
         left_out,
         options.predictions,

@@ -41,6 +41,8 @@ def print_evaluation(evaluated: Evaluated) -> None:
         print(f"the truth of split {split} is withheld: {written}, nothing was scored")
     else:
         print_table(f"{split}: {evaluated.images} images", score_rows(evaluated.scores, evaluated.labels, SUMMARY))
+        if note := evaluated.settings.note(evaluated.labels):
+            print(note)
         if evaluated.worst:
             print_table(f"the {len(evaluated.worst)} images with the lowest PQ", evaluated.worst)
         if evaluated.oracle is not None:

@@ -57,6 +57,8 @@ def score(config: DictConfig) -> None:
             inputs = {"ground_truth": str(pairs.truth_json), "predictions": str(pairs.prediction_json)}
             write_json(output, inputs | {"without_prediction": pairs.missing} | evaluation.result())
     print_table(f"{len(pairs)} images", score_rows(evaluation.scores(), pairs.labels, SUMMARY))
+    if note := settings.note(pairs.labels):
+        print(note)
     if config.worst:
         print_table(f"the {len(worst.rows())} images with the lowest PQ", worst.rows())
     if output is not None:

@@ -52,6 +52,7 @@ class SegmentsMetric(Metric):
                 padding then count as area on void, and shares of the diagonal refer to the padded size.
 
         Raises:
+            TypeError: If either is something else than segments.
             ValueError: If prediction and target differ in size or, on a CPU, have an id without a row or a class out of
                 range; if a size does not fit its image, or sizes are given for a single image.
         """

@@ -43,6 +43,12 @@ class Settings:
         """Return the dilation ratio, by default that of the label space."""
         return default_dilation_ratio(labels) if self.dilation_ratio is None else self.dilation_ratio
 
+    def note(self, labels: LabelSpace) -> str | None:
+        """Return a sentence on what boundary scores depend on; ``None`` if they are not computed."""
+        if not self.boundaries:
+            return None
+        return f"boundaries: dilation_ratio={self.ratio(labels):g} for PQ, tolerance={self.tolerance:g} for F1"
+
 
 class ImageScores(NamedTuple):
     """Counts and scores of one image.

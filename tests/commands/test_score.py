@@ -51,6 +51,7 @@ def test_scores_by_hand_and_a_row_for_each_image(maps: None, workers: int, capsy
     assert second["pq_things"] == "0.0"
     shown = capsys.readouterr().out
     assert "the 1 images with the lowest PQ" in shown
+    assert "\nboundaries: dilation_ratio=0.02 for PQ, tolerance=0.0075 for F1\n" in shown
     assert "b.png" in shown
     assert "a.png" not in shown
     assert sorted(p.name for p in Path("out").iterdir()) == ["result.json", "result_per_image.csv"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from functools import partial
 
@@ -240,6 +241,21 @@ def test_what_cannot_be_compared_is_refused(change, said: str) -> None:
     target = random_segments(np.random.default_rng(0))
     with pytest.raises(ValueError, match=said):
         check_pair(change(target), target, len(LABELS))
+
+
+@pytest.mark.parametrize(
+    ("place", "given", "said"),
+    [
+        (0, torch.zeros(24, 33), "prediction: expected Segments, such as Segments.from_maps returns, got Tensor"),
+        (1, torch.zeros(24, 33), "target: expected Segments, .*, got Tensor"),
+        (1, None, "target: expected Segments, .*, got NoneType"),
+    ],
+)
+def test_anything_but_segments_is_refused(place: int, given, said: str) -> None:
+    pair: list = [random_segments(np.random.default_rng(0))] * 2
+    pair[place] = given
+    with pytest.raises(TypeError, match=said):  # of the function itself, without the checks that tests add to it
+        inspect.unwrap(check_pair)(*pair, len(LABELS))
 
 
 @pytest.mark.parametrize("sizes", [[(24, 33)], [(24, 33)] * 3, [(24, 34)] * 2, [(0, 33)] * 2])

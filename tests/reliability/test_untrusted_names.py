@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from panoptic.data.coco.json import ImageList, load
+from panoptic.data.coco.json import ImageList, annotated_images, load
 from panoptic.data.images import output_names, read_image, read_words
 from panoptic.errors import InputError
 from panoptic.labels import CITYSCAPES, LabelSpace, is_cityscapes
@@ -35,6 +35,8 @@ def test_names_inside_the_folder_are_taken_as_they_are(name):
 def test_an_id_that_cannot_be_printed_is_refused():
     with pytest.raises(InputError, match=r"p\.json: images: expected ids that can be printed, got '\\ud800'"):
         ImageList.parse(images("a.png", "\ud800"), Path("p.json"))
+    with pytest.raises(InputError, match=r"p\.json: annotations: expected ids that can be printed, got '\\ud800'"):
+        annotated_images({"annotations": [{"image_id": 1}, {"image_id": "\ud800"}]}, Path("p.json"))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")

@@ -43,9 +43,7 @@ class ImageList:
         where = f"{path}: images"
         entries = _get(content, "images", (list,), str(path))
         ids = [_get(entry, "id", (int, str), where) for entry in entries]
-        unprintable = [name for name in ids if isinstance(name, str) and not name.isprintable()]
-        if unprintable:
-            raise InputError(f"{where}: expected ids that can be printed, got {some(unprintable)}")
+        _check_printable(ids, where)
         duplicates = _duplicates(ids)
         if not ids or duplicates:
             got = f"twice {some(duplicates)}" if duplicates else "none"
@@ -171,15 +169,23 @@ def annotated_images(content: dict[str, Any], path: Path) -> list[int | str]:
         path: Path of the JSON file, for error messages.
 
     Raises:
-        InputError: If there are no annotations, one has no image id, or image ids are not distinct.
+        InputError: If there are no annotations, one has no image id, or ids are not distinct or cannot be printed.
     """
     where = f"{path}: annotations"
     ids = [_get(entry, "image_id", (int, str), where) for entry in _get(content, "annotations", (list,), str(path))]
+    _check_printable(ids, where)
     duplicates = _duplicates(ids)
     if not ids or duplicates:
         got = f"twice {some(duplicates)}" if duplicates else "none"
         raise InputError(f"{where}: expected distinct image ids, got {got}")
     return ids
+
+
+def _check_printable(ids: list[int | str], where: str) -> None:
+    """Raise for ids that no terminal and no UTF-8 file can show, such as half of a surrogate pair."""
+    unprintable = [name for name in ids if isinstance(name, str) and not name.isprintable()]
+    if unprintable:
+        raise InputError(f"{where}: expected ids that can be printed, got {some(unprintable)}")
 
 
 def read_labels(content: dict[str, Any], path: Path) -> LabelSpace:

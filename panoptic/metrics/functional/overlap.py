@@ -30,9 +30,15 @@ def check_pair(prediction: Segments, target: Segments, num_classes: int) -> None
         num_classes: Number of classes C.
 
     Raises:
+        TypeError: If either is something else than segments.
         ValueError: If the sizes differ, ids are not int32, an id has no row in its table, or a class is not in the
             label space.
     """
+    for name, segments in (("prediction", prediction), ("target", target)):
+        if not isinstance(segments, Segments):
+            raise TypeError(
+                f"{name}: expected Segments, such as Segments.from_maps returns, got {type(segments).__name__}"
+            )
     if prediction.ids.shape != target.ids.shape:
         got, expected = ("x".join(map(str, s.ids.shape)) for s in (prediction, target))
         raise ValueError(f"expected a prediction of the target's size {expected}, got {got}")
