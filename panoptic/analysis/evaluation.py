@@ -71,6 +71,7 @@ class Evaluated:
         worst: Scores of the images with the lowest PQ, by image.
         oracle: Scores with parts of the outputs replaced by the truth, by variant; ``None`` if not asked for.
         shuffled: PQ of each round with shuffled complexity; ``None`` if not asked for.
+        note: What else is to be said of the predictions.
     """
 
     folder: Path
@@ -84,6 +85,7 @@ class Evaluated:
     worst: Mapping[str, Mapping[str, float]]
     oracle: Mapping[str, Mapping[str, float]] | None
     shuffled: Sequence[float] | None
+    note: str | None
 
 
 def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda items, *_: items) -> Evaluated:
@@ -148,6 +150,7 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
         scores.worst.rows(),
         oracle.rows() if oracle is not None and images else None,
         rounds,
+        predictor.limit_note(),
     )
 
 

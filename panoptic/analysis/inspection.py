@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from panoptic.codec import Codec
 from panoptic.complexity import COMPLEXITY_NAMES, image_complexity
 from panoptic.data.checks.faults import Examined, Examiner, Fault
 from panoptic.data.datamodule import DataModule
@@ -275,6 +276,12 @@ def inspect_data(
                 inspection.faults += [(split, fault) for fault in [*image.faults, *([duplicate] if duplicate else [])]]
                 if image.thumbnail is not None:
                     inspection.thumbnails.append((f"{split}: {Path(image.file).name}", image.thumbnail))
+        most = max(map(len, numbers.thing_areas), default=0)
+        if most > Codec.max_things:
+            inspection.notes.append(
+                f"{split}: an image holds {most} things, more than the {Codec.max_things} that an image can have by "
+                f"default; train with codec.max_things={2 * most}"
+            )
     inspection.faults += _differing_categories(inspection.numbers, str(getattr(data, "root", None) or ""))
     return inspection
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from panoptic.codec.grouping import find_peaks, most_likely, nearest_center
+from panoptic.codec.grouping import count_peaks, find_peaks, most_likely, nearest_center
 from panoptic.complexity import (
     cell_areas,
     complexity_of_cells,
@@ -122,7 +122,7 @@ class Codec:
         window: Side of the window of the complexity map in its cells, odd.
         peak_window: Side of the window in which a peak is the maximum, in cells, odd.
         peak_threshold: Minimum value of a peak, in 0..1.
-        max_things: Maximum number of things in an image.
+        max_things: Maximum number of things in an image; the highest peaks are kept.
         stuff_area: Area in pixels below which decoded stuff becomes void. 0 keeps all.
 
     Raises:
@@ -235,6 +235,17 @@ class Codec:
             most=self.max_things,
         )
         return (peaks + 0.5) * self.stride - 0.5, heights
+
+    @torch.no_grad()
+    def exceeds_limit(self, outputs: Outputs) -> Bool[Tensor, " B"]:
+        """Return for each image whether it has more than ``max_things`` peaks, of which decoding keeps the highest.
+
+        Args:
+            outputs: Outputs of a network.
+        """
+        with torch.autocast(outputs.center.device.type, enabled=False):
+            heat = outputs.center.float().sigmoid()
+            return count_peaks(heat, window=self.peak_window, threshold=self.peak_threshold) > self.max_things
 
     def _group_pixels(
         self,

@@ -50,17 +50,29 @@ def find_peaks(
     """
     columns = heat.shape[2]
     flat = heat.flatten(1)
-    # Non-negative floats have the order of their bits. Subtracting the position makes all keys distinct.
-    position = torch.arange(flat.shape[1], device=heat.device).view_as(heat[0])
-    keys = (heat.abs().contiguous().view(torch.int32).long() << 32) - position
-    is_peak = (window_maximum(keys, window) == keys).flatten(1) & (flat >= threshold)
+    keys, is_peak = _local_maxima(heat, window, threshold)
     # Sorted by key, so that peaks of equal height are in raster order on every device.
     lowest = torch.iinfo(keys.dtype).min
-    index = torch.where(is_peak, keys.flatten(1), lowest).topk(min(most, flat.shape[1]), dim=1).indices
+    index = torch.where(is_peak, keys, lowest).topk(min(most, flat.shape[1]), dim=1).indices
     heights = torch.where(is_peak, flat, 0.0).gather(1, index)
     count = max(int((heights > 0).sum(1).max()), 1)  # no more than needed, since the cost of later steps grows with K
     heights, index = heights[:, :count], index[:, :count]
     return torch.stack([index // columns, index % columns], dim=-1).float(), heights
+
+
+def count_peaks(heat: Float[Tensor, "B h w"], *, window: int, threshold: float) -> Int64[Tensor, " B"]:
+    """Count the peaks that :func:`find_peaks` would find without a maximum number."""
+    return _local_maxima(heat, window, threshold)[1].sum(1)
+
+
+def _local_maxima(
+    heat: Float[Tensor, "B h w"], window: int, threshold: float
+) -> tuple[Int64[Tensor, "B hw"], Bool[Tensor, "B hw"]]:
+    """Return distinct keys in the order of the heights, and which cells are peaks."""
+    # Non-negative floats have the order of their bits. Subtracting the position makes all keys distinct.
+    position = torch.arange(heat[0].numel(), device=heat.device).view_as(heat[0])
+    keys = (heat.abs().contiguous().view(torch.int32).long() << 32) - position
+    return keys.flatten(1), ((window_maximum(keys, window) == keys) & (heat >= threshold)).flatten(1)
 
 
 def window_maximum(maps: Int64[Tensor, "B h w"], window: int) -> Int64[Tensor, "B h w"]:

@@ -55,6 +55,8 @@ def print_evaluation(evaluated: Evaluated) -> None:
             )
     if evaluated.left_out:
         print(f"left out, since they cannot be read: {len(evaluated.left_out)} images, listed in scores.json")
+    if evaluated.note:
+        print(f"note: {evaluated.note}")
     print(f"results: {evaluated.folder}")
 
 

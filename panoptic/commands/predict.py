@@ -63,6 +63,8 @@ def predict(config: DictConfig) -> None:
             if config.visualize:
                 save_overlay(folder / "overlays" / f"{name}.png", image, segments, predictor.labels)
     print_counts(rows, count)
+    if note := predictor.limit_note():
+        print(f"note: {note}")
     print(f"results: {folder}")
     if failures:
         _raise(failures, len(paths))

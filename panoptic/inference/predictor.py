@@ -49,6 +49,9 @@ class Predictor:
         compile: Whether to compile the network, which slows down the first image of each size.
         resolution: Factor of height and width to predict at, or the rule that chooses it for each image.
 
+    Attributes:
+        limited: Number of images so far in which ``codec.max_things`` left things out.
+
     Raises:
         InputError: If ``tta`` is not in :data:`~panoptic.inference.tta.VIEWS`, or used with another resolution than 1.
     """
@@ -71,6 +74,7 @@ class Predictor:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.network = fold_batchnorm(network).to(self.device).to(memory_format=torch.channels_last)
         self.codec = codec
+        self.limited = 0
         if compile:
             compile_network(self.network, self.device)
 
@@ -138,6 +142,15 @@ class Predictor:
         height, width = batch.images.shape[-2:]
         return self.codec.decode(outputs, (height, width))
 
+    def limit_note(self) -> str | None:
+        """Return a sentence on images in which things were left out; ``None`` if there were none."""
+        if not self.limited:
+            return None
+        return (
+            f"{self.limited} images have more peaks than codec.max_things={self.codec.max_things}, and the lowest were "
+            "left out; a larger codec.max_things keeps them"
+        )
+
     @torch.inference_mode()
     def predictions(self, batch: Batch) -> list[tuple[Batch, Prediction]]:
         """Predict a batch, on the predictor's device; with a rule for the resolution, image by image.
@@ -145,6 +158,11 @@ class Predictor:
         Returns:
             Parts of the batch, in order, with their predictions.
         """
+        found = self._predictions(batch)
+        self.limited += sum(int(self.codec.exceeds_limit(prediction.outputs).sum()) for _, prediction in found)
+        return found
+
+    def _predictions(self, batch: Batch) -> list[tuple[Batch, Prediction]]:
         if self.resolution == 1:
             outputs = self.outputs(batch)
             return [(batch, Prediction(outputs, self.decode(outputs, batch), 1.0))]

@@ -20,6 +20,7 @@ from panoptic.training.callbacks.checkpoints import Checkpoints
 from panoptic.training.callbacks.finite import Finite
 from panoptic.training.callbacks.fusion import FusionMonitor
 from panoptic.training.callbacks.interruptions import Interruptions, seconds_of
+from panoptic.training.callbacks.limit import ThingLimit
 from panoptic.training.callbacks.pictures import Pictures
 from panoptic.training.callbacks.progress import progress_callbacks
 from panoptic.training.callbacks.summary import Summary
@@ -147,7 +148,7 @@ def build_callbacks(start: Start, folder: Path, record: Mapping[str, Any]) -> li
     throughput = Throughput()
     finite = Finite(folder, config.trainer.nonfinite)
     checkpoints = Checkpoints(folder, start.best_scores)
-    callbacks.append(FusionMonitor())
+    callbacks += [FusionMonitor(), ThingLimit(config.codec.max_things)]
     every = config.checkpoint.every
     interruptions = Interruptions(checkpoints, None if every is None else seconds_of(every))
     summary = Summary(folder, record, checkpoints, throughput, finite)

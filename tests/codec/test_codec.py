@@ -123,6 +123,10 @@ class TestThereAndBack:
         some_found = there_and_back(Codec(LABELS, stride=1, max_things=7), scene).unstack()[0]
         assert (some_found.classes == CAR).sum() == 7
         assert torch.equal(some_found.semantic(), scene.semantic()[0])  # every pixel joins one of them
+        perfect = Codec(LABELS, stride=1).encode(Segments.stack([scene.unstack()[0], boxes((40, 40)).unstack()[0]]))
+        for most, exceeded in ((24, True), (25, False)):
+            found = Codec(LABELS, stride=1, max_things=most).exceeds_limit(perfect.as_outputs(len(LABELS)))
+            assert found.tolist() == [exceeded, False]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from panoptic.codec import Outputs
 from panoptic.commands.app import command
@@ -138,3 +140,14 @@ def test_evaluate_takes_changes_to_the_checkpoints_configuration(trained: Path, 
     checkpoint = f"checkpoint={trained}/checkpoints/last.ckpt"
     run("evaluate", checkpoint, "data.test_size=3", "codec.peak_threshold=0.9", "output=out")
     assert json.loads((tmp_path / "out" / "scores.json").read_text())["images"] == 3
+
+
+def test_things_that_the_limit_leaves_out_are_counted(trained: Path, capsys: pytest.CaptureFixture) -> None:
+    checkpoint = f"checkpoint={trained}/checkpoints/best.ckpt"
+    run("evaluate", checkpoint, "output=out", "codec.max_things=1", "codec.peak_threshold=0", "boundaries=false")
+    assert "note: 2 images have more peaks than codec.max_things=1, and the lowest were" in capsys.readouterr().out
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)).save("picture.png")
+    run("predict", checkpoint, "input=picture.png", "output=new", "codec.max_things=1", "codec.peak_threshold=0")
+    assert "note: 1 images have more peaks than codec.max_things=1" in capsys.readouterr().out
+    run("predict", checkpoint, "input=picture.png", "output=all", "codec.max_things=5000", "codec.peak_threshold=0")
+    assert "max_things" not in capsys.readouterr().out

@@ -9,11 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from panoptic.analysis.inspection import contact_sheet, evenly
 from panoptic.commands.app import command
 from panoptic.commands.inspect import inspect
+from panoptic.data.coco.writer import CocoPanopticWriter
+from panoptic.labels import Category, LabelSpace
+from panoptic.segments import Segments
 from tests.commands.inspected import JSON, inspected
 
 pytestmark = pytest.mark.usefixtures("data_sets")
@@ -190,3 +194,22 @@ def test_evenly_spread() -> None:
     assert evenly(5, 10) == [0, 1, 2, 3, 4]
     assert evenly(10, 4) == [0, 3, 6, 9]
     assert evenly(0, 4) == evenly(7, 0) == []
+
+
+def test_images_with_more_things_than_are_looked_for_are_noted() -> None:
+    labels = LabelSpace((Category("cell", 1, True, (9, 9, 9)),))
+    for split, most in (("train", 400), ("val", 200)):
+        ids = torch.arange(1, 401, dtype=torch.int32).clamp(max=most).view(20, 20)
+        ids = ids.repeat_interleave(2, 0).repeat_interleave(2, 1)
+        with CocoPanopticWriter("cells", labels, name=f"panoptic_{split}") as writer:
+            classes = torch.zeros(most, dtype=torch.int64)
+            writer.add("a", Segments(ids, classes, classes.bool()), image_id=1)
+        Path("cells", split).mkdir()
+        pixels = np.random.default_rng(most).integers(0, 256, (40, 40, 3), np.uint8)
+        Image.fromarray(pixels).save(f"cells/{split}/a.png")
+    status, report, _ = inspected("data=coco_panoptic", "data.root=cells")
+    assert status == 0
+    assert [note for note in report["notes"] if "things" in note] == [
+        "train: an image holds 400 things, more than the 200 that an image can have by default; train with "
+        "codec.max_things=800"
+    ]

@@ -1,1 +1,1 @@
-"""Lightning callbacks: curriculum, fusion, TensorBoard pictures, progress, throughput and run summary."""
+"""Lightning callbacks: curriculum, fusion, pictures, progress, limit of things, throughput and run summary."""
