@@ -121,11 +121,11 @@ def restore(config: dict[str, Any], overrides: Sequence[str], source: str) -> Di
     parsed = [_parse(override) for override in overrides]
     given = {override.key_or_group.replace("/", ".") for override in parsed}
     check_stored(config, source, given)
+    check_limits(config, source, given)  # what is text here and a number by the schema is checked below
     try:
         restored = _typed(config)
     except (OmegaConfBaseException, StopIteration) as error:
         raise InputError(f"{source}: expected a configuration of this version of panoptic: {sentence(error)}") from None
-    check_limits(_plain(restored), source, given)
     for override in parsed:
         key = override.key_or_group.replace("/", ".")
         try:

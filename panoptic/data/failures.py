@@ -23,11 +23,7 @@ def failure_sentence(error: BaseException) -> str | None:
         )
     killed = _KILLED.search(text)
     if killed is not None:
-        how = f"was killed ({killed[2]})" if killed[2] else "ended"
-        return (
-            f"data.workers: expected loading processes that live, got one (process {killed[1].strip()}) that {how}, "
-            "as the system does when memory is short; fewer data.workers need less, and data.workers=0 loads without"
-        )
+        return ended_sentence(killed[1].strip(), f"was killed ({killed[2]})" if killed[2] else "ended")
     if "Too many open files" in text:
         return "data.workers: expected to open more files, got the limit of the system; ulimit -n shows and raises it"
     if isinstance(error, MemoryError) or _MEMORY.search(text):
@@ -37,6 +33,14 @@ def failure_sentence(error: BaseException) -> str | None:
             "a smaller data.batch_size or data.crop needs less"
         )
     return None
+
+
+def ended_sentence(number: str, how: str = "ended") -> str:
+    """Return the sentence for a loading process that is no more."""
+    return (
+        f"data.workers: expected loading processes that live, got one (process {number}) that {how}, as the system "
+        "does when memory is short; fewer data.workers need less, and data.workers=0 loads without"
+    )
 
 
 def stopped_processes(numbers: list[int]) -> list[int]:

@@ -10,6 +10,7 @@ import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from panoptic.data.batch import Batch, collate
-from panoptic.data.failures import ENOUGH_SHARED_MEMORY, failure_sentence, stopped_processes
+from panoptic.data.failures import ENOUGH_SHARED_MEMORY, ended_sentence, failure_sentence, stopped_processes
 from panoptic.data.sample import Sample, Unreadable
 from panoptic.errors import InputError
 from panoptic.utils.memory import SHARED, available_memory, available_shared_memory
@@ -30,9 +31,11 @@ _processes: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
 def end_loading_processes() -> None:
     """Kill the loading processes that are left; one that is stopped takes notice of nothing else."""
     for process in list(_processes):
-        if process.is_alive():
-            process.kill()
-            process.join()
+        for _ in range(2):
+            with suppress(RuntimeError):  # PyTorch raises it once, wherever the program is, if one has ended
+                process.kill()
+                process.join()
+    _processes.clear()
 
 
 SHARE_LEFT_OUT, MOST_LEFT_OUT = 0.01, 100
@@ -165,6 +168,7 @@ class Watch(threading.Thread):
 
     def __init__(self, processes: Sequence[BaseProcess], seconds: float) -> None:
         super().__init__(name="panoptic loading", daemon=True)
+        self.processes = processes
         self.numbers = [process.pid for process in processes if process.pid is not None]
         self.seconds = seconds
         self.is_waiting = False
@@ -184,8 +188,21 @@ class Watch(threading.Thread):
                         os.kill(number, signal.SIGKILL)
                 return
 
-    def sentence(self) -> str:
-        """Return what to say when the time was over."""
+    def sentence(self, error: Exception) -> str | None:
+        """Return what an error means in the light of what has become of the processes; ``None`` for others."""
+        if self.stopped is not None:
+            return self._late()
+        sentence = failure_sentence(error)
+        if sentence is None and self.processes and isinstance(error, (ConnectionError, EOFError)):
+            try:
+                wait([process.sentinel for process in self.processes], timeout=1)
+            except RuntimeError as ended:  # PyTorch's own error for it
+                return failure_sentence(ended)
+            numbers = [str(process.pid) for process in self.processes if process.exitcode is not None]
+            return ended_sentence(numbers[0]) if numbers else None
+        return sentence
+
+    def _late(self) -> str:
         what = f"process {self.stopped[0]}, which loads, was stopped" if self.stopped else "reading hangs, or is slow"
         return (
             f"data.timeout={self.seconds:g}: expected a batch of the loading processes within as many seconds, got "
@@ -243,7 +260,7 @@ class Loader(DataLoader[Any]):
         except InputError as error:  # with the traceback of its process, which its message follows
             raise InputError(str(error).rstrip().rsplit(f"{InputError.__name__}: ", 1)[-1]) from None
         except Exception as error:
-            sentence = failure_sentence(error) if watch.stopped is None else watch.sentence()
+            sentence = watch.sentence(error)
             if sentence is None:
                 raise
             if watch.numbers:
