@@ -25,7 +25,7 @@ from benchmarks.soak.disks import fill_disks
 from benchmarks.soak.forking import check_single_thread
 from benchmarks.soak.inputs import give_bad_inputs
 from benchmarks.soak.kills import kill_training
-from benchmarks.soak.setting import make_sound, warm_up
+from benchmarks.soak.setting import make_sound, try_readers, warm_up
 from benchmarks.soak.tables import soak
 
 PARTS = ("inputs", "kills", "altered", "disks")
@@ -47,6 +47,7 @@ def main() -> None:
         warm_up()
         check_single_thread()
         make_sound(work / "sound")
+        try_readers(work / "sound")
         with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("fork")) as pool:
             futures = {pool.submit(_part, name, options, work): name for name in names}
             for future in as_completed(futures):
@@ -57,9 +58,6 @@ def main() -> None:
         shutil.rmtree(work, ignore_errors=True)
     print(soak(report))
     rows = [row for name in names for row in report["parts"][name]["rows"]]
-    for row in rows:
-        for case in row["broken"]:
-            print(f"{row['kind']}: {case}", file=sys.stderr)
     sys.exit(any(row["lost"] for row in rows))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -55,6 +56,7 @@ class Row:
         if broken is not None and len(self.broken) < 5:
             last = (outcome.output.strip().splitlines() or [""])[-1]
             self.broken.append(f"{case}: {broken}: {last}"[:500])
+            print(f"{self.kind}: {self.broken[-1]}", file=sys.stderr, flush=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as plain containers."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import torch
@@ -33,15 +36,6 @@ TINY = (
 TASKS = {"train": train, "predict": predict, "inspect": inspect, "score": score}
 
 
-WARM = {
-    "train": (*TINY, "hydra.run.dir=warm_up"),
-    "predict": ("checkpoint=none", "input=none"),
-    "inspect": ("data=coco_panoptic", "data.root=none"),
-    "score": ("ground_truth=none", "predictions=none"),
-}
-"""Arguments that every command takes as they are."""
-
-
 def run(name: str, *arguments: str) -> None:
     """Run a command in this process, as if it had been typed."""
     command(name, TASKS[name], arguments)
@@ -66,8 +60,32 @@ def warm_up() -> None:
     import panoptic.training.trainer  # noqa: F401
 
     Image.init()
-    for name, arguments in WARM.items():
-        command(name, lambda config: None, arguments)
+    command("train", lambda config: None, (*TINY, "hydra.run.dir=none"))
+
+
+def try_readers(folder: Path) -> None:
+    """Read the sound files once in this process, which fills the caches of libraries that forked processes begin with.
+
+    Args:
+        folder: Folder with the files; results are removed.
+    """
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            for name, arguments in READERS.items():
+                run(name, *arguments)
+        shutil.rmtree("out")
+    finally:
+        os.chdir(here)
+
+
+READERS = {
+    "predict": ("checkpoint=run/checkpoints/last.ckpt", "output=out", "input=image.png"),
+    "inspect": ("data=coco_panoptic", "data.root=data", "output=out", "workers=1"),
+    "score": ("ground_truth=data/panoptic_val.json", "predictions=guess.json", "workers=1"),
+}
+"""Arguments with which commands read the sound files."""
 
 
 def make_sound(folder: Path) -> None:
