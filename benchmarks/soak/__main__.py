@@ -15,69 +15,108 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from benchmarks import measuring
-from benchmarks.soak.altered import alter_checkpoints
-from benchmarks.soak.disks import fill_disks
+from benchmarks.soak.altered import ALTERATIONS, alter_checkpoints
+from benchmarks.soak.disks import fill_disk, limit_files
 from benchmarks.soak.forking import check_single_thread
-from benchmarks.soak.inputs import give_bad_inputs
+from benchmarks.soak.inputs import KINDS, give_bad_inputs
 from benchmarks.soak.kills import kill_training
+from benchmarks.soak.records import NotTriedError, Row
 from benchmarks.soak.setting import make_sound, try_readers, warm_up
 from benchmarks.soak.tables import soak
 
-PARTS = ("inputs", "kills", "altered", "disks")
-"""The longest first."""
-
 
 def main() -> None:
-    """Run the parts, a process each, and write the report anew after each."""
+    """Run all tasks, a process each, and write the report anew after each."""
     options = _options()
     work, here = Path(tempfile.mkdtemp(prefix="soak_")), Path.cwd()
     sys.argv = sys.argv[:1]
-    report: dict[str, Any] = {"parts": {}}
+    parts: dict[str, dict[str, Any]] = {}
     if options.output is not None and options.output.is_file():
-        report = measuring.read(options.output)
-    report["machine"] = measuring.machine("hypothesis")
-    names = [name for name in PARTS if getattr(options, name)]
+        parts = measuring.read(options.output)["parts"]
+    report = {"machine": measuring.machine("hypothesis"), "parts": parts}
     try:
         os.chdir(work)
         warm_up()
         check_single_thread()
         make_sound(work / "sound")
         try_readers(work / "sound")
+        tasks = _tasks(options, work)
+        parts |= {part: {"seed": options.seed, "minutes": 0.0, "rows": []} for part, _ in tasks}
         with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("fork")) as pool:
-            futures = {pool.submit(_part, name, options, work): name for name in names}
+            futures = {pool.submit(_timed, task): part for part, task in tasks}
             for future in as_completed(futures):
-                report["parts"][futures[future]] = future.result()
+                _add(parts[futures[future]], *future.result())
                 measuring.write(options.output, report)
     finally:
         os.chdir(here)
         shutil.rmtree(work, ignore_errors=True)
     print(soak(report))
-    rows = [row for name in names for row in report["parts"][name]["rows"]]
-    sys.exit(any(row["lost"] for row in rows))
+    sys.exit(any(row["lost"] for part, _ in tasks for row in parts[part]["rows"]))
 
 
-def _part(name: str, options: argparse.Namespace, work: Path) -> dict[str, Any]:
-    """Run a part, and return its rows with the time it took."""
+Task = Callable[[], Row | tuple[list[Row], dict[str, Any]]]
+
+
+def _tasks(options: argparse.Namespace, work: Path) -> list[tuple[str, Task]]:
+    """List the tasks, each with the part that it belongs to; the longest first."""
+    sound = work / "sound"
+
+    def chance(part: str) -> random.Random:
+        return random.Random(f"{options.seed} {part}")
+
+    tasks: list[tuple[str, Task]] = []
+    if options.kills:
+        numbers = (options.kills, options.saving, options.epochs)
+        tasks.append(("kills", partial(kill_training, work / "kills", *numbers, chance("kills"))))
+    if options.disks:
+        for fill in (limit_files, fill_disk):
+            name = fill.__name__
+            tasks.append(("disks", partial(fill, work / name, sound, options.disks, chance(name))))
+    shares = split(options.altered, [share for share, _ in ALTERATIONS.values()])
+    for name, count in zip(ALTERATIONS, shares, strict=True):
+        if count:
+            tasks.append(("altered", partial(alter_checkpoints, work / name, sound, name, count, chance(name))))
+    for number, (kind, count) in enumerate(zip(KINDS, split(options.inputs, [1] * len(KINDS)), strict=True)):
+        if count:
+            place, first = work / kind.name, options.seed + number
+            tasks.append(("inputs", partial(give_bad_inputs, place, sound, kind.name, count, first)))
+    return tasks
+
+
+def split(total: int, shares: Sequence[int]) -> list[int]:
+    """Divide a number by shares, into whole numbers."""
+    ends = [total * part // sum(shares) for part in accumulate(shares)]
+    return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def _timed(task: Task) -> tuple[float, list[Row], dict[str, Any]]:
+    """Run a task, and return its minutes, rows and figures."""
     check_single_thread()
     began = time.monotonic()
-    count: int = getattr(options, name)
-    folder, sound, chance = work / name, work / "sound", random.Random(options.seed)
     about: dict[str, Any] = {}
-    if name == "inputs":
-        rows = give_bad_inputs(folder, sound, count, options.seed)
-    elif name == "kills":
-        rows, about = kill_training(folder, count, options.saving, options.epochs, chance)
-    elif name == "altered":
-        rows = alter_checkpoints(folder, sound, count, chance)
-    else:
-        rows, about["not tried"] = fill_disks(folder, sound, count, chance)
-    minutes = round((time.monotonic() - began) / 60, 1)
-    return {"seed": options.seed, "minutes": minutes, **about, "rows": [row.to_dict() for row in rows]}
+    try:
+        made = task()
+        rows, about = made if isinstance(made, tuple) else ([made], {})
+    except NotTriedError as error:
+        rows, about = [], {"not tried": str(error)}
+    return (time.monotonic() - began) / 60, rows, about
+
+
+def _add(part: dict[str, Any], minutes: float, rows: list[Row], about: dict[str, Any]) -> None:
+    """Add the results of a task to its part."""
+    order = [*ALTERATIONS, *(kind.name for kind in KINDS)]
+    part["minutes"] = round(part["minutes"] + minutes, 2)
+    part["rows"] += [row.to_dict() for row in rows]
+    part["rows"].sort(key=lambda row: order.index(row["kind"]) if row["kind"] in order else -1)
+    part |= about
 
 
 def _options() -> argparse.Namespace:
@@ -89,7 +128,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--disks", type=int, default=20, help="trainings on full disks of each kind (default: 20)")
     parser.add_argument("--inputs", type=int, default=1000, help="bad inputs (default: 1000)")
     parser.add_argument("--altered", type=int, default=300, help="altered checkpoints (default: 300)")
-    parser.add_argument("--jobs", type=int, default=2, help="parts at a time (default: 2)")
+    parser.add_argument("--jobs", type=int, default=2, help="tasks at a time (default: 2)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all that is drawn (default: 0)")
     options = parser.parse_args()
     options.output = options.output and options.output.absolute()

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,12 @@ ODD = (
 )
 """Values in the place of others."""
 
-READERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "predict": ("predict", (f"checkpoint={FILE}", "input=image.png", "output=out")),
-    "resume": ("train", (f"resume={FILE}", "hydra.run.dir=new", "trainer.max_epochs=2")),
-    "start_from": ("train", (*TINY, f"start_from={FILE}", "hydra.run.dir=new", "trainer.max_epochs=1")),
+READERS: dict[str, tuple[str, ...]] = {
+    "predict": ("predict", f"checkpoint={FILE}", "input=image.png", "output=out"),
+    "resume": ("train", f"resume={FILE}", "hydra.run.dir=new", "trainer.max_epochs=2"),
+    "start_from": ("train", *TINY, f"start_from={FILE}", "hydra.run.dir=new", "trainer.max_epochs=1"),
 }
+"""Commands that read a checkpoint, with their arguments."""
 
 
 class Pickled:
@@ -59,28 +61,26 @@ class Pickled:
         return os.system, (f"touch {MARK}",)
 
 
-def alter_checkpoints(folder: Path, sound: Path, count: int, chance: random.Random) -> list[Row]:
+def alter_checkpoints(folder: Path, sound: Path, kind: str, count: int, chance: random.Random) -> Row:
     """Give altered checkpoints to the commands that read some.
 
     Args:
         folder: Folder to work in.
         sound: Folder with a run and an image.
+        kind: Key of :data:`ALTERATIONS`.
         count: Number of checkpoints.
         chance: Draws what is altered, and which command reads it.
 
     Returns:
-        A row for each kind of alteration.
+        What became of them.
     """
     folder.mkdir(parents=True)
     original = sound / "run" / "checkpoints" / "last.ckpt"
     plain = folder / "plain.ckpt"  # as torch writes it, without a digest
     torch.save(torch.load(original, weights_only=True), plain)
     true_weights = weights(original)
-    rows = {kind: Row(kind) for kind in ALTERATIONS}
-    shares = {kind: share for kind, (share, _) in ALTERATIONS.items()}
-    for number in range(count):
-        # The kinds in turn, each as often as its share says.
-        kind = max(shares, key=lambda k: shares[k] * (number + 1) / sum(shares.values()) - rows[k].injected)
+    row = Row(kind)
+    for _ in range(count):
         here = folder / "here"
         here.mkdir()
         (here / "stranger.py").write_text(MODULE)
@@ -88,16 +88,15 @@ def alter_checkpoints(folder: Path, sound: Path, count: int, chance: random.Rand
         shutil.copy(chance.choice((original, plain)), here / FILE)
         case = ALTERATIONS[kind][1](here / FILE, chance)
         reader = chance.choice(sorted(READERS))
-        name, arguments = READERS[reader]
-        outcome = attempt(lambda name=name, arguments=arguments: run(name, *arguments), here, HANGS)
+        outcome = attempt(partial(run, *READERS[reader]), here, HANGS)
         broken = broken_promise(outcome)
         if (here / MARK).exists():
             broken = "a callable ran"
         elif outcome.status == 0 and kind in DAMAGED and not same(weights(here / FILE), true_weights):
             broken = "altered weights"
-        rows[kind].add(outcome, broken, f"{reader}: {case}")
+        row.add(outcome, broken, f"{reader}: {case}")
         shutil.rmtree(here)
-    return list(rows.values())
+    return row
 
 
 def flip_bits(path: Path, chance: random.Random) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,63 +11,94 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.soak.forking import Outcome, attempt
-from benchmarks.soak.records import HANGS, Row, broken_promise
+from benchmarks.soak.records import HANGS, NotTriedError, Row, broken_promise
 from benchmarks.soak.setting import run, same, weights
 from panoptic.errors import InputError
 from panoptic.training.checkpoint_io import verify
 
-SETTINGS = ("resume=run", "trainer.max_epochs=2", "checkpoint.every=0s")
 
-
-def fill_disks(folder: Path, sound: Path, count: int, chance: random.Random) -> tuple[list[Row], list[str]]:
-    """Let a training go on where its files do not fit, and again where they do.
+def limit_files(folder: Path, sound: Path, count: int, chance: random.Random) -> Row:
+    """Let a training go on where files may not exceed a size, and again where they may.
 
     Args:
         folder: Folder to work in.
         sound: Folder with a run.
-        count: Number of trainings on each kind of disk.
-        chance: Draws what is left on the disk.
+        count: Number of trainings.
+        chance: Draws the limits.
 
     Returns:
-        A row for each kind of disk, and notes on those that could not be tried.
+        What became of them.
     """
-    folder.mkdir(parents=True)
-    rows, notes = [], []
-    size = (sound / "run" / "checkpoints" / "last.ckpt").stat().st_size
-    whole = folder / "whole"
-    whole.mkdir()
-    shutil.copytree(sound / "run", whole / "run")
-    outcome = attempt(lambda: run("train", *SETTINGS), whole, HANGS)
-    if outcome.status:
-        raise RuntimeError(f"expected a whole training, got status {outcome.status}: {outcome.output[-2000:]}")
-    limited = Row("size of files limited")
+    whole = _undisturbed(folder, sound)
+    size = _size(sound)
+    row = Row("size of files limited")
     for _ in range(count):
         with _copy(sound, folder / "limited") as here:
             limit = chance.choice((chance.randrange(2**14), chance.randrange(size + 2**16)))
-            first = attempt(lambda: run("train", *SETTINGS), here, HANGS, limit)
-            limited.add(first, _broken(first, here, whole), f"{limit} bytes")
-    rows.append(limited)
+            first = attempt(_go_on, here, HANGS, limit)
+            row.add(first, _broken(first, here, whole), f"{limit} bytes")
+    return row
+
+
+def fill_disk(folder: Path, sound: Path, count: int, chance: random.Random) -> Row:
+    """Let a training go on where a small disk gets full, and again where there is room.
+
+    Args:
+        folder: Folder to work in.
+        sound: Folder with a run.
+        count: Number of trainings.
+        chance: Draws what is left on the disk.
+
+    Returns:
+        What became of them.
+
+    Raises:
+        NotTriedError: If no small file system can be mounted.
+    """
     place = folder / "small"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)], capture_output=True, text=True, check=False
-    )
+    place.mkdir(parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     if mounted.returncode:
-        return rows, [f"no small file system could be mounted ({mounted.stderr.strip()})"]
+        raise NotTriedError(f"a full disk: {mounted.stderr.strip()}")
     try:
-        small = Row("full")
+        whole = _undisturbed(folder, sound)
+        size = _size(sound)
+        row = Row("full")
         for _ in range(count):
             with _copy(sound, place / "here") as here:
                 left = chance.choice((chance.randrange(2**16), chance.randrange(2 * size)))
                 filler = place / "filler"
                 filler.write_bytes(bytes(max(shutil.disk_usage(place).free - left, 0)))
-                first = attempt(lambda: run("train", *SETTINGS), here, HANGS)
+                first = attempt(_go_on, here, HANGS)
                 filler.unlink()
-                small.add(first, _broken(first, here, whole), f"{left} bytes left")
-        rows.append(small)
+                row.add(first, _broken(first, here, whole), f"{left} bytes left")
+        return row
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
-    return rows, notes
+
+
+def _go_on() -> None:
+    run("train", "resume=run", "trainer.max_epochs=2", "checkpoint.every=0s")
+
+
+def _size(sound: Path) -> int:
+    """Return the size of a checkpoint."""
+    return (sound / "run" / "checkpoints" / "last.ckpt").stat().st_size
+
+
+def _undisturbed(folder: Path, sound: Path) -> Path:
+    """Let a copy of the sound run go on undisturbed, and return its folder.
+
+    Raises:
+        RuntimeError: If that fails.
+    """
+    whole = folder / "whole"
+    shutil.copytree(sound / "run", whole / "run")
+    outcome = attempt(_go_on, whole, HANGS)
+    if outcome.status:
+        raise RuntimeError(f"expected a whole training, got status {outcome.status}: {outcome.output[-2000:]}")
+    return whole
 
 
 @contextmanager
@@ -94,7 +124,7 @@ def _broken(first: Outcome, here: Path, whole: Path) -> str | None:
         except InputError as error:
             broken = str(error)
     if broken is None and first.status:
-        second = attempt(lambda: run("train", *SETTINGS), here, HANGS, resource.RLIM_INFINITY)
+        second = attempt(_go_on, here, HANGS)
         if second.status:
             broken = f"does not go on: {(second.output.strip().splitlines() or [''])[-1]}"
     if broken is None:

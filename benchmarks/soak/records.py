@@ -16,6 +16,10 @@ HANGS = 90.0
 """Seconds after which a command is taken to hang."""
 
 
+class NotTriedError(RuntimeError):
+    """Faults that cannot be injected on this machine."""
+
+
 @dataclass
 class Row:
     """Faults of one kind.

@@ -31,7 +31,7 @@ def soak(report: dict[str, Any]) -> str:
         text += table(f"{title}, {part['minutes']:.0f} minutes", columns, rows) + "\n"
         if EQUAL in part:
             text += _about_kills(part)
-        text += "".join(f"\nNot tried: {note}.\n" for note in part.get("not tried", []))
+        text += f"\nNot tried: {part['not tried']}.\n" if "not tried" in part else ""
     return text.strip()
 
 

@@ -31,7 +31,7 @@ def test_a_handful_of_each_fault_is_survived(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     parts = json.loads((tmp_path / "soak.json").read_text())["parts"]
     injected = {name: sum(row["injected"] for row in part["rows"]) for name, part in parts.items()}
-    disks = 1 if parts["disks"]["not tried"] else 2
+    disks = 1 if "not tried" in parts["disks"] else 2  # not everybody may mount a small one
     assert injected == {"inputs": 25, "kills": 3, "altered": 10, "disks": disks}
     assert all(row["survived"] == row["injected"] for part in parts.values() for row in part["rows"])
     assert "| killed while saving | 1 | 1 | 0 |" in done.stdout
