@@ -123,8 +123,8 @@ def check_shared_memory(workers: int, batches: int, batch_size: int, pixels: int
     available = available_shared_memory() if workers else None
     if available is not None and needed > available:
         raise InputError(
-            f"data.workers={workers}: expected {needed / 1e6:.0f} MB of shared memory ({SHARED}) for the batches of "
-            f"the loading processes, got {available / 1e6:.0f} MB; {ENOUGH_SHARED_MEMORY}"
+            f"data.workers={workers}: expected {needed / 1e6:.1f} MB of shared memory ({SHARED}) for the batches of "
+            f"the loading processes, got {available / 1e6:.1f} MB; {ENOUGH_SHARED_MEMORY}"
         )
 
 

@@ -92,7 +92,7 @@ def test_shared_memory_that_is_too_small_is_told_before_the_start(free, fits, mo
     if fits:
         data.check_room(on_cpu=True)
     else:
-        with pytest.raises(InputError, match=r"data.workers=2: expected 0 MB .*/dev/shm.*--shm-size.*data.workers=0"):
+        with pytest.raises(InputError, match=r"data.workers=2: expected 0.1 MB .*/dev/shm.*--shm-size.*data.workers=0"):
             data.check_room(on_cpu=True)
 
 
