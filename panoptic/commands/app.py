@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -71,6 +72,7 @@ def command(name: str, run: Task, arguments: Sequence[str] | None = None) -> Non
             if _helped(name, arguments):
                 return
             _check_arguments(name, arguments)
+            _check_alone(arguments)
             _check_launcher(arguments)
             # Keys before flags: argparse takes no more of them once it has seen some and a flag.
             given = sorted(pack_overrides(name, arguments), key=lambda a: a.startswith("-") or "=" not in a)
@@ -174,6 +176,28 @@ def _check_arguments(name: str, arguments: list[str]) -> None:
         raise InputError("--cfg: expected no --multirun with it, got both; it shows the configuration of one run")
     if name == "inspect" and "data" not in keys and any(key.startswith("data.") for key in keys):
         raise InputError("data: expected a data set (data=coco_panoptic, cityscapes or synthetic), got none")
+
+
+def _check_alone(arguments: list[str]) -> None:
+    """Raise if torchrun has started several processes for a sweep, each of which would run all of it.
+
+    Raises:
+        InputError: In the first process; the others leave it to that one, with whose end torchrun ends them.
+    """
+    world = os.environ.get("WORLD_SIZE", "1")
+    if not {"-m", "--multirun"} & set(arguments) or not world.isdecimal() or int(world) < 2:
+        return
+    if os.environ.get("RANK", "0") != "0":
+        time.sleep(OTHERS_WAIT)
+        sys.exit(1)
+    raise InputError(
+        f"--multirun: expected one process, got {world} of torchrun, each of which would start the whole sweep; start "
+        "the runs one by one with torchrun, or the sweep without it"
+    )
+
+
+OTHERS_WAIT = 10
+"""Seconds that other processes give the first one to say what is wrong."""
 
 
 LAUNCHERS = {"joblib": ("hydra-joblib-launcher", "sweeps"), "submitit": ("hydra-submitit-launcher", "slurm")}

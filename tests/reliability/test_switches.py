@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from panoptic.commands import app
 from tests.reliability.tiny_runs import TINY, refused, run, summary
 
 SHORT = (*TINY, "trainer.max_epochs=1", "hydra.run.dir=run")
@@ -67,3 +68,15 @@ def test_a_folder_that_cannot_be_written_is_named(monkeypatch, capsys):
     opened = Path.open
     monkeypatch.setattr(Path, "open", read_only)
     assert "run: expected a folder that can be written, got: Permission denied" in refused(capsys, *SHORT)
+
+
+def test_a_sweep_under_torchrun_is_refused_by_its_first_process(monkeypatch, capsys):
+    monkeypatch.setattr(app, "OTHERS_WAIT", 0)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    assert "--multirun: expected one process, got 2 of torchrun" in refused(capsys, "--multirun", *TINY, "seed=0,1")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit) as ended:
+        run("--multirun", *TINY, "seed=0,1")
+    assert ended.value.code == 1
+    assert capsys.readouterr() == ("", "")
