@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -83,20 +84,19 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return Batch(torch.from_numpy(images).permute(0, 3, 1, 2), segments, sizes, tuple(s.name for s in samples))
 
 
-def read(source: Source, index: int, strength: float = 1.0, *, skip: bool = False) -> Sample | Unreadable:
+def attempt(read: Callable[[], Sample], index: int, *, skip: bool) -> Sample | Unreadable:
     """Read a sample.
 
     Args:
-        source: Split to read.
+        read: Reads it.
         index: Index of the image.
-        strength: Position in the curriculum, in 0..1.
         skip: Whether to return what cannot be read rather than to raise.
 
     Raises:
         InputError: If a file cannot be read, and it is not to be skipped.
     """
     try:
-        return source.read(index, strength)
+        return read()
     except InputError as error:
         failure = error
     except OSError as error:
@@ -168,7 +168,7 @@ class TrainingDataset(Dataset[Sample]):
         replaced: list[Unreadable] = []
         for offset in range(min(size, MOST_REPLACED)):
             index = (key.index + offset) % size
-            found = read(self.source, index, key.strength, skip=self.skip)
+            found = attempt(partial(self.source.read, index, key.strength), index, skip=self.skip)
             if isinstance(found, Sample):
                 return index, replace(found, replaces=tuple(replaced))
             replaced.append(found)
@@ -193,4 +193,4 @@ class EvaluationDataset(Dataset[Sample | Unreadable]):
         return len(self.source)
 
     def __getitem__(self, index: int) -> Sample | Unreadable:
-        return read(self.source, index, skip=self.skip)
+        return attempt(partial(self.source.read, index), index, skip=self.skip)
