@@ -198,6 +198,19 @@ def metrics(report: Report) -> str:
     ]
     title = f"Files of {score['pairs']} pairs of 1024x2048, {score['processes']} processes"
     text += "\n" + table(title, ("evaluator", "s", ""), rows)
+    rows = [
+        (
+            f"{row['segments']:,}",
+            row["ours, s"],
+            f"{row['ours, MB']:.0f}",
+            row["ours with boundary scores, s"],
+            f"{row['ours with boundary scores, MB']:.0f}",
+            row.get("panopticapi, s"),
+        )
+        for row in report.get("many segments", [])
+    ]
+    columns = ("segments", "ours, s", "MB", "with boundary scores, s", "MB", "panopticapi, s")
+    text += "\n" + table("One pair of 1024x2048 in squares, from files, one process", columns, rows)
     peaks = [report["memory"][f"peak after {n} images, MB"] for n in (50, 500)]
     return (
         text.strip() + f"\n\nPeak memory of a process after 50 and after 500 images: {peaks[0]:.0f}, {peaks[1]:.0f} MB."

@@ -19,6 +19,7 @@ import resource
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,7 @@ def main() -> None:
         files = large_files(rng, folder, arguments.images)
         report["score"] = score(*files, panopticapi)
         report["memory"] = memory(*files)
+        report["many segments"] = many_segments(folder / "many", panopticapi)
     if torch.cuda.is_available():
         report["CUDA"] = cuda(rng)
     if arguments.output is not None:
@@ -349,6 +351,42 @@ def evaluate_again(truth: Path, guess: Path, marks: tuple[int, ...]) -> dict[str
         if i + 1 in marks:
             figures[f"peak after {i + 1} images, MB"] = peak_megabytes()
     return figures
+
+
+def many_segments(folder: Path, panopticapi: Any, sides: tuple[int, ...] = (38, 16, 5)) -> list[dict[str, Any]]:
+    """Time and measure a pair of 1024x2048 in squares, of which the predicted ones are a pixel off, by their side."""
+    rows = []
+    for side in sides:
+        maps = [references.squares((1024, 2048), side, shift) for shift in (0, 1)]
+        truth, guess = (
+            references.write_maps(folder / str(side), name, {0: m})
+            for name, m in zip(("truth", "guess"), maps, strict=True)
+        )
+        row: dict[str, Any] = {"segments": len(maps[0][1])}
+        for name, boundaries in (("", False), (" with boundary scores", True)):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:  # a fresh process, without an earlier peak
+                seconds, megabytes = pool.apply(score_one, (truth, guess, boundaries))
+            row |= {f"ours{name}, s": seconds, f"ours{name}, MB": megabytes}
+        if panopticapi is not None and row["segments"] < 10_000:  # beyond, ours alone is measured
+            row["panopticapi, s"] = median(partial(references.official_counts, panopticapi, truth, guess, 0), 3)
+        rows.append(row)
+        show(f"a pair of 1024x2048 in squares of {side} pixels", row.items())
+    return rows
+
+
+def score_one(truth: Path, guess: Path, boundaries: bool) -> tuple[float, float]:
+    """Score the pair in two files with one thread: seconds, the median of three, and growth of peak memory in MB."""
+    torch.set_num_threads(1)
+    settings = Settings(boundaries, 0.02)
+    small = as_segments(references.squares((64, 64), 16, 0))
+    score_image(small, small, LABELS, settings)
+    before = peak_megabytes()
+
+    def call() -> None:
+        pair = PredictionPairs(truth, guess)[0]
+        score_image(pair.prediction, pair.target, LABELS, settings)
+
+    return median(call, 3), peak_megabytes() - before
 
 
 def peak_megabytes() -> float:

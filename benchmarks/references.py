@@ -108,6 +108,18 @@ def _map(rng: np.random.Generator, ids: np.ndarray, classes: np.ndarray, crowd: 
     return numbers, infos
 
 
+def squares(size: tuple[int, int], side: int, shift: int) -> Map:
+    """Return a map that is cut into squares, of categories in turn, and moved to the upper left."""
+    row, column = ((np.arange(length) + shift) // side for length in size)
+    numbers = row[:, None] * (column[-1] + 1) + column + 1
+    ids = [category["id"] for category in CATEGORIES]
+    infos = [
+        {"id": i, "category_id": ids[i % len(ids)], "iscrowd": 0, "area": int(area)}
+        for i, area in enumerate(np.bincount(numbers.ravel())[1:], start=1)
+    ]
+    return numbers, infos
+
+
 def write_maps(folder: Path, name: str, maps: dict[int, Map]) -> Path:
     """Write maps, given by image id, in COCO panoptic format, and return the path of the JSON file."""
     png = folder / name
