@@ -22,6 +22,7 @@ class DataConfig:
     scale: list[float] = MISSING
     appearance: float = MISSING
     workers: int | None = MISSING
+    padding: float = 0.25
     any_orientation: bool = False
     epoch_size: int | None = None
     on_error: str = "error"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -28,12 +28,24 @@ class Batch:
         segments: Ground truth, void where padded; ``None`` where it is withheld.
         sizes: Height and width of each image before padding.
         names: Names of the images.
+        extents: The same as ``sizes`` beside the images, on their device, so that to use it no copy makes the host wait
+            for the device.
     """
 
     images: UInt8[Tensor, "B 3 H W"]
     segments: Segments | None
     sizes: tuple[tuple[int, int], ...]
     names: tuple[str, ...]
+    extents: Int64[Tensor, "B 2"] = field(default=None)  # type: ignore[assignment]  # set from the sizes
+
+    def __post_init__(self) -> None:
+        if self.extents is None:
+            object.__setattr__(self, "extents", torch.tensor(self.sizes, device=self.images.device))
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether any image is smaller than the batch."""
+        return any(size != tuple(self.images.shape[-2:]) for size in self.sizes)
 
     def to(self, device: torch.device | str, **kwargs) -> Batch:
         """Move the tensors to a device.
@@ -46,17 +58,20 @@ class Batch:
         """
         kwargs = {"non_blocking": torch.device(device).type != "cpu"} | kwargs
         segments = None if self.segments is None else self.segments.to(device, **kwargs)
-        return replace(self, images=self.images.to(device, **kwargs), segments=segments)
+        images, extents = (tensor.to(device, **kwargs) for tensor in (self.images, self.extents))
+        return replace(self, images=images, segments=segments, extents=extents)
 
     def pin_memory(self, device: torch.device | str | None = None) -> Batch:
         """Copy the tensors to pinned (page-locked) memory."""
         segments = None if self.segments is None else self.segments.pin_memory()
-        return replace(self, images=self.images.pin_memory(), segments=segments)
+        images, extents = self.images.pin_memory(), self.extents.pin_memory()
+        return replace(self, images=images, segments=segments, extents=extents)
 
     def share_memory(self) -> Batch:
         """Move the tensors to shared memory, and return the batch."""
         segments = None if self.segments is None else self.segments.share_memory()
-        return replace(self, images=self.images.share_memory_(), segments=segments)
+        images, extents = self.images.share_memory_(), self.extents.share_memory_()
+        return replace(self, images=images, segments=segments, extents=extents)
 
     def split(self) -> list[Batch]:
         """Split into batches of one image each, without padding."""
@@ -72,15 +87,20 @@ class Batch:
         ]
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples into a batch, which has a ground truth only if all samples have one."""
+def collate(samples: Sequence[Sample], least: tuple[int, int] = (1, 1)) -> Batch:
+    """Stack samples into a batch, which has a ground truth only if all samples have one.
+
+    Args:
+        samples: Samples, padded at the right and bottom to a common size.
+        least: Least height and width of the batch.
+    """
     sizes = tuple(sample.image.shape[:2] for sample in samples)
-    height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
+    height, width = (max(least[axis], *(size[axis] for size in sizes)) for axis in (0, 1))
     images = np.zeros((len(samples), height, width, 3), dtype=np.uint8)
     for image, sample in zip(images, samples, strict=True):
         image[: sample.image.shape[0], : sample.image.shape[1]] = sample.image
     truths = [sample.segments for sample in samples if sample.segments is not None]
-    segments = Segments.stack(truths) if len(truths) == len(samples) else None
+    segments = Segments.stack(truths).padded((height, width)) if len(truths) == len(samples) else None
     return Batch(torch.from_numpy(images).permute(0, 3, 1, 2), segments, sizes, tuple(s.name for s in samples))
 
 
@@ -119,8 +139,10 @@ class TrainingDataset(Dataset[Sample]):
 
     Args:
         source: Training split.
-        crop: Height and width of every sample.
+        crop: Height and width of every sample; less where the scaled image is smaller.
         scale: Smallest and largest scale factor at full strength.
+        padding: Largest share of the crop that the scaled image may leave empty; see
+            :func:`~panoptic.data.augment.augment`.
         appearance: Probability and magnitude of changes of color, blur, noise and weather at full strength, in 0..1.
         any_orientation: Whether images have no canonical orientation.
         skip: Whether to replace images that cannot be read rather than to raise.
@@ -131,6 +153,7 @@ class TrainingDataset(Dataset[Sample]):
         source: Source,
         crop: tuple[int, int],
         scale: tuple[float, float],
+        padding: float = 1.0,
         appearance: float = 1.0,
         any_orientation: bool = False,
         skip: bool = False,
@@ -138,6 +161,7 @@ class TrainingDataset(Dataset[Sample]):
         self.source = source
         self.crop = crop
         self.scale = scale
+        self.padding = padding
         self.appearance = appearance
         self.any_orientation = any_orientation
         self.skip = skip
@@ -155,6 +179,7 @@ class TrainingDataset(Dataset[Sample]):
             sample.segments,
             crop=self.crop,
             scale=self.scale,
+            padding=self.padding,
             appearance=self.appearance,
             any_orientation=self.any_orientation,
             strength=key.strength,

@@ -46,8 +46,10 @@ class DataModule(LightningDataModule, ABC):
 
     Args:
         batch_size: Number of images per batch and process.
-        crop: Height and width of training samples, at least 32.
+        crop: Height and width of training samples, at least 32; those of smaller images are padded at the right and
+            bottom.
         scale: Smallest and largest scale factor of training images at full strength.
+        padding: Largest share of a training sample that may be padding, in 0..1; scales that leave more are not drawn.
         appearance: Probability and magnitude of changes of color, blur, noise and weather at full strength, in 0..1.
         workers: Number of data-loading processes. 0 loads in the training process, ``None`` means
             :func:`default_workers`.
@@ -78,6 +80,7 @@ class DataModule(LightningDataModule, ABC):
         batch_size: int,
         crop: Sequence[int],
         scale: Sequence[float],
+        padding: float = 0.25,
         appearance: float = 1.0,
         workers: int | None = 0,
         any_orientation: bool = False,
@@ -106,7 +109,10 @@ class DataModule(LightningDataModule, ABC):
         self.crop = (crop[0], crop[1])
         if not 0 <= appearance <= 1:
             raise InputError(f"data.appearance: expected a number in 0..1, got {appearance}")
+        if not 0 <= padding <= 1:
+            raise InputError(f"data.padding: expected a share in 0..1, got {padding}")
         self.scale = (scale[0], scale[1])
+        self.padding = padding
         self.appearance = appearance
         self.workers = workers
         self.any_orientation = any_orientation
@@ -155,13 +161,24 @@ class DataModule(LightningDataModule, ABC):
         sampler.set_epoch(max(epoch, self.first_epoch))
         sampler.skip(self.first_epoch, self.first_batch * self._batch_size(sampler))
         return self._loader(
-            "train", self.training_dataset(), self._batch_size(sampler), sampler=sampler, drop_last=True
+            "train",
+            self.training_dataset(),
+            self._batch_size(sampler),
+            least=self.crop,
+            sampler=sampler,
+            drop_last=True,
         )
 
     def training_dataset(self) -> TrainingDataset:
         """Return the augmented samples of the training split."""
         return TrainingDataset(
-            self.train_source, self.crop, self.scale, self.appearance, self.any_orientation, self.on_error == "skip"
+            self.train_source,
+            self.crop,
+            self.scale,
+            padding=self.padding,
+            appearance=self.appearance,
+            any_orientation=self.any_orientation,
+            skip=self.on_error == "skip",
         )
 
     def evaluation_dataset(self, split: str) -> EvaluationDataset:

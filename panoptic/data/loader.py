@@ -10,6 +10,7 @@ import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
@@ -140,12 +141,12 @@ class Loaded(NamedTuple):
     unreadable: tuple[Unreadable, ...]
 
 
-def load_batch(items: Sequence[Sample | Unreadable]) -> Loaded:
-    """Make a batch of the samples that could be read."""
+def load_batch(items: Sequence[Sample | Unreadable], least: tuple[int, int] = (1, 1)) -> Loaded:
+    """Make a batch of the samples that could be read, of at least a height and width."""
     samples = [item for item in items if isinstance(item, Sample)]
     unreadable = [item for item in items if isinstance(item, Unreadable)]
     unreadable += [of_sample for sample in samples for of_sample in sample.replaces]
-    batch = collate(samples) if samples else None
+    batch = collate(samples, least) if samples else None
     if batch is not None and get_worker_info() is not None:
         batch.share_memory()  # the queue would do so in a thread, whose errors get lost: its reader waits forever
     return Loaded(batch, tuple(unreadable))
@@ -217,13 +218,22 @@ class Loader(DataLoader[Any]):
         dataset: Samples.
         left_out: Record of the images that cannot be read.
         seconds: Seconds to wait for a batch of the loading processes; 0 waits forever.
+        least: Least height and width of a batch.
         arguments: Further arguments of :class:`torch.utils.data.DataLoader`.
     """
 
-    def __init__(self, dataset: Dataset[Any], *, left_out: LeftOut, seconds: float, **arguments: Any) -> None:
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        *,
+        left_out: LeftOut,
+        seconds: float,
+        least: tuple[int, int] = (1, 1),
+        **arguments: Any,
+    ) -> None:
         self.left_out = left_out
         self.seconds = seconds
-        super().__init__(dataset, collate_fn=load_batch, **arguments)
+        super().__init__(dataset, collate_fn=partial(load_batch, least=least), **arguments)
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # an iterator of PyTorch's own class
         """Yield batches with at least one image.

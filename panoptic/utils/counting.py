@@ -26,6 +26,8 @@ def count_by_key(keys: Int[Tensor, "B P"], bins: int) -> Int64[Tensor, "B bins"]
         bins: Number of keys.
     """
     index, lanes = _accumulator_index(keys, bins)
+    if lanes == 1 and index.device.type == "cpu" and len(index) > 0:  # a third of the time of adding to accumulators
+        return torch.stack([torch.bincount(row, minlength=bins) for row in index])
     return _accumulate(index, lanes, bins, index.new_ones(()).expand(index.shape))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from panoptic.data.augment import augment
+from panoptic.data.augment import augment, least_scale
 from panoptic.segments import Segments
 
 SCALE = (0.5, 2.0)
@@ -109,8 +109,8 @@ def test_strength_0_crops_at_the_original_scale():
 def test_strength_0_moves_ids_and_image_together(size, seed):
     # Classes are ids less one before compacting, so that they tell the color of each pixel.
     moved, segments = view(size, strength=0.0, seed=seed, of=seed)
-    assert moved.shape == (32, 32, 3)
-    assert segments.size == (32, 32)
+    assert moved.shape == (min(size[0] // 8 * 8, 32), min(size[1] // 8 * 8, 32), 3)  # a scene of whole blocks
+    assert segments.size == moved.shape[:2]
     assert np.array_equal(moved, color_of(segments.per_pixel(segments.classes + 1, 0).numpy()))
     assert torch.equal(segments.crowd, segments.classes % 3 == 0)
 
@@ -164,10 +164,11 @@ def test_scales_open_up_with_strength():
     segments = Segments(torch.from_numpy(ids), torch.tensor([0]), torch.tensor([False]))
     image = np.zeros((64, 64, 3), np.uint8)
 
-    def sides(strength: float) -> np.ndarray:
+    def sides(strength: float, padding: float = 1.0) -> np.ndarray:
         found = []
         for seed in range(100):
-            _, moved = augment(image, segments, crop=(160, 160), scale=SCALE, strength=strength, seed=seed)
+            settings = {"crop": (160, 160), "scale": SCALE, "padding": padding, "strength": strength}
+            _, moved = augment(image, segments, **settings, seed=seed)
             found.append(int(moved.areas()[0]) ** 0.5)
         return np.array(found)
 
@@ -178,24 +179,53 @@ def test_scales_open_up_with_strength():
     assert 19 < half.max() <= 25
     assert 7 <= full.min() < 11
     assert 25 < full.max() <= 33
+    assert 15.9 < sides(1.0, padding=0.0).min() < 18  # smaller than the crop at its own scale: not reduced
 
 
-@pytest.mark.parametrize("strength", [0.0, 1.0])
-def test_what_lies_outside_is_void(strength):
-    # A white image of one segment, smaller than the crop at every scale.
-    ids = torch.ones(20, 30, dtype=torch.int32)
-    segments = Segments(ids, torch.tensor([3]), torch.tensor([False]))
-    image = np.full((20, 30, 3), 255, np.uint8)
-    for seed in range(6):
-        moved, found = augment(image, segments, crop=(64, 96), scale=(0.5, 1.5), strength=strength, seed=seed)
-        inside = found.ids.numpy() > 0
-        rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-        assert inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all()  # one whole rectangle
-        assert 0 < inside.sum() <= 30 * 45
-        if strength == 0:
-            assert inside.sum() == 600
-            assert not moved[~inside].any()  # black
-            assert (moved[inside] == 255).all()
+@pytest.mark.parametrize(
+    ("size", "padding", "expected"),
+    [
+        ((64, 128), 1.0, 0.0),
+        ((64, 128), 0.0, 1.0),
+        ((128, 256), 0.0, 0.5),
+        ((64, 256), 0.0, 1.0),
+        ((64, 128), 0.36, 0.8),  # 0.8 of both sides
+        ((64, 256), 0.25, 0.75),  # three quarters of the height, all of the width
+        ((32, 512), 0.0, 1.0),  # would have to be enlarged
+    ],
+)
+def test_the_least_scale_leaves_that_share_of_the_crop_empty(size, padding, expected):
+    assert least_scale(size, (64, 128), padding) == pytest.approx(expected)
+    assert least_scale(size[::-1], (128, 64), padding) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("padding", "low", "high"), [(0.0, 0.0, 0.005), (0.25, 0.24, 0.26), (1.0, 0.7, 0.76)])
+def test_padding_is_at_most_the_share_that_is_allowed(padding, low, high):
+    image, segments = scene((64, 128))
+    settings = {"crop": (64, 128), "scale": SCALE, "padding": padding, "appearance": 0.0, "strength": 1.0}
+    empty = [1 - np.prod(augment(image, segments, **settings, seed=s)[0].shape[:2]) / (64 * 128) for s in range(300)]
+    assert low <= max(empty) <= high
+
+
+def test_a_scale_that_is_asked_for_alone_is_used_whatever_it_leaves_empty():
+    image, segments = scene((64, 128))
+    settings = {"crop": (64, 128), "scale": (0.5, 0.5), "padding": 0.0, "appearance": 0.0, "strength": 1.0}
+    assert augment(image, segments, **settings, seed=0)[0].shape == (32, 64, 3)
+
+
+def test_windows_lie_anywhere_in_the_image():
+    """Rows of an image of 200, each with its number as color, seen through a crop of 50 at scales from 0.5 to 2."""
+    image = np.arange(200, dtype=np.uint8)[:, None, None].repeat(64, 1).repeat(3, 2)
+    segments = Segments(torch.ones(200, 64, dtype=torch.int32), torch.tensor([0]), torch.tensor([False]))
+    settings = {"crop": (50, 32), "scale": SCALE, "padding": 0.0, "appearance": 0.0, "strength": 1.0}
+    views = [augment(image, segments, **settings, seed=seed)[0][:, 0, 0].astype(int) for seed in range(200)]
+    first, last = np.array([view[0] for view in views]), np.array([view[-1] for view in views])
+    assert (first.min(), last.max()) >= (0, 190)
+    assert first.min() < 10
+    share = first / (200 - (last - first))  # uniform over the places that a window of this size can have
+    assert np.quantile(share, (0.25, 0.5, 0.75)) == pytest.approx((0.25, 0.5, 0.75), abs=0.1)
+    factors = 49 / (last - first)
+    assert np.quantile(factors, (0.25, 0.5, 0.75)) == pytest.approx((0.875, 1.25, 1.625), abs=0.15)
 
 
 @pytest.mark.parametrize("strength", [0.0, 1.0])
@@ -256,7 +286,7 @@ def test_turning_fits_crops_that_are_not_square():
     image, segments = scene((32, 64))
     for seed in range(8):
         turned, moved = augment(
-            image, segments, crop=(32, 64), scale=SCALE, any_orientation=True, strength=1.0, seed=seed
+            image, segments, crop=(32, 64), scale=(2.0, 3.0), any_orientation=True, strength=1.0, seed=seed
         )
         assert turned.shape == (32, 64, 3)
         assert moved.size == (32, 64)

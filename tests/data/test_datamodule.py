@@ -73,16 +73,19 @@ class TestTraining:
             assert batch.images.shape == (3, 3, 32, 64)
             assert batch.images.dtype == torch.uint8
             assert batch.segments.size == (32, 64)
-            assert batch.sizes == ((32, 64),) * 3
+            assert all(min(h / 32, w / 64) > 0.86 and h <= 32 and w <= 64 for h, w in batch.sizes)  # root of 3/4
+            assert batch.extents.tolist() == [list(size) for size in batch.sizes]
 
     def test_a_sample_is_a_function_of_its_key(self, alone):
         data = synthetic()
-        dataset = TrainingDataset(data.train_source, (32, 64), (0.5, 2.0))
+        dataset = TrainingDataset(data.train_source, (32, 64), (0.5, 2.0), padding=0.25)
         for epoch, strength in ((0, 0.0), (1, 1.0)):
             for batch in alone[epoch]:
-                for image, segments, name in zip(batch.images, batch.segments.unstack(), batch.names, strict=True):
+                truths = batch.segments.unstack(batch.sizes)
+                for image, segments, name in zip(batch.images, truths, batch.names, strict=True):
                     again = dataset[SampleKey(0, epoch, int(name.removeprefix("train_")), strength)]
-                    assert np.array_equal(again.image, image.permute(1, 2, 0).numpy())
+                    height, width = again.image.shape[:2]
+                    assert np.array_equal(again.image, image.permute(1, 2, 0).numpy()[:height, :width])
                     assert torch.equal(again.segments.ids, segments.ids)
 
     def test_every_part_of_the_key_counts(self):
@@ -216,9 +219,18 @@ class TestCollate:
         assert collate([sample(4, 6), sample(4, 6, truth=False)]).segments is None
         assert collate([sample(4, 6, truth=False)]).images.shape == (1, 3, 4, 6)
 
+    def test_a_batch_has_at_least_the_size_of_the_crop(self):
+        batch = collate([sample(4, 6), sample(5, 3)], (8, 4))
+        assert batch.images.shape == (2, 3, 8, 6)
+        assert batch.segments.size == (8, 6)
+        assert not batch.segments.ids[:, 5:].any()
+        assert batch.extents.tolist() == [[4, 6], [5, 3]]
+        assert batch.is_padded
+        assert not collate([sample(4, 6)], (4, 6)).is_padded
+
     def test_a_batch_moves_whole(self):
         moved = collate([sample(4, 6)]).to("meta")
-        assert moved.images.device.type == moved.segments.ids.device.type == "meta"
+        assert moved.images.device.type == moved.segments.ids.device.type == moved.extents.device.type == "meta"
         assert collate([sample(4, 6, truth=False)]).to("meta").segments is None
 
 
@@ -243,6 +255,7 @@ def test_training_samples_are_augmented_samples_of_the_source():
         ({"scale": [2.0, 0.5]}, r"data.scale: expected two rising positive factors, got \[2.0, 0.5\]"),
         ({"scale": [0.0, 1.0]}, r"data.scale: expected two rising positive factors, got \[0.0, 1.0\]"),
         ({"scale": [1.0]}, r"data.scale: expected two rising positive factors, got \[1.0\]"),
+        ({"padding": 1.5}, "data.padding: expected a share in 0..1, got 1.5"),
         ({"scenes_seed": -1}, "data.scenes_seed: expected at least 0, got -1"),
         ({"height": 31}, "data.height: expected at least 32, got 31"),
         ({"width": 31}, "data.width: expected at least 32, got 31"),

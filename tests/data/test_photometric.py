@@ -56,8 +56,8 @@ def test_nothing_changes_without_appearance_or_at_strength_0(strength: float, ap
 
 def test_brightness_changes_by_up_to_four_tenths(gray: np.ndarray) -> None:
     factors = untouched(gray)[:, 0, 0, 0] / 128
-    # On one color, contrast changes nothing; snow may brighten all of it, which the outermost hundredths leave out.
-    low, high = np.quantile(factors, (0.01, 0.99))
+    # On one color, contrast changes nothing; snow brightens all of it in one image of thirty.
+    low, high = np.quantile(factors, (0.01, 0.94))
     assert 0.59 <= low < 0.7
     assert 1.3 < high <= 1.41
     assert 0.13 < (factors == 1.0).mean() < 0.32  # a fifth is left as it is
@@ -132,17 +132,3 @@ def test_changes_are_drawn_independently(gray: np.ndarray) -> None:
         expected = one.mean() * other.mean()
         spread = (expected * (1 - expected) / len(found)) ** 0.5
         assert abs((one & other).mean() - expected) < 4 * spread
-
-
-def test_images_smaller_than_the_crop_lie_anywhere_in_it() -> None:
-    image, ids = np.full((20, 30, 3), 255, np.uint8), torch.ones(20, 30, dtype=torch.int32)
-    segments = Segments(ids, torch.tensor([0]), torch.tensor([False]))
-    corners = []
-    for seed in range(60):
-        settings = {"crop": (64, 96), "scale": (1.0, 1.0), "strength": 0.0}
-        moved = augment(image, segments, seed=seed, **settings)[1].ids.numpy() > 0
-        corners.append((np.flatnonzero(moved.any(1))[0], np.flatnonzero(moved.any(0))[0]))
-    top, left = np.array(corners).T
-    assert top.min() < 11 < 33 < top.max() <= 44  # of 0 to 44
-    assert left.min() < 16 < 50 < left.max() <= 66  # of 0 to 66
-    assert len(set(corners)) > 50
