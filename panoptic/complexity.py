@@ -3,7 +3,7 @@
 *Object density* is ``log(1 + n / a)`` for ``n`` things in an area of ``a`` squares of 256 x 256 pixels, so that an
 image and a crop of it, or a window, have similar values. *Scale variance* is the variance of the natural logarithm of
 the areas of things (population variance, 0 for fewer than two things). Crowd regions and stuff are ignored. Void counts
-as area, also where it pads a training sample to the size of the crop.
+as area, the padding of an image does not.
 """
 
 from __future__ import annotations
@@ -85,7 +85,10 @@ def things_of(
 
 
 def image_complexity(
-    segments: Segments, is_thing: Sequence[bool], areas: Int64[Tensor, "B N"] | None = None
+    segments: Segments,
+    is_thing: Sequence[bool],
+    areas: Int64[Tensor, "B N"] | None = None,
+    extents: Int64[Tensor, "B 2"] | None = None,
 ) -> Float[Tensor, "B 2"]:
     """Compute object density and scale variance of each image of a batch.
 
@@ -93,6 +96,7 @@ def image_complexity(
         segments: Segments, batched.
         is_thing: Whether each class is a thing.
         areas: Areas of the segments. By default they are computed.
+        extents: Height and width of each image. By default the batch has no padding.
     """
     areas = segments.areas() if areas is None else areas
     things = things_of(segments, is_thing, areas)
@@ -100,8 +104,8 @@ def image_complexity(
     log_area = torch.where(things, areas.clamp(min=1).double().log(), 0.0)
     mean = log_area.sum(1, keepdim=True) / count.clamp(min=1).unsqueeze(1)
     variance = torch.where(things, (log_area - mean) ** 2, 0.0).sum(1) / count.clamp(min=1)
-    height, width = segments.size
-    return torch.stack([(count / (height * width / UNIT_AREA)).log1p(), variance.float()], dim=1)
+    pixels = math.prod(segments.size) if extents is None else extents.prod(1)
+    return torch.stack([(count / (pixels / UNIT_AREA)).log1p(), variance.float()], dim=1)
 
 
 def thing_cells(
@@ -138,30 +142,41 @@ def thing_cells(
     return torch.stack([count, mean, variance], dim=1).unflatten(2, (height, width))
 
 
-def cell_areas(size: tuple[float, float], cell: int, device: torch.device) -> Float[Tensor, "h w"]:
+def cell_areas(
+    size: tuple[float, float] | Float[Tensor, "B 2"] | Int64[Tensor, "B 2"],
+    cell: int,
+    device: torch.device,
+    cells: Sequence[int] | None = None,
+) -> Float[Tensor, "*batch h w"]:
     """Compute the area of the image in each cell of a grid, as a multiple of :data:`UNIT_AREA`.
 
     Args:
-        size: Height and width of the image in pixels.
-        cell: Side of a cell in pixels. The grid has ``ceil(height / cell)`` by ``ceil(width / cell)`` cells, the last
-            of which may lie partly outside the image.
+        size: Height and width of the image in pixels, or of each image of a batch.
+        cell: Side of a cell in pixels.
         device: Device of the result.
+        cells: Height and width of the grid in cells, which may lie partly or wholly outside the image. By default the
+            grid just covers it; images of a batch have no default.
     """
+    if cells is None:
+        assert not isinstance(size, Tensor)
+        cells = [math.ceil(side / cell) for side in size]
+    sides: list[Tensor | float] = [size[:, axis, None] if isinstance(size, Tensor) else size[axis] for axis in (0, 1)]
     height, width = (
-        (side - cell * torch.arange(math.ceil(side / cell), device=device)).clamp(max=cell) for side in size
+        (side - cell * torch.arange(count, device=device)).clamp(min=0, max=cell)
+        for side, count in zip(sides, cells, strict=True)
     )
-    return height[:, None] * width / UNIT_AREA
+    return height[..., None] * width[..., None, :] / UNIT_AREA
 
 
 def complexity_of_cells(
-    cells: Float[Tensor, "B 3 h w"], *, window: int, areas: Float[Tensor, "h w"]
+    cells: Float[Tensor, "B 3 h w"], *, window: int, areas: Float[Tensor, "*batch h w"]
 ) -> Float[Tensor, "B 2 h w"]:
     """Compute object density and scale variance over a window around each cell.
 
     Args:
         cells: Result of :func:`thing_cells`.
         window: Side of the window in cells, odd. The part of it outside the image is left out.
-        areas: Area of the image in each cell, as a multiple of :data:`UNIT_AREA`.
+        areas: Area of the image in each cell, as a multiple of :data:`UNIT_AREA`, of one size or each image.
     """
     count, mean, variance = cells.unbind(1)
     # Centered on the mean of the image, so that the difference of squares below is precise.
@@ -170,7 +185,8 @@ def complexity_of_cells(
     sums = window_sums(sums, window)
     count = sums[:, 0].round()
     variance = sums[:, 2] / count.clamp(min=1) - (sums[:, 1] / count.clamp(min=1)) ** 2
-    density = (count / window_sums(areas[None], window)).log1p()
+    area = window_sums(areas.view(-1, *areas.shape[-2:]), window)
+    density = (count / torch.where(area > 0, area, 1.0)).log1p()  # there are no things where there is no area
     return torch.stack([density, torch.where(count >= 2, variance.clamp(min=0), 0.0)], dim=1)
 
 

@@ -245,3 +245,21 @@ def test_cells_and_things_that_grow_together_hold_the_same(factor):
     torch.testing.assert_close(
         thing_cells(larger, IS_THING, cell=8 * factor), thing_cells(segments, IS_THING, cell=8), atol=1e-5, rtol=1e-5
     )
+
+
+def test_padding_is_no_area():
+    """A batch of two images, of which the smaller is padded, has the complexity that each has alone."""
+    small, large = boxes((20, 40), (0, 0, 8, 12), (8, 20, 10, 30)), boxes((64, 48), (10, 4, 30, 20))
+    batch = Segments.stack([small.unstack()[0], large.unstack()[0]])
+    extents = torch.tensor([[20, 40], [64, 48]])
+    alone = torch.cat([image_complexity(image, IS_THING) for image in (small, large)])
+    torch.testing.assert_close(image_complexity(batch, IS_THING, extents=extents), alone)
+    assert image_complexity(batch, IS_THING)[0, 0] < alone[0, 0]
+
+    cells = thing_cells(batch, IS_THING, cell=8)
+    areas = cell_areas(extents, 8, cells.device, cells.shape[-2:])
+    together = complexity_of_cells(cells, window=3, areas=areas)
+    for image, found, (height, width) in zip((small, large), together, ((3, 5), (8, 6)), strict=True):
+        torch.testing.assert_close(found[:, :height, :width], local_complexity(image, IS_THING, 8, 3)[0])
+    assert not together[0, :, 5:].any()  # windows without a pixel of the image
+    assert areas.sum((1, 2)).mul(UNIT_AREA).tolist() == [800, 3072]

@@ -152,11 +152,13 @@ class Codec:
             raise InputError(f"codec.sigma: expected a positive number of cells, got {self.sigma}")
 
     @torch.no_grad()
-    def encode(self, segments: Segments) -> Targets:
+    def encode(self, segments: Segments, extents: Int64[Tensor, "B 2"] | None = None) -> Targets:
         """Encode a batch as targets, padded with void to whole cells.
 
         Args:
             segments: Segments, batched.
+            extents: Height and width of each image if the batch is padded, at the right and bottom; padding is no area
+                in the complexity.
         """
         with torch.autocast(segments.ids.device.type, enabled=False):
             subsampled = self._subsample(segments)
@@ -175,7 +177,8 @@ class Codec:
             )
             offset = torch.stack([center_y, center_x], dim=1) - _coordinates(subsampled.size, centers.device)
             cells = thing_cells(segments, self.labels.is_thing, cell=self.complexity_stride, measures=measures)
-            cell_area = cell_areas(segments.size, self.complexity_stride, cells.device)
+            size = segments.size if extents is None else extents
+            cell_area = cell_areas(size, self.complexity_stride, cells.device, cells.shape[-2:])
             return Targets(
                 semantic=subsampled.semantic(),
                 semantic_weight=small_weight,
@@ -183,7 +186,7 @@ class Codec:
                 center_weight=1.0 - crowd,
                 offset=offset * on_thing[:, None],
                 offset_weight=offset_weight,
-                complexity=image_complexity(segments, self.labels.is_thing, areas),
+                complexity=image_complexity(segments, self.labels.is_thing, areas, extents),
                 complexity_map=complexity_of_cells(cells, window=self.window, areas=cell_area),
                 complexity_cells=cells,
             )

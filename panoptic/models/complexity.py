@@ -74,25 +74,30 @@ class ComplexityEstimator(nn.Module):
             self.moments.bias.copy_(torch.tensor([-2.0, 0.0, 0.0]))  # most cells have no thing: softplus(-2) is 0.13
 
     def forward(
-        self, levels: Sequence[Float[Tensor, "B C _ _"]], inside: tuple[float, float] | None = None
+        self,
+        levels: Sequence[Float[Tensor, "B C _ _"]],
+        inside: tuple[float, float] | Float[Tensor, "B 2"] | None = None,
     ) -> ComplexityEstimate:
         """Estimate the complexity of a batch.
 
         Args:
             levels: Levels of the feature pyramid, fine to coarse.
-            inside: Height and width of the image in cells of the finest level; the cells beyond them are padding and
-                count as empty. By default there is no padding.
+            inside: Height and width of the image, or of each image, in cells of the finest level; the cells beyond them
+                are padding and count as empty. By default there is no padding.
         """
-        height, width = inside or levels[0].shape[-2:]
+        if inside is None:
+            inside = (float(levels[0].shape[-2]), float(levels[0].shape[-1]))
         features, *coarser = levels
         for halve, lateral, level in zip(self.halve, self.lateral, coarser, strict=True):
             features = F.relu(halve(features) + lateral(level))
         moments = self.moments(self.output(features))
         with torch.autocast(moments.device.type, enabled=False):  # sums over many cells need full precision
             count, mean, variance = moments.float().unbind(1)
-            size = (height * self.finest_stride, width * self.finest_stride)
-            areas = cell_areas(size, self.stride, count.device)
-            areas = F.pad(areas, (0, count.shape[2] - areas.shape[1], 0, count.shape[1] - areas.shape[0]))
+            if isinstance(inside, Tensor):
+                size: Tensor | tuple[float, float] = inside * self.finest_stride
+            else:
+                size = (inside[0] * self.finest_stride, inside[1] * self.finest_stride)
+            areas = cell_areas(size, self.stride, count.device, count.shape[-2:])
             count = F.softplus(count) * (areas > 0)
             return complexity_estimate(count, mean, F.softplus(variance), areas, self.window)
 
@@ -101,7 +106,7 @@ def complexity_estimate(
     count: Float[Tensor, "B gh gw"],
     mean: Float[Tensor, "B gh gw"],
     variance: Float[Tensor, "B gh gw"],
-    areas: Float[Tensor, "gh gw"],
+    areas: Float[Tensor, "*batch gh gw"],
     window: int,
 ) -> ComplexityEstimate:
     """Compute object density and scale variance of the image and of a window around each cell, by definition.
@@ -110,18 +115,20 @@ def complexity_estimate(
         count: Number of things in each cell, not necessarily an integer.
         mean: Mean of their log areas.
         variance: Variance of their log areas.
-        areas: Area of the image in each cell; see :func:`panoptic.complexity.cell_areas`.
+        areas: Area of the image, or of each image, in each cell; see :func:`panoptic.complexity.cell_areas`.
         window: Side of the window in cells, odd.
     """
     sums = torch.stack([count, count * mean, count * (variance + mean**2)], dim=1)
     cells = torch.stack([count, mean, variance], dim=1)
-    of_image = _density_and_variance(sums.sum((2, 3)), areas.sum())
-    of_windows = _density_and_variance(window_sums(sums, window), window_sums(areas[None], window)[0])
+    of_image = _density_and_variance(sums.sum((2, 3)), areas.sum((-2, -1)))
+    of_windows = _density_and_variance(
+        window_sums(sums, window), window_sums(areas.view(-1, *areas.shape[-2:]), window)
+    )
     return ComplexityEstimate(of_image, of_windows, cells)
 
 
 def _density_and_variance(
-    sums: Float[Tensor, "B 3 *place"], area: Float[Tensor, " *place"]
+    sums: Float[Tensor, "B 3 *place"], area: Float[Tensor, "*areas"]
 ) -> Float[Tensor, "B 2 *place"]:
     """Compute object density and scale variance from number, sum and sum of squares of log areas."""
     count, total, squares = sums.unbind(1)

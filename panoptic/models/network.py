@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from panoptic.codec import Outputs
@@ -116,6 +116,7 @@ class PanopticNetwork(nn.Module):
         self,
         images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"],
         complexity: ComplexityEstimate | None = None,
+        extents: Int64[Tensor, "B 2"] | None = None,
     ) -> Outputs:
         """Compute outputs for plain RGB of any size; maps cover the image, rounded up to whole cells.
 
@@ -123,11 +124,13 @@ class PanopticNetwork(nn.Module):
             images: RGB images in 0..255, batched.
             complexity: Replacement for the estimated complexity, an intervention to study the effect of the estimate
                 on the fusion. By default the estimate.
+            extents: Height and width of each image if the batch is padded, at the right and bottom; padding has no part
+                in the estimate.
         """
         size = images.shape[-2:]
         levels = self.levels(images)  # P2, P3, P4: [B D _ _]
         if complexity is None:
-            complexity = self.estimate(levels, size)  # [B 2], [B 2 gh gw], [B 3 gh gw]
+            complexity = self.estimate(levels, size, extents)  # [B 2], [B 2 gh gw], [B 3 gh gw]
         return self._fused_outputs(levels, complexity, size)
 
     def levels(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B D _ _"]]:
@@ -137,23 +140,37 @@ class PanopticNetwork(nn.Module):
         stride = self.backbone.strides[-1]
         return self.fpn([*fine, self.context(coarsest, (height / stride, width / stride))])
 
-    def with_levels(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> tuple[Outputs, list[Outputs]]:
+    def with_levels(
+        self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"], extents: Int64[Tensor, "B 2"] | None = None
+    ) -> tuple[Outputs, list[Outputs]]:
         """Compute outputs, and those that the heads have for each level alone, to supervise levels in training.
 
         The latter leave the running statistics of BatchNorm as they are, which are those of fused maps.
         """
         size = images.shape[-2:]
         levels = self.levels(images)
-        complexity = self.estimate(levels, size)
+        complexity = self.estimate(levels, size, extents)
         outputs = self._fused_outputs(levels, complexity, size)
         weights = torch.eye(len(levels), device=images.device)[:, None].expand(-1, len(images), -1)
         with frozen_statistics(self):
             of_levels = [self.outputs(weighted_sum(levels, alpha), alpha, complexity, size) for alpha in weights]
         return outputs, of_levels
 
-    def estimate(self, levels: Sequence[Float[Tensor, "B D _ _"]], size: Sequence[int]) -> ComplexityEstimate:
-        """Estimate the complexity of images of a size (height, width) from their levels."""
-        return self.complexity(levels, self._inside(size))
+    def estimate(
+        self,
+        levels: Sequence[Float[Tensor, "B D _ _"]],
+        size: Sequence[int],
+        extents: Int64[Tensor, "B 2"] | None = None,
+    ) -> ComplexityEstimate:
+        """Estimate the complexity of images from their levels.
+
+        Args:
+            levels: Levels of the feature pyramid, fine to coarse.
+            size: Height and width of the batch.
+            extents: Height and width of each image, if some are smaller.
+        """
+        inside = self._inside(size) if extents is None else extents / self.backbone.strides[0]
+        return self.complexity(levels, inside)
 
     def _fused_outputs(
         self, levels: Sequence[Float[Tensor, "B D _ _"]], complexity: ComplexityEstimate, size: Sequence[int]

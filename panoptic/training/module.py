@@ -73,11 +73,12 @@ class PanopticModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute and log the loss of a batch."""
         assert batch.segments is not None  # the training data set refuses images without ground truth
-        targets = self.codec.encode(batch.segments)
+        extents = batch.extents if batch.is_padded else None
+        targets = self.codec.encode(batch.segments, extents)
         if self.loss.needs_levels:
-            outputs, of_levels = self.network.with_levels(batch.images)
+            outputs, of_levels = self.network.with_levels(batch.images, extents)
         else:
-            outputs, of_levels = self.network(batch.images), []
+            outputs, of_levels = self.network(batch.images, extents=extents), []
         terms = self.loss(outputs, targets, of_levels)
         self.last_step = {name: value.detach() for name, value in terms.items()}, batch.names
         self._log_terms("train", terms, outputs, len(batch.names))
@@ -92,8 +93,9 @@ class PanopticModule(LightningModule):
 
     def _evaluate(self, batch: Batch) -> Evaluated:
         assert batch.segments is not None  # splits for validation have ground truth
-        targets = self.codec.encode(batch.segments)
-        outputs = self.network(batch.images)
+        extents = batch.extents if batch.is_padded else None
+        targets = self.codec.encode(batch.segments, extents)
+        outputs = self.network(batch.images, extents=extents)
         prediction = self.codec.decode(outputs, batch.segments.size)
         self._log_terms("val", self.loss(outputs, targets), outputs, len(batch.names))
         self.quality.update(prediction, batch.segments, sizes=batch.sizes)

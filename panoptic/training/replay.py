@@ -36,12 +36,16 @@ def replay(checkpoint: str | Path) -> dict[str, float]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path.with_suffix('.json')}: expected the keys of a batch, got none") from error
     dataset = build(read.config.data, seed=read.config.seed).training_dataset()
-    batch = collate([dataset[key] for key in keys])
+    batch = collate([dataset[key] for key in keys], dataset.crop)
     network = restore_network(read).train()
     assert batch.segments is not None  # the training data set refuses images without ground truth
-    targets = build_codec(read.config, read.labels, network).encode(batch.segments)
+    extents = batch.extents if batch.is_padded else None
+    targets = build_codec(read.config, read.labels, network).encode(batch.segments, extents)
     loss = build(read.config.loss)
-    outputs, of_levels = network.with_levels(batch.images) if loss.needs_levels else (network(batch.images), [])
+    if loss.needs_levels:
+        outputs, of_levels = network.with_levels(batch.images, extents)
+    else:
+        outputs, of_levels = network(batch.images, extents=extents), []
     terms = loss(outputs, targets, of_levels)
     terms["total"].backward()
     gradients = [p.grad.norm() for p in network.parameters() if p.grad is not None]

@@ -128,6 +128,15 @@ def test_padding_holds_nothing():
     assert torch.equal(estimator(maps, (16, 24)).image, whole.image)
 
 
+def test_each_image_of_a_batch_may_have_padding_of_its_own():
+    estimator = ComplexityEstimator(8, 3, channels=16, window=3).eval()
+    maps = levels(size=(16, 24))
+    both = estimator([level[:1].repeat(2, 1, 1, 1) for level in maps], torch.tensor([[11.5, 16.0], [16.0, 24.0]]))
+    for i, expected in enumerate((estimator(maps, (11.5, 16)), estimator(maps))):
+        for name, found in both._asdict().items():
+            torch.testing.assert_close(found[i], getattr(expected, name)[0], msg=name)
+
+
 def test_half_precision_does_not_reach_the_sums():
     estimator = ComplexityEstimator(8, 3, channels=16).eval()
     maps = levels(size=(64, 64))
