@@ -257,7 +257,8 @@ class CallbacksConfig:
     """Callbacks other than the curriculum.
 
     Attributes:
-        patience: Number of validations without a lower loss before training stops; ``null`` never stops early.
+        patience: Number of validations in the second half of the schedule without a higher PQ before training stops;
+            ``null`` never stops early.
         pictures: Number of validation images shown in the dashboard.
     """
 

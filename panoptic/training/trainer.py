@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, LearningRateMonitor
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,6 +21,7 @@ from panoptic.training.callbacks.finite import Finite
 from panoptic.training.callbacks.fusion import FusionMonitor
 from panoptic.training.callbacks.interruptions import Interruptions, seconds_of
 from panoptic.training.callbacks.limit import ThingLimit
+from panoptic.training.callbacks.patience import Patience
 from panoptic.training.callbacks.pictures import Pictures
 from panoptic.training.callbacks.progress import progress_callbacks
 from panoptic.training.callbacks.summary import Summary
@@ -140,9 +141,9 @@ def build_callbacks(start: Start, folder: Path, record: Mapping[str, Any]) -> li
     """
     config = start.config
     callbacks: list[Callback] = [build(config.curriculum), Pictures(config.callbacks.pictures), *progress_callbacks()]
-    if config.callbacks.patience is not None:
-        patience = config.callbacks.patience
-        callbacks.append(EarlyStopping("val/loss", patience=patience, mode="min", check_on_train_epoch_end=False))
+    patience = None if config.callbacks.patience is None else Patience(folder, config.callbacks.patience)
+    if patience is not None:
+        callbacks.append(patience)
     if config.logger._target_ is not None:
         callbacks.append(LearningRateMonitor("step"))
     throughput = Throughput()
@@ -151,6 +152,6 @@ def build_callbacks(start: Start, folder: Path, record: Mapping[str, Any]) -> li
     callbacks += [FusionMonitor(), ThingLimit(config.codec.max_things)]
     every = config.checkpoint.every
     interruptions = Interruptions(checkpoints, None if every is None else seconds_of(every))
-    summary = Summary(folder, record, checkpoints, throughput, finite)
+    summary = Summary(folder, record, checkpoints, throughput, finite, patience)
     # Checkpoints come last, so that nothing is saved of a run that a callback ends.
     return [*callbacks, throughput, finite, summary, interruptions, checkpoints]

@@ -17,6 +17,7 @@ from panoptic import __version__
 from panoptic.config.keys import leaves
 from panoptic.training.callbacks.checkpoints import Checkpoints
 from panoptic.training.callbacks.finite import Finite
+from panoptic.training.callbacks.patience import Patience
 from panoptic.training.callbacks.throughput import Throughput
 from panoptic.utils.files import write_json
 
@@ -30,6 +31,7 @@ class Summary(Callback):
         checkpoints: Callback that keeps the checkpoints and their scores.
         throughput: Callback that measures speed.
         finite: Callback that counts skipped steps.
+        patience: Callback that may end the run early.
     """
 
     def __init__(
@@ -39,12 +41,14 @@ class Summary(Callback):
         checkpoints: Checkpoints,
         throughput: Throughput,
         finite: Finite,
+        patience: Patience | None = None,
     ) -> None:
         self.folder = folder
         self.record = record
         self.checkpoints = checkpoints
         self.throughput = throughput
         self.finite = finite
+        self.patience = patience
         self.started = 0.0
         self.seconds_before = 0.0
         self.device = ""
@@ -77,6 +81,7 @@ class Summary(Callback):
             "steps": trainer.global_step,
             "skipped_steps": self.finite.skipped,
             "left_out": _left_out(trainer),
+            "stopped_early": None if self.patience is None else self.patience.reason,
             "seconds": round(self._seconds(), 1),
             "training": self.throughput.total.speed() | {"first_step_at": self.throughput.first_step_at},
             "best": self.checkpoints.best_scores,
