@@ -20,6 +20,7 @@ from torch import Tensor
 
 from panoptic.segments import Segments
 from panoptic.utils.counting import sum_by_key
+from panoptic.utils.precision import widest
 
 COMPLEXITY_NAMES = ("object_density", "scale_variance")
 """Names of the two channels of a complexity tensor, in order."""
@@ -52,7 +53,7 @@ def measure(segments: Segments) -> Measures:
     rows = torch.arange(height, device=device).view(1, -1, 1).expand(len(ids), height, width).flatten(1)
     columns = torch.arange(width, device=device).view(1, 1, -1).expand(len(ids), height, width).flatten(1)
     y, x, area = (total[:, 1:] for total in sum_by_key(ids, segments.classes.shape[1] + 1, rows, columns, None))
-    centers = torch.stack([y, x], dim=-1).double() / area.clamp(min=1).unsqueeze(-1)
+    centers = widest(torch.stack([y, x], dim=-1)) / area.clamp(min=1).unsqueeze(-1)
     return Measures(area, centers.float())
 
 
@@ -101,7 +102,7 @@ def image_complexity(
     areas = segments.areas() if areas is None else areas
     things = things_of(segments, is_thing, areas)
     count = things.sum(1).float()
-    log_area = torch.where(things, areas.clamp(min=1).double().log(), 0.0)
+    log_area = torch.where(things, widest(areas.clamp(min=1)).log(), 0.0)
     mean = log_area.sum(1, keepdim=True) / count.clamp(min=1).unsqueeze(1)
     variance = torch.where(things, (log_area - mean) ** 2, 0.0).sum(1) / count.clamp(min=1)
     pixels = math.prod(segments.size) if extents is None else extents.prod(1)

@@ -32,6 +32,7 @@ from panoptic.errors import InputError, expect_at_least
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
 from panoptic.utils.counting import count_by_key, sum_by_key
+from panoptic.utils.precision import widest
 
 
 class Outputs(NamedTuple):
@@ -316,7 +317,7 @@ def _heatmap(
     height, width = size
     radius = math.ceil(3 * sigma)
     shift = torch.arange(-radius, radius + 1, device=centers.device)
-    weight = torch.exp(-(shift**2).double() / (2 * sigma**2)).float()
+    weight = torch.exp(-widest(shift**2) / (2 * sigma**2)).float()
     center = centers.round().long()
     rows = center[..., 0].clamp(0, height - 1)[..., None, None] + shift[:, None]
     columns = center[..., 1].clamp(0, width - 1)[..., None, None] + shift

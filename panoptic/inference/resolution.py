@@ -18,6 +18,7 @@ from panoptic.codec import Codec, Outputs
 from panoptic.errors import InputError
 from panoptic.inference.tta import complexity_at, resize
 from panoptic.segments import Segments
+from panoptic.utils.precision import widest
 
 ADAPTIVE = "adaptive"
 
@@ -108,7 +109,7 @@ def predict_at(network: Callable[[Tensor], Outputs], codec: Codec, images: Tenso
         return Prediction(outputs, segments, scale)
     area = (height * width) / (images.shape[-2] * images.shape[-1])
     outputs = outputs._replace(complexity=complexity_at(outputs.complexity.float(), area))
-    ids = F.interpolate(segments.ids[:, None].double(), size=images.shape[-2:], mode="nearest-exact")[:, 0]
+    ids = F.interpolate(widest(segments.ids[:, None]), size=images.shape[-2:], mode="nearest-exact")[:, 0]
     return Prediction(outputs, replace(segments, ids=ids.to(segments.ids.dtype)), scale)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -78,6 +78,15 @@ class SegmentsMetric(Metric):
     @abstractmethod
     def _add(self, prediction: Segments, target: Segments) -> None:
         """Add the counts of a pair without padding."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Any:
+        def move(state: Tensor) -> Tensor:
+            try:
+                return fn(state)
+            except TypeError:  # of a device without float64, such as Apple's MPS
+                return fn(state.float())
+
+        return super()._apply(move, *args, **kwargs)
 
     def _accumulate(self, name: str, values: Tensor) -> None:
         # Out of place: casting a module to half precision casts its states too, and this sum restores float64.

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from panoptic.utils.precision import widest
+
 ACTIVE = 0.01
 """Least standard deviation of the output of an active unit, over images and places; weights of units are about 0.1."""
 
@@ -42,7 +44,7 @@ class HiddenUnits:
     @torch.no_grad()
     def _record(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         values = output.detach().float().movedim(1, -1).flatten(0, -2)  # [images and places, units]
-        sums = torch.stack([values.sum(0), values.square().sum(0)]).double()
+        sums = widest(torch.stack([values.sum(0), values.square().sum(0)]))
         self._sums = sums if self._sums is None else self._sums + sums
         self._count += len(values)
 
@@ -51,4 +53,4 @@ class HiddenUnits:
         if self._sums is None:
             return None
         mean, square = self._sums / self._count
-        return float(((square - mean**2).clamp(min=0).sqrt() >= ACTIVE).double().mean())
+        return float(((square - mean**2).clamp(min=0).sqrt() >= ACTIVE).float().mean())

@@ -5,6 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
+
+
+def widest(values: Tensor) -> Tensor:
+    """Return values in float64, or in float32 on devices that have none (Apple's MPS)."""
+    return values.to(torch.float32 if values.device.type == "mps" else torch.float64)
 
 
 def has_fast_bfloat16(device_type: str) -> bool:

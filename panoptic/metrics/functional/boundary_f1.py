@@ -14,6 +14,7 @@ from torch import Tensor
 
 from panoptic.metrics.functional.overlap import Intersections, as_batch, intersections
 from panoptic.segments import Segments
+from panoptic.utils.precision import widest
 
 BITS = 31
 """Classes per int32 word in the bit maps of :func:`boundary_f1`; the sign bit is unused."""
@@ -60,7 +61,7 @@ def boundary_f1(
 
     def per_class(words: Int32[Tensor, "B K H W"]) -> Float64[Tensor, "B C"]:
         bits = _unpack(words[image, :, y, x], num_classes)
-        return bits.new_zeros(len(words), num_classes).index_add_(0, image, bits).double()
+        return widest(bits.new_zeros(len(words), num_classes).index_add_(0, image, bits))
 
     precision = per_class(contours[0] & dilated[1]) / per_class(contours[0])
     recall = per_class(contours[1] & dilated[0]) / per_class(contours[1])

@@ -22,6 +22,7 @@ from panoptic.metrics.functional.overlap import (
 )
 from panoptic.metrics.functional.summation import exact_sum_by_class, sum_by_class, sum_of_images
 from panoptic.segments import Segments
+from panoptic.utils.precision import widest
 
 
 class PanopticCounts(NamedTuple):
@@ -119,7 +120,7 @@ def panoptic_quality(counts: PanopticCounts) -> dict[str, Float64[Tensor, "*B C"
     ``rq`` is the F1 score of the matching, ``sq`` the mean IoU of the matched pairs (0 without a match) and ``pq``
     their product. Classes with neither a true nor a counted predicted segment are NaN.
     """
-    size = counts.tp + 0.5 * counts.fp.double() + 0.5 * counts.fn.double()
+    size = counts.tp + 0.5 * widest(counts.fp) + 0.5 * widest(counts.fn)
     return {
         "pq": counts.iou_sum / size,
         "sq": torch.where(size > 0, counts.iou_sum / counts.tp.clamp(min=1), torch.nan),
@@ -148,7 +149,7 @@ def _union(
 
 def _ratio(overlap: Int64[Tensor, " K"], union: Int64[Tensor, " K"]) -> Float64[Tensor, " K"]:
     # Only pairs without pixels, or of void, have an empty union, and they never match.
-    return overlap.double() / union.clamp(min=1).double()
+    return widest(overlap) / widest(union.clamp(min=1))
 
 
 def _counts(

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from panoptic.metrics.functional.overlap import Intersections, as_batch, intersections
 from panoptic.segments import Segments
+from panoptic.utils.precision import widest
 
 
 def confusion(prediction: Segments, target: Segments, num_classes: int) -> Int64[Tensor, "B C C1"]:
@@ -42,4 +43,4 @@ def intersection_over_union(confusion: Int64[Tensor, "*B C C1"]) -> Float64[Tens
     true = confusion.sum(-1)
     square = confusion[..., :-1]
     intersection = square.diagonal(dim1=-2, dim2=-1)
-    return intersection.double() / (true + square.sum(-2) - intersection).double()
+    return widest(intersection) / widest(true + square.sum(-2) - intersection)

@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
+from panoptic.utils.precision import widest
+
 _COARSE, _FINE = 2.0**26, 2.0**27
 
 
@@ -44,7 +46,7 @@ def exact_sum_by_class(
     """
     coarse = (values * _COARSE).floor()
     fine = (values * _COARSE - coarse) * _FINE
-    upper, lower = (sum_by_class(part.long(), classes, num_classes).double() for part in (coarse, fine))
+    upper, lower = (widest(sum_by_class(part.long(), classes, num_classes)) for part in (coarse, fine))
     return upper / _COARSE + lower / (_COARSE * _FINE)
 
 
