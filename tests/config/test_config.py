@@ -157,6 +157,22 @@ def test_full_is_what_the_readme_says() -> None:
     assert (config.data.height, config.data.width) == (512, 1024)
 
 
+def test_the_curriculum_is_that_of_full_alone() -> None:
+    stages = {name: composed(f"experiment={name}").curriculum.stages for name in EXPERIMENTS}
+    assert {name for name, count in stages.items() if count > 1} == {"full"}
+
+
+def test_the_tuned_recipe_trains_the_network_of_full() -> None:
+    full, tuned = (composed(f"experiment={name}") for name in ("full", "full_tuned"))
+    for config in (full, tuned):
+        config.model.norm_momentum = config.model.backbone.lr_factor = 0
+    assert tuned.model == full.model
+    assert tuned.trainer == full.trainer
+    # Decay over the whole run, 20 000 steps of half the peak rate on average.
+    felt = [20_000 / 2 * c.optimizer.lr * c.optimizer.weight_decay for c in (full, tuned)]
+    assert felt == pytest.approx([1e-4, 1.0])
+
+
 def test_targets_are_public_names_and_stand_in_yaml() -> None:
     stated = {
         name for file in CONF.rglob("*.yaml") for name in re.findall(r"(?m)^\s*_target_: (\S+)$", file.read_text())
