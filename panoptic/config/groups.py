@@ -14,12 +14,15 @@ from omegaconf import MISSING
 
 @dataclass
 class DataConfig:
-    """Fields shared by all data sets; see :class:`panoptic.data.DataModule`."""
+    """Fields shared by all data sets; see :class:`panoptic.data.DataModule`.
+
+    With ``crop`` or ``scale`` of ``null``, training chooses them by the data; see :mod:`panoptic.training.recipe`.
+    """
 
     _target_: str = MISSING
     batch_size: int = MISSING
-    crop: list[int] = MISSING
-    scale: list[float] = MISSING
+    crop: list[int] | None = MISSING
+    scale: list[float] | None = MISSING
     appearance: float = MISSING
     workers: int | None = MISSING
     padding: float = 0.25
@@ -297,7 +300,7 @@ class TrainerConfig:
     accelerator: str = MISSING
     devices: Any = MISSING
     precision: str = MISSING
-    max_epochs: int = MISSING
+    max_epochs: int | None = MISSING
     check_val_every_n_epoch: int = MISSING
     gradient_clip_val: float | None = MISSING
     deterministic: bool = MISSING

@@ -19,6 +19,7 @@ from panoptic.data.checks.faults import Examiner, SourceExaminer
 from panoptic.data.cityscapes import CityscapesSource
 from panoptic.data.coco.layout import find_image_dir, find_json
 from panoptic.data.coco.reader import CocoPanopticSource
+from panoptic.data.coco.statistics import read_statistics
 from panoptic.data.loader import (
     LeftOut,
     Loader,
@@ -30,6 +31,7 @@ from panoptic.data.loader import (
 from panoptic.data.sample import SPLITS, Source
 from panoptic.data.sample_cache import CachedScenes, CachedSource
 from panoptic.data.sampler import KeySampler, SampleKey
+from panoptic.data.statistics import DataStatistics, statistics_of
 from panoptic.errors import InputError, expect_at_least
 from panoptic.labels import LabelSpace
 from panoptic.scenes.source import GENERATORS, SyntheticSource
@@ -75,11 +77,11 @@ class DataModule(LightningDataModule, ABC):
     evaluation_pixels: int | None = None
     """Number of pixels of an image in evaluation; ``None`` if it is not known before they are read."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # a data set and how it is read and changed
         self,
         batch_size: int,
-        crop: Sequence[int],
-        scale: Sequence[float],
+        crop: Sequence[int] | None,
+        scale: Sequence[float] | None,
         padding: float = 0.25,
         appearance: float = 1.0,
         workers: int | None = 0,
@@ -99,6 +101,10 @@ class DataModule(LightningDataModule, ABC):
         expect_at_least(0, data__timeout=timeout)
         if on_error not in ("error", "skip"):
             raise InputError(f"data.on_error: expected error or skip, got {on_error!r}")
+        if crop is None or scale is None:
+            raise InputError(
+                f"data.{'crop' if crop is None else 'scale'}: expected two numbers, got none; training chooses them"
+            )
         if len(crop) != 2 or min(crop) < 32:
             raise InputError(f"data.crop: expected a height and a width of at least 32, got {list(crop)}")
         if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
@@ -136,6 +142,10 @@ class DataModule(LightningDataModule, ABC):
     def splits(self) -> dict[str, tuple[str, ...]]:
         """Return the existing splits, each with all splits that share its files, itself included."""
         return {split: (split,) for split in SPLITS}
+
+    def statistics(self) -> DataStatistics:
+        """Return sizes of images and things of the training split, by default those of a few samples."""
+        return statistics_of(self.train_source)
 
     @cached_property
     def labels(self) -> LabelSpace:
@@ -391,6 +401,14 @@ class CocoPanopticData(DataModule):
         """Open a split: ``train``, ``val`` or ``test``."""
         source = CocoPanopticSource(split, root=self.root, **self._paths(split))
         return source if self.cache_dir is None else CachedSource(source, self.cache_dir)
+
+    def statistics(self) -> DataStatistics:
+        """Return sizes of images and things of the training split, from its JSON file."""
+        paths = self._paths("train")
+        panoptic_json = find_json("train", self.root, paths.get("panoptic_json"))
+        assert panoptic_json is not None  # only test has none
+        image_dir = find_image_dir("train", self.root, paths.get("image_dir"), panoptic_json)
+        return read_statistics(panoptic_json, image_dir)
 
     def examiner(self, split: str) -> CocoExaminer:
         """Open a split to check it for faults."""

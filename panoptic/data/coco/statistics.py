@@ -1,0 +1,62 @@
+"""Sizes of images and things from a JSON file in COCO panoptic format, without decoding an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from panoptic.data.coco.json import ImageList, load, read_labels
+from panoptic.data.statistics import DataStatistics
+
+
+def read_statistics(panoptic_json: Path, image_dir: Path | None) -> DataStatistics:
+    """Read the statistics of a split.
+
+    Areas are those of ``segments_info``, or of their boxes; things with neither are left out, as crowds are.
+
+    Args:
+        panoptic_json: JSON file of the split.
+        image_dir: Folder of its images, whose headers tell the sizes that the file lacks.
+
+    Raises:
+        InputError: If the file cannot be read, or has no images or categories.
+    """
+    content = load(panoptic_json)
+    labels = read_labels(content, panoptic_json)
+    images = ImageList.parse(content, panoptic_json)
+    sizes = [(int(h), int(w)) for h, w in images.sizes if h and w and h > 0 and w > 0]
+    if not sizes and image_dir is not None:
+        sizes = list(_sizes_of_files(image_dir, images.file_names[:50]))
+    things = {category for category, c in labels.class_of_id.items() if labels.is_thing[c]}
+    areas = [
+        area
+        for annotation in content.get("annotations") or []
+        for info in _segments(annotation)
+        if info.get("category_id") in things and not info.get("iscrowd") and (area := _area(info)) > 0
+    ]
+    return DataStatistics(len(images.ids), sizes, np.sqrt(np.array(areas, np.float64)))
+
+
+def _segments(annotation: Any) -> list[dict[str, Any]]:
+    """Return the segments of an annotation that are objects; the reader says what is wrong with others."""
+    segments = annotation.get("segments_info") if isinstance(annotation, dict) else None
+    return [info for info in segments if isinstance(info, dict)] if isinstance(segments, list) else []
+
+
+def _area(info: dict[str, Any]) -> float:
+    area, box = info.get("area"), info.get("bbox")
+    with suppress(TypeError, ValueError, IndexError):
+        return float(area) if area is not None else float(box[2]) * float(box[3])  # type: ignore[index]
+    return 0.0
+
+
+def _sizes_of_files(folder: Path, names: list[str]) -> Iterator[tuple[int, int]]:
+    """Yield height and width from the headers of image files; the reader says which cannot be read."""
+    for name in names:
+        with suppress(OSError, ValueError), Image.open(folder / name) as image:
+            yield image.height, image.width
