@@ -20,7 +20,7 @@ ALLOWED = {  # a package or module, and the others that it may import
     "utils": ("errors",),
     "config": ("errors",),
     "codec": (*VOCABULARY, "utils"),
-    "models": ("errors", "complexity", "codec"),  # the codec for Outputs, which a network returns
+    "models": ("errors", "complexity", "codec", "utils"),  # the codec for Outputs, which a network returns
     "losses": (*VOCABULARY, "codec", "utils"),
     "metrics": (*VOCABULARY, "utils"),
     "data": (*VOCABULARY, "scenes", "utils"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -34,14 +35,17 @@ def train(config: DictConfig) -> None:
     """
     from lightning.pytorch.utilities import rank_zero_only
 
+    from panoptic.training.recipe import sized_by_data
     from panoptic.training.run_lock import claimed
 
-    _check(config)
+    started = time.monotonic()
     is_first = getattr(rank_zero_only, "rank", 0) == 0
+    config = sized_by_data(config, tell=is_first)
+    _check(config)
     folder = _folder(config, is_first)
     with claimed(folder) if is_first else nullcontext():
         try:
-            _train(config, folder, is_first)
+            _train(config, folder, is_first, started)
         except Stopped as stopped:
             if is_first:
                 _tell_stopped(config, folder, stopped)
@@ -63,9 +67,10 @@ def _tell_stopped(config: DictConfig, folder: Path, stopped: Stopped) -> None:
     print(f"panoptic: {told}", file=sys.stderr, flush=True)
 
 
-def _train(config: DictConfig, folder: Path, is_first: bool) -> None:
+def _train(config: DictConfig, folder: Path, is_first: bool, started: float) -> None:
     from lightning.pytorch import seed_everything
 
+    from panoptic.training.budget import choose_steps
     from panoptic.training.callbacks.interruptions import Interruptions
     from panoptic.training.runs import finished, record_event
     from panoptic.training.trainer import build_callbacks, build_trainer
@@ -85,10 +90,14 @@ def _train(config: DictConfig, folder: Path, is_first: bool) -> None:
     data = _data(start)
     data.check_room(on_cpu=trainer.strategy.root_device.type == "cpu")
     module, notes = _module(start, data, trainer)
+    budget = choose_steps(start, folder, trainer, module, data, started)
     cast("Any", trainer).callbacks.extend(build_callbacks(start, folder, module.record))
     if trainer.is_global_zero:
         _prepare(folder, start)
         _announce(trainer, module, start.config, folder)
+        if budget:
+            record_event(folder, "budget", **budget)
+            print(f"{budget['steps']} steps, to end within {start.config.budget}", flush=True)
         for note in (*start.notes, *notes):
             print(note, flush=True)
     _fit(trainer, module, data, start.resumed)
@@ -151,7 +160,11 @@ def _begin(config: DictConfig, folder: Path) -> Start:
             refuse_other_study(folder, plain(cast("DictConfig", OmegaConf.load(recorded))), start.config)
     elif config.resume is None:
         goes_on = False
-    return resume(folder, config=start.config) if goes_on else start
+    if not goes_on:
+        return start
+    if start.config.budget is not None:  # its steps were chosen when it began
+        start.config.data.epoch_size = OmegaConf.load(folder / "config.yaml").data.epoch_size
+    return resume(folder, config=start.config)
 
 
 def _with_weights_of(config: DictConfig) -> Start:
@@ -194,6 +207,8 @@ def _changes(*nodes: str) -> list[str]:
 
 def _check(config: DictConfig) -> None:
     """Raise for values that neither the schema nor a part that is built would refuse."""
+    from panoptic.training.callbacks.interruptions import seconds_of
+
     expect_at_least(0, seed=config.seed)
     if config.seed >= 2**32:
         raise InputError(f"seed: expected less than {2**32}, got {config.seed}")
@@ -203,6 +218,8 @@ def _check(config: DictConfig) -> None:
         expect_at_least(1, trainer__nonfinite=config.trainer.nonfinite)
     if config.callbacks.patience is not None:
         expect_at_least(0, callbacks__patience=config.callbacks.patience)
+    if config.budget is not None and seconds_of(config.budget, "budget") <= 0:
+        raise InputError(f"budget: expected a time above 0, got {config.budget}")
     expect_at_least(0, evaluation__shuffles=config.evaluation.shuffles)
     if config.evaluation.split not in (None, "val", "test"):
         raise InputError(f"evaluation.split: expected val, test or null, got {config.evaluation.split!r}")

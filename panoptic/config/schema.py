@@ -64,6 +64,8 @@ class TrainConfig:
         start_from: Checkpoint of an earlier run from which to load weights; it also defines the configuration of
             network and codec.
         compile: Whether to use ``torch.compile``.
+        budget: Time for the whole run, such as ``900s``, ``10min`` or ``8h``: the number of steps in an epoch,
+            ``data.epoch_size``, follows from a timed warm-up.
         study: Name of a study. Its runs go to ``runs/study/<study>``, each in a folder named after its overrides; a run
             that was ended there goes on, and one that has finished is not repeated.
         evaluation: Evaluation of the last checkpoint at the end of training.
@@ -77,6 +79,7 @@ class TrainConfig:
     seed: int = MISSING
     start_from: str | None = None
     compile: bool = False
+    budget: str | None = None
     study: str | None = None
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)

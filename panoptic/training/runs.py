@@ -90,8 +90,10 @@ def run_of(path: Path) -> Path | None:
 def newest_unfinished(parent: Path, config: DictConfig) -> Path | None:
     """Return the newest unfinished run of a configuration below a folder, or ``None``.
 
-    Keys that a resumed run may change, :data:`~panoptic.config.keys.RESUMABLE`, may differ.
+    Keys that a resumed run may change, :data:`~panoptic.config.keys.RESUMABLE`, may differ, and with a budget the
+    number of steps that was chosen by it.
     """
+    free = RESUMABLE if config.get("budget") is None else (*RESUMABLE, "data.epoch_size")
     for folder in sorted((path for path in parent.glob("*") if path.is_dir()), reverse=True):
         if (folder / "summary.json").exists() or not any((folder / "checkpoints").glob("*.ckpt")):
             continue
@@ -101,7 +103,7 @@ def newest_unfinished(parent: Path, config: DictConfig) -> Path | None:
             changed = differences(plain(recorded), plain(config))
         except Exception:  # of another version, or cut short: not a run to go on with by itself
             continue
-        if all(is_below(key, RESUMABLE) for key in changed):
+        if all(is_below(key, free) for key in changed):
             return folder
     return None
 

@@ -20,15 +20,19 @@ SIGNALS = tuple(s for name in ("SIGINT", "SIGTERM", "SIGUSR1") if (s := getattr(
 UNITS = {"s": 1, "min": 60, "h": 3600}
 
 
-def seconds_of(duration: str) -> float:
+def seconds_of(duration: str, key: str = "checkpoint.every") -> float:
     """Return the seconds of a duration such as ``90s``, ``10min`` or ``2h``.
+
+    Args:
+        duration: Text to read.
+        key: Key of the configuration that it comes from, for the message.
 
     Raises:
         InputError: If it is something else.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|h)", duration)
     if match is None:
-        raise InputError(f"checkpoint.every: expected a duration such as 90s, 10min or 2h, got {duration!r}")
+        raise InputError(f"{key}: expected a duration such as 90s, 10min or 2h, got {duration!r}")
     return float(match[1]) * UNITS[match[2]]
 
 
