@@ -115,7 +115,7 @@ def test_a_batch_goes_to_an_accelerator_without_waiting(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "to", lambda self, *args, **options: seen.append((args, options)) or self)
     batch = batch_on("cpu")
     batch.to("cuda")
-    assert len(seen) == 4
+    assert len(seen) == 5  # images, extents, and three of the segments
     assert all(options == {"non_blocking": True} for _, options in seen)
     seen.clear()
     batch.to(torch.device("cpu"))
