@@ -49,7 +49,7 @@ def warm_up() -> None:
     from lightning.pytorch.loggers import TensorBoardLogger  # noqa: F401
 
     import panoptic.analysis.evaluation
-    import panoptic.analysis.inspection
+    import panoptic.analysis.inspection_pictures
     import panoptic.analysis.scoring
     import panoptic.commands.console
     import panoptic.data.coco.writer

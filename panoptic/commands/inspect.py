@@ -84,7 +84,7 @@ def _write(folder: Path, inspection: Inspection, *, fit: bool, ignored: list[str
     """Write report, faults and pictures; return the numbers of each split."""
     from PIL import Image
 
-    from panoptic.analysis.inspection import contact_sheet, write_histograms
+    from panoptic.analysis.inspection_pictures import contact_sheet, write_histograms
     from panoptic.utils.files import write_json
 
     for name in ("contact_sheet.png", "histograms.png"):  # of an earlier inspection

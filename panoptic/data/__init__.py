@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from panoptic.data.cityscapes import CityscapesSource
     from panoptic.data.coco.reader import CocoPanopticSource
     from panoptic.data.coco.writer import CityscapesPanopticWriter, CocoPanopticWriter
-    from panoptic.data.datamodule import CityscapesData, CocoPanopticData, DataModule, SyntheticData
+    from panoptic.data.data_sets import CityscapesData, CocoPanopticData, SyntheticData
+    from panoptic.data.datamodule import DataModule
     from panoptic.data.sample import Sample, Source
 
 __all__ = [
@@ -32,15 +33,15 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     {
         "Batch": "panoptic.data.batch",
-        "CityscapesData": "panoptic.data.datamodule",
+        "CityscapesData": "panoptic.data.data_sets",
         "CityscapesPanopticWriter": "panoptic.data.coco.writer",
         "CityscapesSource": "panoptic.data.cityscapes",
-        "CocoPanopticData": "panoptic.data.datamodule",
+        "CocoPanopticData": "panoptic.data.data_sets",
         "CocoPanopticSource": "panoptic.data.coco.reader",
         "CocoPanopticWriter": "panoptic.data.coco.writer",
         "DataModule": "panoptic.data.datamodule",
         "Sample": "panoptic.data.sample",
         "Source": "panoptic.data.sample",
-        "SyntheticData": "panoptic.data.datamodule",
+        "SyntheticData": "panoptic.data.data_sets",
     },
 )

@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from panoptic.analysis.inspection import contact_sheet, evenly
+from panoptic.analysis.inspection import evenly
+from panoptic.analysis.inspection_pictures import contact_sheet
 from panoptic.commands.app import command
 from panoptic.commands.inspect import inspect
 from panoptic.data.coco.writer import CocoPanopticWriter

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from panoptic.data import loader
-from panoptic.data.datamodule import SyntheticData
+from panoptic.data.data_sets import SyntheticData
 from panoptic.data.loader import default_workers
 from panoptic.data.sample import Sample
 from panoptic.data.sample_cache import VERSION, CachedScenes

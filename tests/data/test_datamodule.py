@@ -11,7 +11,8 @@ from lightning.pytorch import Trainer
 
 from panoptic.data.augment import augment
 from panoptic.data.batch import Batch, EvaluationDataset, TrainingDataset, collate
-from panoptic.data.datamodule import CityscapesData, CocoPanopticData, DataModule, SyntheticData
+from panoptic.data.data_sets import CityscapesData, CocoPanopticData, SyntheticData
+from panoptic.data.datamodule import DataModule
 from panoptic.data.sample import Sample
 from panoptic.data.sampler import SampleKey
 from panoptic.errors import InputError

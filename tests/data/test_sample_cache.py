@@ -18,7 +18,7 @@ from panoptic.commands.app import command
 from panoptic.commands.scenes import scenes
 from panoptic.data.cityscapes import CityscapesSource
 from panoptic.data.coco.reader import CocoPanopticSource
-from panoptic.data.datamodule import CityscapesData, CocoPanopticData
+from panoptic.data.data_sets import CityscapesData, CocoPanopticData
 from panoptic.data.sample import Sample
 from panoptic.data.sample_cache import CachedSource
 from panoptic.errors import InputError
