@@ -37,6 +37,7 @@ def train(config: DictConfig) -> None:
 
     from panoptic.training.recipe import sized_by_data
     from panoptic.training.run_lock import claimed
+    from panoptic.utils.files import naming
 
     started = time.monotonic()
     is_first = getattr(rank_zero_only, "rank", 0) == 0
@@ -45,7 +46,8 @@ def train(config: DictConfig) -> None:
     folder = _folder(config, is_first)
     with claimed(folder) if is_first else nullcontext():
         try:
-            _train(config, folder, is_first, started)
+            with naming(folder):  # the dashboard's writer does not tell which of its files does not fit
+                _train(config, folder, is_first, started)
         except Stopped as stopped:
             if is_first:
                 _tell_stopped(config, folder, stopped)

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from panoptic.config.keys import RESUMABLE, WITHOUT_EFFECT, differences, is_below
 from panoptic.errors import InputError
+from panoptic.utils.files import naming
 
 
 def finished(folder: Path, config: DictConfig) -> bool:
@@ -61,7 +62,8 @@ def plain(config: DictConfig) -> dict[str, Any]:
 def record_event(folder: Path, event: str, **fields: Any) -> None:
     """Append an event of a run, with its time, to ``history.jsonl`` in its folder."""
     line = json.dumps({"time": f"{datetime.now().astimezone():%Y-%m-%dT%H:%M:%S%z}", "event": event, **fields})
-    with (folder / "history.jsonl").open("a", encoding="utf-8") as file:
+    path = folder / "history.jsonl"
+    with naming(path), path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
         file.flush()
         os.fsync(file.fileno())

@@ -45,6 +45,21 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give errors of files that name none, as those of writing do, the name of a file or folder.
+
+    Raises:
+        OSError: If one is raised within; it names a file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def _flush(path: Path) -> None:
     """Wait until a file, or the entries of a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

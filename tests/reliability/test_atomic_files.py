@@ -18,7 +18,9 @@ import torch
 
 from panoptic.errors import InputError
 from panoptic.training.checkpoint_io import AtomicCheckpointIO, load, save, verify
+from panoptic.training.runs import record_event
 from panoptic.utils.files import remove_strays, replacing
+from tests.reliability.tiny_runs import TINY, refused
 
 ROOT = Path(__file__).parents[2]
 KILLED = """
@@ -98,6 +100,24 @@ def test_errors_of_other_files_keep_their_name(tmp_path):
     with pytest.raises(FileNotFoundError) as error, replacing(tmp_path / "a"):
         (tmp_path / "missing").read_bytes()
     assert error.value.filename == str(tmp_path / "missing")
+
+
+def test_a_line_of_the_history_that_does_not_fit_is_told(tmp_path):
+    record_event(tmp_path, "start")
+    with largest_file(100), pytest.raises(OSError, match="File too large") as error:
+        record_event(tmp_path, "end", notes="long" * 100)
+    assert error.value.filename == str(tmp_path / "history.jsonl")
+
+
+def test_what_does_not_fit_and_has_no_name_is_told_with_the_run(tmp_path, monkeypatch, capsys):
+    """Such as the files of the dashboard."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("panoptic.commands.train._train", full)
+    error = refused(capsys, *TINY, "hydra.run.dir=run")
+    assert f"panoptic: {tmp_path / 'run'}: expected to read or write it, got: No space left on device" in error
 
 
 def test_checkpoints_are_flushed_and_need_no_temporary_folder(tmp_path, monkeypatch):
