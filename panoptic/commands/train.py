@@ -329,7 +329,15 @@ def _module(start: Start, data: DataModule, trainer: Trainer) -> tuple[PanopticM
 
 
 def _fit(trainer: Trainer, module: PanopticModule, data: DataModule, resumed: Checkpoint | None) -> None:
-    """Train, with the warnings off that say what is meant here."""
+    """Train, with the warnings off that say what is meant here.
+
+    Raises:
+        InputError: If the state of the checkpoint cannot be restored, or no step can be made from it.
+    """
+    from torch import OutOfMemoryError
+
+    from panoptic.training.callbacks.checkpoints import Checkpoints
+
     # Steps are counted over all epochs, so that short ones are logged too.
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging", UserWarning)
     # The data are positioned by their own.
@@ -342,6 +350,14 @@ def _fit(trainer: Trainer, module: PanopticModule, data: DataModule, resumed: Ch
         if trainer.interrupted:  # Lightning ends the process, without a word
             raise KeyboardInterrupt from None
         raise
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        checkpoints = next(c for c in cast("Any", trainer).callbacks if isinstance(c, Checkpoints))
+        if resumed is None or checkpoints.has_stepped or isinstance(error, (InputError, OutOfMemoryError)):
+            raise
+        raise InputError(
+            f"{resumed.path}: expected the state of a run to go on from, got one that does not fit its configuration "
+            f"({type(error).__name__}: {(str(error).splitlines() or [''])[0].strip()})"
+        ) from error
 
 
 def _evaluate(config: DictConfig, folder: Path, trainer: Trainer | None = None) -> None:

@@ -18,6 +18,7 @@ from panoptic.errors import InputError
 from panoptic.labels import Category, LabelSpace
 from panoptic.training.callbacks.checkpoints import Checkpoints
 from panoptic.training.checkpoint import Checkpoint
+from panoptic.training.checkpoint_io import save
 from panoptic.training.resuming import Start, check_labels, resume
 from tests.reliability.tiny_runs import TINY, history, refused, run, same, summary, weights
 
@@ -291,6 +292,39 @@ def test_a_checkpoint_of_no_run_begins_a_folder(unbroken, capsys):
     torch.save(content, "weights.ckpt")
     error = refused(capsys, "resume=weights.ckpt", "trainer.max_epochs=4")
     assert "weights.ckpt: expected the checkpoint of a run, with the state of its optimizer" in error
+
+
+def corrupt_optimizer(content: dict) -> None:
+    content["optimizer_states"][0]["param_groups"][0]["params"][0] = {}
+
+
+def corrupt_momentum(content: dict) -> None:
+    state = content["optimizer_states"][0]["state"]
+    for values in state.values():
+        values |= dict.fromkeys(values)
+
+
+def corrupt_schedule(content: dict) -> None:
+    content["lr_schedulers"][0] = None
+
+
+def corrupt_random_state(content: dict) -> None:
+    content["random_state"]["cpu"] = torch.zeros(3, dtype=torch.uint8)
+
+
+def corrupt_scores(content: dict) -> None:
+    del content["callbacks"]["Checkpoints"]["last_scores"]
+
+
+@pytest.mark.parametrize(
+    "corrupt", [corrupt_optimizer, corrupt_momentum, corrupt_schedule, corrupt_random_state, corrupt_scores]
+)
+def test_a_state_that_cannot_be_restored_is_one_sentence(corrupt, unbroken, capsys):
+    content = torch.load(unbroken / "checkpoints" / "last.ckpt", weights_only=True)
+    corrupt(content)
+    save(content, Path("odd.ckpt"))
+    error = refused(capsys, "resume=odd.ckpt", "hydra.run.dir=new", "trainer.max_epochs=4")
+    assert "odd.ckpt: expected the state of a run to go on from, got one that does not fit its configuration (" in error
 
 
 def test_strays_are_removed_and_what_the_folder_had_is_kept(unbroken):

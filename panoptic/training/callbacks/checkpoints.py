@@ -28,12 +28,14 @@ class Checkpoints(Checkpoint):
     Attributes:
         best_scores: Scores of ``best.ckpt``, with their ``epoch``.
         last_scores: Scores of the last validation.
+        has_stepped: Whether a step has ended, and with it all of the state of a checkpoint was of use.
     """
 
     def __init__(self, folder: Path, best_scores: Mapping[str, float] | None = None) -> None:
         self.folder = folder / "checkpoints"
         self.best_scores = dict(best_scores or {})
         self.last_scores: dict[str, float] = {}
+        self.has_stepped = False
         self._random_state: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -56,11 +58,16 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the state of the random number generators, which is that of the first process."""
         state, self._random_state = self._random_state, None
-        if state is None or trainer.world_size > 1:
-            return
-        torch.set_rng_state(state["cpu"].cpu())
-        if pl_module.device.type == "cuda" and len(state["cuda"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all([value.cpu() for value in state["cuda"]])
+        if state is not None and trainer.world_size == 1:
+            torch.set_rng_state(state["cpu"].cpu())
+            if pl_module.device.type == "cuda" and len(state["cuda"]) == torch.cuda.device_count():
+                torch.cuda.set_rng_state_all([value.cpu() for value in state["cuda"]])
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note that a step has ended."""
+        self.has_stepped = True
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the best checkpoint if PQ is higher than ever before."""
