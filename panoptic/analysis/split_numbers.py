@@ -71,7 +71,7 @@ def _examine(context: tuple[Examiner, frozenset[int]], index: int) -> ImageNumbe
     examined = examiner.examine(index)
     numbers = ImageNumbers(str(examined.file), examined.faults)
     with suppress(OSError, ValueError):  # an unreadable file is already a fault
-        content = examined.file.read_bytes()
+        content = examined.file.read_bytes() if examined.file.is_file() else b""  # devices and pipes have no end
         numbers.digest = hashlib.blake2b(content, digest_size=16).hexdigest() if content else None
     if examined.image is not None:
         numbers.size = examined.image.shape[:2]

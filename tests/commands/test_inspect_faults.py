@@ -231,3 +231,14 @@ def test_a_split_that_training_needs_must_be_there(split: str) -> None:
         assert [(k, f) for k, f, what in faults if said in what] == [("missing", file)]
         other = "val" if split == "train" else "train"
         assert inspected(f"data={kind}", f"data.root={kind}", f"splits=[{other}]")[0] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_pipes_and_devices_among_the_images_are_not_read() -> None:
+    Path(IMAGE.format(1)).unlink()
+    os.mkfifo(IMAGE.format(1))
+    Path(IMAGE.format(2)).unlink()
+    Path(IMAGE.format(2)).symlink_to("/dev/zero")
+    status, _, faults = inspected("data=coco_panoptic", "data.root=coco_panoptic")
+    assert status == 1
+    assert {file for _, file, what in faults if "no regular file" in what} == {IMAGE.format(1), IMAGE.format(2)}
