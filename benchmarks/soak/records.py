@@ -12,7 +12,7 @@ MOST_GIGABYTES = 2.0
 MOST_SECONDS = 10.0
 """Of a processor, since the machine may be busy with others."""
 
-HANGS = 90.0
+HANGS = 240.0
 """Seconds after which a command is taken to hang."""
 
 
