@@ -137,11 +137,11 @@ def take_away(path: Path, instead: str) -> None:
 
 def rename(path: Path, name: str) -> Path:
     """Give a file another name, with its suffix, in a folder of its own."""
-    folder = path.with_name("odd")
-    folder.mkdir()
     while len(os.fsencode(name)) > 250:
         name = name[:-1]
-    return Path(shutil.move(path, folder / f"{name}{path.suffix}"))
+    other = path.parent / "odd" / f"{name}{path.suffix}"
+    other.parent.mkdir(parents=True)  # a name may have a folder in it
+    return Path(shutil.move(path, other))
 
 
 def encode_jpeg(path: Path) -> None:
