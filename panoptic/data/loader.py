@@ -194,13 +194,15 @@ class Watch(threading.Thread):
         if self.stopped is not None:
             return self._late()
         sentence = failure_sentence(error)
-        if sentence is None and self.processes and isinstance(error, (ConnectionError, EOFError)):
+        if sentence is None and self.processes and isinstance(error, (OSError, EOFError)):
             try:
-                wait([process.sentinel for process in self.processes], timeout=1)
-            except RuntimeError as ended:  # PyTorch's own error for it
-                return failure_sentence(ended)
-            numbers = [str(process.pid) for process in self.processes if process.exitcode is not None]
-            return ended_sentence(numbers[0]) if numbers else None
+                ended = wait([process.sentinel for process in self.processes], timeout=1)
+                first = next((process for process in self.processes if process.sentinel in ended), None)
+                if first is not None:
+                    first.join()  # it closes its connections a moment before it ends
+            except RuntimeError as found:  # PyTorch's own error for it
+                return failure_sentence(found)
+            return None if first is None else ended_sentence(str(first.pid))
         return sentence
 
     def _late(self) -> str:
