@@ -17,6 +17,7 @@ from benchmarks.soak.tables import EQUAL, soak
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork") or not Path("/proc/self").exists(), reason="needs Linux")
 def test_a_handful_of_each_fault_is_survived(tmp_path):
