@@ -54,6 +54,7 @@ def _sampled(function: Callable, checked: Callable) -> Callable:
         number = next(calls)
         return (checked if number < FIRST or number % EVERY == 0 else function)(*args, **options)
 
+    call.checked = checked  # type: ignore[attr-defined]  # for a test of the checks
     return call
 
 

@@ -7,6 +7,7 @@ import torch
 
 from panoptic.analysis.inspection import evenly
 from panoptic.losses.functional import offset_loss
+from tests.shape_checks import EVERY, FIRST, _sampled
 
 roar = pytest.importorskip("beartype.roar")
 jaxtyping = pytest.importorskip("jaxtyping")
@@ -23,4 +24,12 @@ def test_a_wrong_shape_is_refused_and_one_that_is_not_that_of_another_argument()
     assert offset_loss(offset, offset, weight) == 0
     for target in (torch.zeros(1, 3, 4), torch.zeros(1, 2, 3, 5)):
         with pytest.raises(jaxtyping.TypeCheckError):
-            offset_loss(offset, target, weight)
+            offset_loss.checked(offset, target, weight)
+
+
+def test_of_many_calls_some_are_checked():
+    checked = []
+    called = _sampled(lambda number: number, lambda number: checked.append(number))
+    for number in range(FIRST + 2 * EVERY + 1):
+        called(number)
+    assert checked == [*range(FIRST), FIRST, FIRST + EVERY, FIRST + 2 * EVERY]

@@ -146,6 +146,7 @@ def test_read_stored_converts_nothing(tmp_path):
         read_stored(tmp_path / "a.png", ("RGB",), "8-bit RGB")
 
 
+@pytest.mark.filterwarnings("ignore:passed over")
 def test_find_images(tmp_path, monkeypatch):
     for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.png", "._b.jpg", "odd[1].png", "sub/c.tiff"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ import copy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from panoptic.commands.train import train
 from panoptic.config.composing import with_hydra
 from panoptic.errors import InputError
 from panoptic.labels import CITYSCAPES
+from panoptic.models import AdaptiveFusion
 from panoptic.training.checkpoint import build_network, make_record, read_checkpoint, restore_network
 
 SMALL = (
@@ -138,7 +140,8 @@ def test_every_command_that_reads_a_checkpoint_refuses_it(content, name, functio
     assert not Path("it_ran").exists()
 
 
-def test_ones_own_class_is_trusted_by_naming_it(content):
+def test_ones_own_class_is_trusted_by_naming_it(content, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mine", SimpleNamespace(Fusion=AdaptiveFusion))
     hostile = copy.deepcopy(content)
     hostile["panoptic"]["config"]["model"]["fusion"]["_target_"] = "mine.Fusion"
     name = save(hostile)
