@@ -57,9 +57,9 @@ def batches_within(seconds: float, pace: Pace, *, epochs: int, validations: int)
     if batches < 1:
         least = (epochs * pace.batch + validations * pace.validation) / (1 - RESERVE)
         raise InputError(
-            f"budget: expected time for {epochs} epochs of a step and {validations} validations of "
-            f"{pace.validation:.1f} s, {least:.0f} s after the start, got {max(seconds, 0):.0f} s; a lower "
-            "trainer.max_epochs takes less"
+            f"budget: expected time for a step of each epoch ({epochs}) and for the validations ({validations}, each "
+            f"{pace.validation:.1f} s), {least:.0f} s once the run has started and its pace is known, got "
+            f"{max(seconds, 0):.0f} s; fewer trainer.max_epochs take less"
         )
     return batches
 

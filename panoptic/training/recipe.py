@@ -30,13 +30,16 @@ class Choice(NamedTuple):
     reason: str
 
 
-def recipe(statistics: DataStatistics, batch_size: int = 4, crop: Sequence[int] | None = None) -> dict[str, Choice]:
+def recipe(
+    statistics: DataStatistics, batch_size: int = 4, crop: Sequence[int] | None = None, epochs: int | None = None
+) -> dict[str, Choice]:
     """Choose crop, scales and steps for a data set.
 
     Args:
         statistics: Statistics of the training split.
         batch_size: Number of crops in a step.
         crop: Height and width of crops, if they are given.
+        epochs: Number of epochs that the steps are divided into, if it is given.
 
     Returns:
         Choices by dotted key of the configuration.
@@ -47,7 +50,8 @@ def recipe(statistics: DataStatistics, batch_size: int = 4, crop: Sequence[int] 
     small_crops = min(max(math.sqrt(TRIED_AREA / (height * width)), 1.0), 1.6)
     steps = min(round(TRIED_STEPS * more_images * small_crops / EPOCHS), 5000) * EPOCHS
     choices["data.epoch_size"] = Choice(
-        steps // EPOCHS * batch_size, f"{steps} steps for {statistics.images} images and crops of {height}x{width}"
+        max(steps // (epochs or EPOCHS), 1) * batch_size,
+        f"{steps} steps in all for {statistics.images} images and crops of {height}x{width}",
     )
     choices["trainer.max_epochs"] = Choice(EPOCHS, "validations take little of the time")
     return choices
@@ -87,8 +91,8 @@ def _scale(statistics: DataStatistics) -> Choice:
 def open_keys(config: DictConfig) -> list[str]:
     """Return the keys that a configuration leaves to the data."""
     keys = [key for key in ("data.crop", "data.scale", "trainer.max_epochs") if OmegaConf.select(config, key) is None]
-    if "trainer.max_epochs" in keys and config.data.epoch_size is None:
-        keys.append("data.epoch_size")  # without a value it takes each image once, as the number of epochs assumes
+    if keys and config.data.epoch_size is None:  # where nothing is left to the data, it takes each image once
+        keys.append("data.epoch_size")
     return keys
 
 
@@ -102,7 +106,7 @@ def size_by_data(config: DictConfig, statistics: DataStatistics) -> tuple[DictCo
     Returns:
         Configuration without open keys, and what was chosen.
     """
-    choices = recipe(statistics, config.data.batch_size, config.data.crop)
+    choices = recipe(statistics, config.data.batch_size, config.data.crop, config.trainer.max_epochs)
     chosen = {key: choices[key] for key in open_keys(config)}
     sized = config.copy()
     for key, choice in chosen.items():

@@ -32,9 +32,11 @@ def test_steps_and_validations_fill_the_time(seconds, pace, epochs, validations,
 
 
 def test_too_little_time_is_told_with_what_it_takes() -> None:
-    with pytest.raises(InputError, match=r"budget: expected time for 4 epochs of a step and 2 validations of 50\.0 s"):
+    with pytest.raises(
+        InputError, match=r"expected time for a step of each epoch \(4\) and for the validations \(2, each 50\.0 s\)"
+    ):
         batches_within(97, Pace(1.0, 50.0), epochs=4, validations=2)
-    with pytest.raises(InputError, match=r"107 s after the start, got 0 s; a lower trainer.max_epochs"):
+    with pytest.raises(InputError, match=r"107 s once the run has started .*, got 0 s; fewer trainer.max_epochs"):
         batches_within(-5, Pace(1.0, 50.0), epochs=4, validations=2)
 
 

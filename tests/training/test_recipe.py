@@ -84,10 +84,12 @@ def test_what_is_not_known_is_left_as_it_was_found() -> None:
 
 def test_what_is_given_stays() -> None:
     config = composed("data.crop=[64,96]", "trainer.max_epochs=2")
-    assert open_keys(config) == ["data.scale"]
+    assert open_keys(config) == ["data.scale", "data.epoch_size"]
     sized, chosen = size_by_data(config, STREET)
-    assert list(chosen) == ["data.scale"]
-    assert (sized.data.crop, sized.data.epoch_size, sized.trainer.max_epochs) == ([64, 96], None, 2)
+    assert list(chosen) == ["data.scale", "data.epoch_size"]
+    assert (sized.data.crop, sized.trainer.max_epochs) == ([64, 96], 2)
+    assert sized.data.epoch_size * 2 / 4 == 1600  # steps in all, whatever the number of epochs
+    assert open_keys(composed("data.crop=[64,96]", "trainer.max_epochs=2", "data.scale=[1,1]")) == []
     assert config.data.scale is None  # the original is as it was
     assert open_keys(sized) == []
 
