@@ -185,18 +185,45 @@ def screened_recipes(report: dict[str, Any]) -> str:
 
 def screened_fusions(report: dict[str, Any]) -> str:
     """Format PQ of the fusions that were tried, by seed, and the mean difference to uniform fusion, the first."""
+    return _screened(report, "uniform")
+
+
+def screened_local_fusions(report: dict[str, Any]) -> str:
+    """Format the same for variants of local fusion, with the mean difference to local fusion, the first."""
+    return _screened(report, "local")
+
+
+def _screened(report: dict[str, Any], baseline: str) -> str:
     scores: dict[str, dict[int, float]] = {}
     for run in report.get("runs", []):
-        variant = run["settings"].removeprefix("model.fusion=").removesuffix("Fusion").lower() or "uniform"
+        changed = dict(setting.split("=", 1) for setting in run["settings"].split())
+        variant = changed.get("model.fusion", baseline).removesuffix("Fusion").lower()
+        variant += ", one for each head" if "model.fusion_per_head" in changed else ""
         scores.setdefault(variant, {})[run["seed"]] = 100 * run["pq"]
     seeds = sorted({seed for of_seed in scores.values() for seed in of_seed})
     rows = []
     for variant, of_seed in scores.items():
-        gains = [score - scores["uniform"][seed] for seed, score in of_seed.items()]
-        mean = "" if variant == "uniform" else f"{sum(gains) / len(gains):+.2f}"
+        gains = [score - scores[baseline][seed] for seed, score in of_seed.items()]
+        mean = "" if variant == baseline else f"{sum(gains) / len(gains):+.2f}"
         rows.append((variant, *(f"{of_seed[seed]:.1f}" for seed in seeds), mean))
-    columns = ("variant", *(f"seed {seed}" for seed in seeds), "minus uniform, mean")
+    columns = ("variant", *(f"seed {seed}" for seed in seeds), f"minus {baseline}, mean")
     return table("PQ on val, points", columns, rows or [(UNKNOWN,)]).strip()
+
+
+def trained_peers(report: dict[str, Any]) -> str:
+    """Format mean IoU of other networks that were trained in the same way, by ``benchmarks.camvid``."""
+    rows = [
+        (
+            run["architecture"],
+            run["recipe"],
+            str(run["seed"]),
+            f"{run['parameters'] / 1e6:.1f}",
+            f"{100 * run['scores']['mean_iou']:.1f}",
+        )
+        for run in report.values()
+    ]
+    columns = ("network", "recipe", "seed", "parameters, millions", "mean IoU")
+    return table("Points on val", columns, rows or [(UNKNOWN, *[""] * 4)]).strip()
 
 
 def headroom_choices(report: dict[str, Any]) -> str:

@@ -37,6 +37,23 @@ assert table("T", ("x", "y"), [("a", 0.12345), (None, 1234.5)]) == (
     "\\n**T**\\n\\n| x | y |\\n|---|---|\\n| a | 0.123 |\\n|  | 1234 |"
 )
 
+# A peer by this project's recipe is trained with the loss of its classes.
+from omegaconf import OmegaConf
+from benchmarks.camvid import semantic_loss
+from panoptic.losses import PanopticLoss
+settings = dict(boundary_weight=2.0, hard_pixels=0.5, class_balance=0.5, dice=3.0)
+logits, classes = torch.randn(1, 4, 16, 16), torch.randint(0, 4, (1, 16, 16))
+classes[0, 3:9] = 255
+weight = torch.rand(1, 16, 16)
+module = PanopticLoss(**settings)
+outputs = type("Outputs", (), {"semantic": logits})
+targets = type("Targets", (), {"semantic": classes, "semantic_weight": weight})
+expected = module.losses["semantic"](outputs, targets) + 3 * module.losses["dice"](outputs, targets)
+loss = semantic_loss("own", OmegaConf.create({"loss": settings}))(logits, classes, weight)
+torch.testing.assert_close(loss, expected)
+usual = semantic_loss("usual", None)(logits, classes, weight)
+torch.testing.assert_close(usual, torch.nn.functional.cross_entropy(logits, classes, ignore_index=255))
+
 # Chances of what excludes each other add up to that of the choice.
 chances = dict((type(t).__name__, p) for t, p in transforms(photometric_pipeline(1.0)))
 assert chances["ColorJitter"] == 0.8
@@ -51,7 +68,7 @@ def test_parts() -> None:
 
 def test_make_runs_each_that_times_something() -> None:
     files = {file.stem for file in (CHECKOUT / "benchmarks").glob("*.py") if '"--output"' in file.read_text()}
-    files -= {"collecting", "recording", "study"}  # which time nothing
+    files -= {"camvid", "collecting", "recording", "study"}  # whose figures are no times
     made = (CHECKOUT / "Makefile").read_text()
     assert files == {name for name in files if f"benchmarks.{name} --output" in made}
     assert {"allocation", "inference", "loading", "metrics", "scaling", "startup", "training"} <= files
