@@ -79,12 +79,12 @@ def _crop(statistics: DataStatistics) -> Choice:
 def _scale(statistics: DataStatistics) -> Choice:
     sides = statistics.thing_sides
     if len(sides) == 0:
-        return Choice([0.5, 2.0], "sizes of things are not known")
+        return Choice([0.75, 1.5], "sizes of things are not known")
     low, high = (float(side) for side in np.quantile(sides, (0.05, 0.95)))
     spread = high / max(low, 1.0)
     reason = f"sides of things from {low:.0f} to {high:.0f} pixels"
     if spread >= 8:
-        return Choice([0.5, 2.0], f"{reason}: seen from any distance")
+        return Choice([0.75, 1.5], f"{reason}: seen from any distance")
     return Choice([1.0, 1.0], f"{reason}: all at one magnification")
 
 

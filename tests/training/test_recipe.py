@@ -33,7 +33,7 @@ def composed(*overrides: str):
 def test_street_photos_get_what_was_found_with_them() -> None:
     assert values(STREET) == {
         "data.crop": [352, 480],
-        "data.scale": [0.5, 2.0],
+        "data.scale": [0.75, 1.5],
         "data.epoch_size": 1000,
         "trainer.max_epochs": 4,
     }
@@ -79,7 +79,7 @@ def test_more_images_and_small_crops_take_more_steps() -> None:
 def test_what_is_not_known_is_left_as_it_was_found() -> None:
     chosen = recipe(DataStatistics(367, []))
     assert chosen["data.crop"] == ([352, 480], "sizes of the images are not known")
-    assert chosen["data.scale"] == ([0.5, 2.0], "sizes of things are not known")
+    assert chosen["data.scale"] == ([0.75, 1.5], "sizes of things are not known")
 
 
 def test_what_is_given_stays() -> None:
