@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ from panoptic.inference.resolution import (
 from panoptic.inference.tta import VIEWS, check_tta, mean_outputs
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
+from panoptic.training import sharing
 from panoptic.training.checkpoint import Checkpoint, build_codec, read_checkpoint, restore_network
 
 
@@ -44,10 +46,11 @@ class Predictor:
     Args:
         network: Trained network. The predictor uses a copy with BatchNorm folded into convolutions.
         codec: Codec for the network's strides.
-        device: Device to run on. By default a GPU if available.
+        device: Device to run on. By default that of :func:`find_device`.
         tta: Test-time augmentation, a key of :data:`panoptic.inference.tta.VIEWS`.
         compile: Whether to compile the network, which slows down the first image of each size.
         resolution: Factor of height and width to predict at, or the rule that chooses it for each image.
+        checkpoint: Checkpoint that the network is of, to share it.
 
     Attributes:
         limited: Number of images so far in which ``codec.max_things`` left things out.
@@ -64,6 +67,7 @@ class Predictor:
         tta: str = "none",
         compile: bool = False,
         resolution: Resolution = 1.0,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         check_tta(tta)
         if tta != "none" and resolution != 1:
@@ -71,7 +75,8 @@ class Predictor:
             raise InputError(f"resolution: expected 1 with test-time augmentation, got {given}")
         self.tta = tta
         self.resolution = resolution
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = torch.device(device or find_device())
+        self.checkpoint = checkpoint
         self.network = fold_batchnorm(network).to(self.device).to(memory_format=torch.channels_last)
         self.codec = codec
         self.limited = 0
@@ -93,7 +98,7 @@ class Predictor:
         Args:
             checkpoint: Path of a checkpoint, or its contents.
             overrides: Overrides of its configuration, e.g. ``codec.peak_threshold=0.3``. Ignored for contents.
-            device: Device to run on. By default a GPU if available.
+            device: Device to run on. By default that of :func:`find_device`.
             tta: Test-time augmentation, a key of :data:`panoptic.inference.tta.VIEWS`.
             compile: Whether to compile the network.
             resolution: Factor of height and width to predict at, in (0, 1], or ``adaptive``, by the rule that the
@@ -110,7 +115,51 @@ class Predictor:
         else:
             rule = check_scale(resolution)
         network = restore_network(checkpoint)
-        return cls(network, build_codec(checkpoint.config, checkpoint.labels, network), device, tta, compile, rule)
+        codec = build_codec(checkpoint.config, checkpoint.labels, network)
+        return cls(network, codec, device, tta, compile, rule, checkpoint)
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, *, revision: str | None = None, token: str | None = None, **options: Any
+    ) -> Predictor:
+        """Load a predictor that was shared, from a folder or from a repository of the Hugging Face Hub.
+
+        Args:
+            source: Folder that :meth:`save_pretrained` wrote, checkpoint, or id of a repository, ``user/name``.
+            revision: Branch, tag or commit of the repository.
+            token: Token of the hub, by default the one that its client has stored.
+            options: ``device``, ``tta``, ``compile`` and ``resolution`` of :meth:`load`.
+
+        Raises:
+            InputError: If there is no such folder or repository, or it cannot be used.
+        """
+        return cls.load(sharing.from_pretrained(source, revision=revision, token=token), **options)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write weights, configuration and a model card into a folder, and return it.
+
+        Raises:
+            InputError: If the predictor was not loaded from a checkpoint, or the folder cannot be written.
+        """
+        return sharing.save_pretrained(self._shared(), folder)
+
+    def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None) -> str:
+        """Upload weights, configuration and a model card to the Hugging Face Hub, and return the commit's address.
+
+        Args:
+            repo_id: Id of the repository, ``user/name``, created if it does not exist.
+            private: Whether a new repository is private; by default as the account has it.
+            token: Token of the hub, by default the one that its client has stored.
+
+        Raises:
+            InputError: If the predictor was not loaded from a checkpoint, or the hub cannot be reached or refuses it.
+        """
+        return sharing.push_to_hub(self._shared(), repo_id, private=private, token=token)
+
+    def _shared(self) -> Checkpoint:
+        if self.checkpoint is None:
+            raise InputError("predictor: expected one that was loaded from a checkpoint, got a network of your own")
+        return self.checkpoint
 
     @property
     def labels(self) -> LabelSpace:
@@ -177,3 +226,10 @@ class Predictor:
         """Predict the segments of a batch, on the predictor's device."""
         parts = [prediction.segments.unstack(part.sizes) for part, prediction in self.predictions(batch)]
         return Segments.stack([segments for part in parts for segments in part])
+
+
+def find_device() -> str:
+    """Return the device to compute on: CUDA, else MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

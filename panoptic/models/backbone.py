@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import urllib.error
-import urllib.request
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,9 +15,7 @@ from torch import Tensor, nn
 
 from panoptic.errors import InputError, expect_at_least
 from panoptic.models.checkpointing import CountOnce
-
-PROBE_SECONDS = 4.0
-"""Timeout for a response of the model hub, in seconds."""
+from panoptic.utils.hub import unreachable_reason
 
 
 class Packaged(NamedTuple):
@@ -217,12 +213,8 @@ def _read_weights(path: Path) -> Any:
 
 
 def _unavailable_reason(name: str) -> str | None:
-    """Return why the ImageNet weights of a model are unavailable, or ``None`` if they are available.
-
-    The hub is probed with a short timeout, since timm itself retries for most of a minute before it fails.
-    """
+    """Return why the ImageNet weights of a model are unavailable, or ``None`` if they are available."""
     import huggingface_hub
-    from huggingface_hub import constants
 
     config = timm.models.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
@@ -230,13 +222,4 @@ def _unavailable_reason(name: str) -> str | None:
     for file in ("model.safetensors", "pytorch_model.bin"):
         if isinstance(huggingface_hub.try_to_load_from_cache(config.hf_hub_id, file), str):
             return None
-    if constants.HF_HUB_OFFLINE:
-        return "which is switched off (HF_HUB_OFFLINE)"
-    try:
-        request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
-        urllib.request.urlopen(request, timeout=PROBE_SECONDS).close()
-    except urllib.error.HTTPError:
-        return None  # the hub is reachable
-    except OSError as error:
-        return f"which does not answer ({getattr(error, 'reason', error)})"
-    return None
+    return unreachable_reason()

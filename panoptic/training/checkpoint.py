@@ -25,9 +25,13 @@ from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.models import PanopticNetwork
 from panoptic.training.checkpoint_io import load, save
+from panoptic.training.pretrained import load_pretrained
 
 FORMAT_VERSION = 4
 """Version of the checkpoint format, incremented by incompatible changes."""
+
+HUB = "hf://"
+"""Beginning of the id of a repository of the model hub, in place of a path."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +84,25 @@ def read_checkpoint(path: str | Path, overrides: Sequence[str] = ()) -> Checkpoi
     """Read a checkpoint of this project.
 
     Args:
-        path: Path of the file.
+        path: Path of the file, or of a folder that :func:`panoptic.training.pretrained.write_pretrained` wrote, or
+            ``hf://user/name`` for a repository of the model hub with such a folder.
         overrides: Overrides of its configuration, in Hydra's syntax.
 
     Raises:
         InputError: If the file does not exist, is not a checkpoint of this project or has another format version, or if
             an override does not fit.
     """
+    if str(path).startswith(HUB):
+        from panoptic.training.sharing import download
+
+        path = download(str(path).removeprefix(HUB))
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise InputError(f"{path}: expected a checkpoint, got {'a folder' if path.is_dir() else 'no such file'}")
-    content = load(path)
+    if path.is_dir():
+        content = load_pretrained(path)
+    elif path.is_file():
+        content = load(path)
+    else:
+        raise InputError(f"{path}: expected a checkpoint, got no such file")
     record = content.get("panoptic") if isinstance(content, dict) else None
     if not isinstance(record, dict) or "state_dict" not in content:
         raise InputError(f"{path}: expected a checkpoint of panoptic, got a file without its record")

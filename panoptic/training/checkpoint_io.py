@@ -84,7 +84,7 @@ def verify(path: Path) -> None:
             file.seek(max(size - END_SIZE - COMMENT_SIZE, 0))
             end = file.read()
             if end[END_SIZE:].startswith(PREFIX):
-                if end[END_SIZE + len(PREFIX) :] != _digest(file, size - COMMENT_SIZE):
+                if end[END_SIZE + len(PREFIX) :] != hex_digest(file, size - COMMENT_SIZE):
                     raise InputError(f"{path}: expected a whole checkpoint, got a damaged one: its checksum differs")
                 return
         _verify_archive(path, end[-END_SIZE:])
@@ -96,7 +96,7 @@ def verify(path: Path) -> None:
         ) from error
 
 
-def _digest(file: io.BufferedReader, size: int) -> bytes:
+def hex_digest(file: io.BufferedReader, size: int) -> bytes:
     """Return the digest of the first bytes of a file, in hexadecimal."""
     file.seek(0)
     digest = hashlib.sha256()

@@ -138,6 +138,11 @@ def scored(folder: Path, evaluation: Mapping[str, Any]) -> bool:
 
 
 def default_output(checkpoint: Path, name: str) -> Path:
-    """Return an output folder in the checkpoint's run: next to ``checkpoints/`` if the file is in such a folder."""
+    """Return an output folder in the checkpoint's run: next to ``checkpoints/`` if the file is in such a folder.
+
+    What belongs to a checkpoint that is a folder, shared or downloaded, goes into the current folder.
+    """
+    if checkpoint.is_dir():
+        return Path(name)
     parent = checkpoint.resolve().parent
     return (parent.parent if parent.name == "checkpoints" else parent) / name

@@ -12,7 +12,8 @@ import torch
 from huggingface_hub import constants
 
 from panoptic.errors import InputError
-from panoptic.models.backbone import PACKAGED, PROBE_SECONDS, Backbone, _packaged_file
+from panoptic.models.backbone import PACKAGED, Backbone, _packaged_file
+from panoptic.utils.hub import PROBE_SECONDS
 
 SMALL = "test_resnet"  # timm's own for tests: a few thousand weights
 
