@@ -11,7 +11,9 @@ import numpy as np
 
 from panoptic.analysis.split_numbers import ImageNumbers, SplitNumbers, examine_split
 from panoptic.codec import Codec
+from panoptic.data.bands import REMARKS
 from panoptic.data.checks.faults import Fault
+from panoptic.data.coco.json import some
 from panoptic.data.datamodule import DataModule
 from panoptic.errors import InputError
 
@@ -87,14 +89,22 @@ def inspect_data(
         inspection.notes += examiner.notes
         inspection.faults += [(split, fault) for fault in examiner.faults]
         numbers = inspection.numbers[split] = SplitNumbers(examiner.labels)
+        remarked: dict[str, list[str]] = {}
         shown = evenly(len(examiner), -(-sheet // len(splits)))
         with closing(examine_split(examiner, shown, workers)) as examined:
             for image in progress(examined, f"inspecting {split}, images", len(examiner)):
                 numbers.add(image)
+                for remark in image.remarks:
+                    remarked.setdefault(remark, []).append(image.file)
                 duplicate = contents.fault(split, image)
                 inspection.faults += [(split, fault) for fault in [*image.faults, *([duplicate] if duplicate else [])]]
                 if image.thumbnail is not None:
                     inspection.thumbnails.append((f"{split}: {Path(image.file).name}", image.thumbnail))
+        inspection.notes += [
+            f"{split}: {len(files)} images {REMARKS[remark]}: {some([Path(file).name for file in files])}"
+            for remark, files in remarked.items()
+        ]
+        inspection.notes += _background_notes(split, numbers)
         most = max(map(len, numbers.thing_areas), default=0)
         if most > Codec.max_things:
             inspection.notes.append(
@@ -103,6 +113,17 @@ def inspect_data(
             )
     inspection.faults += _differing_categories(inspection.numbers, str(getattr(data, "root", None) or ""))
     return inspection
+
+
+def _background_notes(split: str, numbers: SplitNumbers) -> list[str]:
+    """Return what to know about a split in which everything known is of one category."""
+    occurring = [name for name, count in zip(numbers.labels.names, numbers.segments, strict=True) if count]
+    if len(occurring) != 1 or not numbers.pixels[-1]:
+        return []
+    return [
+        f"{split}: {occurring[0]} is the only category, and the rest is void, of which nothing is learned: a network "
+        f"trained on it takes every pixel for {occurring[0]}; give the background a category of stuff"
+    ]
 
 
 def _absent(data: DataModule, split: str) -> Fault:

@@ -37,6 +37,7 @@ class ImageNumbers:
         crowd: Whether each segment is a crowd.
         complexity: Object density and scale variance.
         thumbnail: Image next to the image with its segments; ``None`` if not requested.
+        remarks: Keys of :data:`panoptic.data.bands.REMARKS`.
     """
 
     file: str
@@ -48,6 +49,7 @@ class ImageNumbers:
     crowd: np.ndarray | None = None
     complexity: np.ndarray | None = None
     thumbnail: np.ndarray | None = None
+    remarks: list[str] = field(default_factory=list)
 
 
 def examine_split(
@@ -69,7 +71,7 @@ def examine_split(
 def _examine(context: tuple[Examiner, frozenset[int]], index: int) -> ImageNumbers:
     examiner, shown = context
     examined = examiner.examine(index)
-    numbers = ImageNumbers(str(examined.file), examined.faults)
+    numbers = ImageNumbers(str(examined.file), examined.faults, remarks=examined.remarks)
     with suppress(OSError, ValueError):  # an unreadable file is already a fault
         content = examined.file.read_bytes() if examined.file.is_file() else b""  # devices and pipes have no end
         numbers.digest = hashlib.blake2b(content, digest_size=16).hexdigest() if content else None

@@ -16,6 +16,8 @@ from panoptic.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+    from panoptic.data.bands import Reading
+
 
 def predict(config: DictConfig) -> None:
     """Predict as configured.
@@ -27,6 +29,7 @@ def predict(config: DictConfig) -> None:
             written.
     """
     from panoptic.commands.console import PRINTED_ROWS, counts_row, print_counts, progress
+    from panoptic.data.bands import Reading
     from panoptic.data.coco.writer import CocoPanopticWriter
     from panoptic.data.images import find_images, output_names
     from panoptic.inference.predictor import Predictor
@@ -40,7 +43,9 @@ def predict(config: DictConfig) -> None:
     paths = find_images(config.input)
     checkpoint = read_checkpoint(config.checkpoint, config.overrides)
     failures: list[InputError] = []
-    images = _readable(list(zip(paths, output_names(paths), strict=True)), failures)
+    data = checkpoint.config.data
+    reading = Reading.of(data.get("channels"), data.get("normalize", "range"))
+    images = _readable(list(zip(paths, output_names(paths), strict=True)), reading, failures)
     first = next(images, None)
     if first is None:
         _raise(failures, len(paths))
@@ -75,13 +80,13 @@ def _below(folder: str, path: Path) -> str:
     return Path(os.path.relpath(os.path.abspath(path), folder)).as_posix()
 
 
-def _readable(paths: list[tuple[Path, str]], failures: list[InputError]) -> Iterator[tuple[Path, str, np.ndarray]]:
+def _readable(
+    paths: list[tuple[Path, str]], reading: Reading, failures: list[InputError]
+) -> Iterator[tuple[Path, str, np.ndarray]]:
     """Yield path, name and image of each file that can be read; gather the errors of the others."""
-    from panoptic.data.images import read_image
-
     for path, name in paths:
         try:
-            image = read_image(path)
+            image = reading.read(path)
         except InputError as error:
             failures.append(error)
             continue

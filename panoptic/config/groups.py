@@ -76,6 +76,8 @@ class CocoPanopticConfig(DataConfig):
     val: SplitPathsConfig = field(default_factory=SplitPathsConfig)
     test: SplitPathsConfig = field(default_factory=SplitPathsConfig)
     cache_dir: str | None = None
+    channels: list[int] | None = None
+    normalize: str = "range"
 
 
 @dataclass

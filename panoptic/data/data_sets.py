@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from panoptic.data.bands import Reading
 from panoptic.data.checks.cityscapes import CityscapesExaminer
 from panoptic.data.checks.coco import CocoExaminer
 from panoptic.data.cityscapes import CityscapesSource
@@ -121,6 +122,8 @@ class CocoPanopticData(DataModule):
         val: Paths of the validation split.
         test: Paths of the test split.
         cache_dir: Folder to cache decoded images and segments in; ``None`` disables the cache.
+        channels: Bands that become red, green and blue; see :class:`~panoptic.data.bands.Reading`.
+        normalize: How numbers become 8 bits; see there.
         loading: Arguments of :class:`DataModule`.
     """
 
@@ -131,16 +134,19 @@ class CocoPanopticData(DataModule):
         val: Mapping[str, str | None] | None = None,
         test: Mapping[str, str | None] | None = None,
         cache_dir: str | None = None,
+        channels: Sequence[int] | None = None,
+        normalize: str = "range",
         **loading,
     ) -> None:
         super().__init__(**loading)
         self.root = root
         self.cache_dir = cache_dir
+        self.reading = Reading.of(channels, normalize)
         self.paths = {"train": train or {}, "val": val or {}, "test": test or {}}
 
     def source(self, split: str) -> CocoPanopticSource | CachedSource:
         """Open a split: ``train``, ``val`` or ``test``."""
-        source = CocoPanopticSource(split, root=self.root, **self._paths(split))
+        source = CocoPanopticSource(split, root=self.root, reading=self.reading, **self._paths(split))
         return source if self.cache_dir is None else CachedSource(source, self.cache_dir)
 
     def statistics(self) -> DataStatistics:
@@ -153,7 +159,7 @@ class CocoPanopticData(DataModule):
 
     def examiner(self, split: str) -> CocoExaminer:
         """Open a split to check it for faults."""
-        return CocoExaminer(split, root=self.root, **self._paths(split))
+        return CocoExaminer(split, root=self.root, reading=self.reading, **self._paths(split))
 
     def splits(self) -> dict[str, tuple[str, ...]]:
         """Return the existing splits, each with all splits that share its files, itself included.

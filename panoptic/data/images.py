@@ -54,8 +54,8 @@ def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
     rgb = _decode_fast(path, pixels_only=True)
     if rgb is not None:
         return rgb
-    with _open(path) as image:
-        return np.array(_to_rgb(_make_upright(image)))
+    with open_image(path) as image:
+        return np.array(_to_rgb(turned(image)))
 
 
 def read_stored(path: str | os.PathLike, modes: Sequence[str], expected: str) -> Shaped[np.ndarray, "H W *channels"]:
@@ -69,7 +69,7 @@ def read_stored(path: str | os.PathLike, modes: Sequence[str], expected: str) ->
     Raises:
         InputError: If the file is missing, damaged, or has another pixel format.
     """
-    with _open(path) as image:
+    with open_image(path) as image:
         if image.mode not in modes:
             raise InputError(f"{path}: expected {expected}, got an image of mode {image.mode!r}")
         return np.array(image)
@@ -92,7 +92,7 @@ def read_words(path: str | os.PathLike) -> UInt32[np.ndarray, "H W"]:
     if rgb is not None:
         # The four bytes of an RGBA pixel are the id in little-endian order, apart from the fourth.
         return cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA).view("<u4")[..., 0]
-    with _open(path, verify=True) as image:
+    with open_image(path, verify=True) as image:
         if image.mode not in ("RGB", "RGBA"):
             raise InputError(f"{path}: expected a PNG with 8-bit RGB, got an image of mode {image.mode!r}")
         stored = image.tobytes("raw", "RGBX" if image.mode == "RGB" else "RGBA")  # Pillow stores four bytes for both
@@ -199,7 +199,7 @@ def _stem(file: Path) -> str:
 
 
 @contextmanager
-def _open(path: str | os.PathLike, verify: bool = False) -> Iterator[Image.Image]:
+def open_image(path: str | os.PathLike, verify: bool = False) -> Iterator[Image.Image]:
     """Open and decode an image; turn any error inside the ``with`` block into an InputError that names the file.
 
     Args:
@@ -232,7 +232,8 @@ def _open(path: str | os.PathLike, verify: bool = False) -> Iterator[Image.Image
         raise InputError(f"{path}: expected an image that can be read, got a file that cannot: {error}") from error
 
 
-def _make_upright(image: Image.Image) -> Image.Image:
+def turned(image: Image.Image) -> Image.Image:
+    """Return an image with the orientation of its EXIF data applied; the same image if it is upright."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # the pixels may be intact although the metadata is damaged

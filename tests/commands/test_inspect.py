@@ -214,3 +214,34 @@ def test_images_with_more_things_than_are_looked_for_are_noted() -> None:
         "train: an image holds 400 things, more than the 200 that an image can have by default; train with "
         "codec.max_things=800"
     ]
+
+
+def test_what_images_have_beside_three_bands_is_noted(capsys: pytest.CaptureFixture) -> None:
+    labels = LabelSpace((Category("cell", 1, True, (9, 9, 9)),))
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    pixels = np.random.default_rng(0).integers(1280, 1920, (2, 20, 20)).astype(np.uint16)
+    for split in ("train", "val"):
+        ids = torch.zeros(20, 20, dtype=torch.int32)
+        ids[:5, :5] = 1
+        classes = torch.zeros(1, dtype=torch.int64)
+        Path("dim", split).mkdir(parents=True)
+        with CocoPanopticWriter("dim", labels, name=f"panoptic_{split}") as writer:
+            for name in ("a", "b"):
+                writer.add(name, Segments(ids, classes, classes.bool()), image_id=name)
+    Image.fromarray(pixels[0]).save("dim/train/a.png")
+    Image.fromarray(pixels[0].T.copy()).save("dim/train/b.png", exif=exif)
+    for position, name in enumerate("ab"):
+        Image.new("RGB", (20, 20), (position, 0, 0)).save(f"dim/val/{name}.png")
+    status, report, _ = inspected("data=coco_panoptic", "data.root=dim")
+    assert status == 0
+    notes = [note for note in report["notes"] if note.startswith("train")]
+    assert [note.split(":")[1].split(" their")[0] for note in notes] == [
+        " 2 images have 16 bits and use less than a quarter of",
+        " 1 images are turned by",
+        " cell is the only category, and the rest is void, of which nothing is learned",
+    ]
+    assert notes[1].endswith("likewise: 'b.png'")
+    status, report, _ = inspected("data=coco_panoptic", "data.root=dim", "data.normalize=percentile")
+    assert status == 0
+    assert not any("16 bits" in note for note in report["notes"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from panoptic.data.bands import Reading
 from tests.commands.small_runs import (
     FIXTURES,
     run,
@@ -59,6 +60,21 @@ def test_predict_passes_over_images_that_cannot_be_read(
         run("predict", *arguments[:2], "output=none")
     assert capsys.readouterr().out.count("left out: ") == 3
     assert not (tmp_path / "none").exists()
+
+
+def test_predict_reads_images_as_the_data_were(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "scaled").mkdir()
+    dim = np.random.default_rng(0).integers(1280, 1920, (40, 70)).astype(np.uint16)
+    Image.fromarray(dim).save(tmp_path / "raw" / "a.png")
+    scaled = Reading(normalize="percentile").read(tmp_path / "raw" / "a.png")
+    Image.fromarray(scaled).save(tmp_path / "scaled" / "a.png")
+    checkpoint = f"checkpoint={trained}/checkpoints/best.ckpt"
+    keys = ("data=coco_panoptic", "data.root=none", "data.normalize=percentile")
+    run("predict", checkpoint, "input=raw", "output=of_raw", *keys)
+    run("predict", checkpoint, "input=scaled", "output=of_scaled")
+    overlays = [np.array(Image.open(f"{folder}/overlays/a.png")) for folder in ("of_raw", "of_scaled")]
+    np.testing.assert_array_equal(*overlays)
 
 
 @pytest.mark.skipif(not FIXTURES.is_dir(), reason="the real photos are not here")

@@ -12,7 +12,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -142,7 +142,10 @@ def test_what_is_no_shared_network_is_named(folder, tmp_path):
         ({"weights": bytes(weights)}, "expected the weights that config.json belongs to, got others or damaged ones"),
         ({"config": b"{"}, "config.json: expected JSON, got a file that cannot be read"),
         ({"config": b'{"model_type": "bert"}'}, "config.json: expected the configuration of a network of panoptic"),
-        ({"config": json.dumps(hostile).encode()}, "model.fusion._target_: expected a class of panoptic, got 'os.system'"),
+        (
+            {"config": json.dumps(hostile).encode()},
+            "fusion._target_: expected a class of panoptic, got 'os.system'",
+        ),
         ({"config": json.dumps(record | {"format_version": 1}).encode()}, "expected a checkpoint of format 4, got 1"),
         ({"config": json.dumps(record | {"config": {}}).encode()}, "damaged one|expected"),
     ]
@@ -165,7 +168,7 @@ def test_a_name_that_is_neither_path_nor_repository(name):
 class Hub(BaseHTTPRequestHandler):
     """The part of the hub's interface that uploading and downloading small files takes."""
 
-    files: dict[str, bytes] = {}
+    files: ClassVar[dict[str, bytes]] = {}
 
     def _answer(self, content: bytes, status: int = 200, **headers: str) -> None:
         self.send_response(status)

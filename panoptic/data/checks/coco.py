@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from panoptic.data.bands import Reading, remarks
 from panoptic.data.checks.faults import Examined, Fault
 from panoptic.data.coco.json import ImageList, SegmentTable, load, read_labels, some
 from panoptic.data.coco.layout import find_image_dir, find_json, find_panoptic_dir, labels_of_any_split
 from panoptic.data.coco.reader import match_ids
-from panoptic.data.images import find_images, read_image, read_words
+from panoptic.data.images import find_images, read_words
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
@@ -58,6 +59,7 @@ class CocoExaminer:
         panoptic_json: Path of the JSON file.
         image_of: Image file of each image id, replacing ``image_dir``, for data sets whose JSON file does not contain
             the paths of images.
+        reading: How image files are read.
 
     Attributes:
         labels: Label space.
@@ -81,7 +83,9 @@ class CocoExaminer:
         panoptic_dir: str | os.PathLike | None = None,
         panoptic_json: str | os.PathLike | None = None,
         image_of: Mapping[str, Path] | None = None,
+        reading: Reading = Reading(),  # noqa: B008  # frozen
     ) -> None:
+        self.reading = reading
         base = Path(root).expanduser() if root is not None else Path()
         self.faults: list[Fault] = []
         self.notes: list[str] = []
@@ -146,7 +150,8 @@ class CocoExaminer:
             examined.add("missing", path, f"the image of image id {entry.image_id!r} is not there")
         else:
             try:
-                examined.image = read_image(path)
+                examined.image = self.reading.read(path)
+                examined.remarks = remarks(path) if self.reading.is_ordinary else []
                 sizes[path] = examined.image.shape[:2]
             except InputError as error:
                 examined.faults.append(Fault.of("unreadable", path, error))

@@ -70,12 +70,14 @@ class Examined:
         faults: Faults of the image and its ground truth.
         image: RGB image in 0..255; ``None`` if it cannot be read.
         segments: Ground truth; ``None`` if it cannot be read or is withheld.
+        remarks: Keys of :data:`panoptic.data.bands.REMARKS`.
     """
 
     file: Path
     faults: list[Fault] = field(default_factory=list)
     image: UInt8[np.ndarray, "H W 3"] | None = None
     segments: Segments | None = None
+    remarks: list[str] = field(default_factory=list)
 
     def add(self, kind: str, file: str | Path, what: str) -> None:
         """Add a fault.

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from jaxtyping import Int32, Int64, UInt32
 
+from panoptic.data.bands import Reading
 from panoptic.data.coco.json import ImageList, SegmentTable, load, read_labels, some
 from panoptic.data.coco.layout import find_image_dir, find_json, find_panoptic_dir, labels_of_any_split
-from panoptic.data.images import find_images, output_names, read_image, read_words
+from panoptic.data.images import find_images, output_names, read_words
 from panoptic.data.sample import Origin, Sample
 from panoptic.errors import InputError
 from panoptic.segments import Segments
@@ -44,6 +45,7 @@ class CocoPanopticSource:
             :meth:`read_segments` is called.
         panoptic_dir: Folder that the file names of annotations are relative to.
         panoptic_json: Path of the JSON file.
+        reading: How image files are read.
 
     Raises:
         InputError: If a file or folder is missing, or the JSON file is invalid or inconsistent.
@@ -57,7 +59,9 @@ class CocoPanopticSource:
         image_dir: str | os.PathLike | None = None,
         panoptic_dir: str | os.PathLike | None = None,
         panoptic_json: str | os.PathLike | None = None,
+        reading: Reading = Reading(),  # noqa: B008  # frozen
     ) -> None:
+        self.reading = reading
         base = Path(root).expanduser() if root is not None else Path()
         self.panoptic_json = find_json(split, root, panoptic_json)
         self.image_dir = find_image_dir(split, root, image_dir, self.panoptic_json)
@@ -100,7 +104,7 @@ class CocoPanopticSource:
         if self.image_dir is None:
             raise InputError(f"{self.panoptic_json}: expected image_dir to say where its images are, got none")
         path = self.image_dir / self.images.file_names[index]
-        image = read_image(path)
+        image = self.reading.read(path)
         self._check_size(path, image.shape[:2], index)
         segments = self.read_segments(index)
         size = image.shape[:2] if segments is None else tuple(segments.size)
@@ -140,10 +144,11 @@ class CocoPanopticSource:
         """Return everything that the content of a sample depends on."""
         name = self._names[index]
         image = [] if self.image_dir is None else [self.image_dir / self.images.file_names[index]]
+        read_otherwise = b"" if self.reading.is_ordinary else repr(self.reading).encode()
         if self._table is None:
-            return Origin(name, image)
+            return Origin(name, image, read_otherwise)
         table = b"".join(column.tobytes() for column in self._table.rows(index))
-        return Origin(name, [*image, self.png(index)], table + repr(self.images.sizes[index]).encode())
+        return Origin(name, [*image, self.png(index)], table + repr(self.images.sizes[index]).encode() + read_otherwise)
 
     def png(self, index: int) -> Path:
         """Return the path of the PNG of an image, whose ground truth must not be withheld."""

@@ -1,0 +1,259 @@
+"""Images of any number of bands and any depth, as the three bands of 8 bits that networks take.
+
+An ordinary photo is read by :func:`panoptic.data.images.read_image`. Microscopes and satellites give more: 16 bits of
+which they use some, floating-point numbers, bands beyond the visible. Which bands to take and how to scale them are
+settings of a data set (``data.channels``, ``data.normalize``), and are kept in checkpoints.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Shaped, UInt8
+from PIL import Image
+
+from panoptic.data.images import open_image, read_image, turned
+from panoptic.errors import InputError
+
+NORMALIZATIONS = ("range", "percentile")
+
+PERCENTILES = (1.0, 99.8)
+"""Percentiles of a band that become 0 and 255, those of StarDist and of many microscopists."""
+
+LITTLE_USED = 0.25
+"""Share of the range of 16 bits below which an image is remarked on."""
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
+_RGB = 2  # photometric interpretation
+_REDUCED = 1  # bit of the kind of a page: a smaller version of another
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the image files of a data set are read.
+
+    Attributes:
+        channels: Numbers of the bands that become red, green and blue, from 1; one band becomes gray. By default the
+            first three of color images, and the one band of others.
+        normalize: ``range`` scales the whole range of 8 or 16 bits to 0..255. ``percentile`` scales the
+            :data:`PERCENTILES` of each band of each image, and takes numbers of any kind.
+
+    Raises:
+        InputError: If a setting is out of range.
+    """
+
+    channels: tuple[int, ...] | None = None
+    normalize: str = "range"
+
+    def __post_init__(self) -> None:
+        if self.channels is not None and (len(self.channels) not in (1, 3) or min(self.channels) < 1):
+            raise InputError(f"data.channels: expected one or three band numbers from 1, got {list(self.channels)}")
+        if self.normalize not in NORMALIZATIONS:
+            raise InputError(f"data.normalize: expected {' or '.join(NORMALIZATIONS)}, got {self.normalize!r}")
+
+    @classmethod
+    def of(cls, channels: Sequence[int] | None, normalize: str) -> Reading:
+        """Create a reading from the values of a configuration."""
+        return cls(None if channels is None else tuple(channels), normalize)
+
+    @property
+    def is_ordinary(self) -> bool:
+        """Whether all settings are the default."""
+        return self == Reading()
+
+    def read(self, path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
+        """Read an image file as three bands of 8 bits, with the orientation of its metadata applied.
+
+        Args:
+            path: Path of the image file.
+
+        Raises:
+            InputError: If the file cannot be read, or has not these bands or numbers.
+        """
+        if self.is_ordinary and not _has_unusual_bands(path):
+            return read_image(path)
+        bands = self._chosen(*read_bands(path), path)
+        scaled = _by_percentiles(bands) if self.normalize == "percentile" else _by_range(bands, path)
+        return np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else np.ascontiguousarray(scaled)
+
+    def _chosen(
+        self, bands: Shaped[np.ndarray, "H W C"], is_color: bool, path: str | os.PathLike
+    ) -> Shaped[np.ndarray, "H W c"]:
+        count = bands.shape[2]
+        if self.channels is None:
+            if is_color:
+                return bands[..., :3]
+            if count not in (1, 3):
+                raise InputError(
+                    f"{path}: expected one band or three, got {count} bands of {bands.dtype}; data.channels=[3,2,1] "
+                    "says which are red, green and blue, and data.channels=[1] takes one"
+                )
+            return bands
+        if max(self.channels) > count:
+            raise InputError(f"{path}: expected bands {list(self.channels)} (data.channels), got an image of {count}")
+        return bands[..., [number - 1 for number in self.channels]]
+
+
+class Bands(NamedTuple):
+    """Numbers of an image as they are stored.
+
+    Attributes:
+        values: Numbers of any kind.
+        is_color: Whether the first three bands are red, green and blue.
+    """
+
+    values: Shaped[np.ndarray, "H W C"]
+    is_color: bool
+
+
+def read_bands(path: str | os.PathLike) -> Bands:
+    """Read the numbers of an image file as they are stored.
+
+    TIFF files may have any number of bands; those of color images beyond the third, such as transparency or near
+    infrared, follow as stored. Pages of one size are bands too; reduced versions of the image are left out. Of other
+    formats, what is deeper than 8 bits is kept; the rest is read as :func:`~panoptic.data.images.read_image` reads it.
+
+    Args:
+        path: Path of the image file.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    if _is_tiff(path):
+        return _read_tiff(path)
+    with open_image(path) as image:
+        if image.mode.startswith("I"):  # 16-bit gray
+            return Bands(np.asarray(turned(image))[..., None], False)
+        mode = image.mode
+    if mode == "RGB":
+        stored = cv2.imread(os.fspath(path), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR)  # which turns it, too
+        if stored is not None and stored.dtype != np.uint8:
+            return Bands(np.ascontiguousarray(stored[..., ::-1]), True)
+    return Bands(read_image(path), True)
+
+
+def remarks(path: str | os.PathLike) -> list[str]:
+    """Return what is worth knowing about an image file that can be read: turned, or of little range.
+
+    Args:
+        path: Path of the image file.
+    """
+    found = []
+    with suppress(Exception), Image.open(path) as image:  # of a kind that Pillow does not know, nothing is remarked
+        if image.getexif().get(0x0112, 1) not in (0, 1):
+            found.append("turned")
+        if image.mode.startswith("I;16"):
+            values = np.asarray(image)
+            if int(values.max()) - int(values.min()) < LITTLE_USED * 65535:
+                found.append("little range")
+        if image.mode in ("RGBA", "LA", "PA", "RGBX"):
+            found.append("fourth band" if image.format == "TIFF" else "transparency")
+    return found
+
+
+REMARKS = {
+    "turned": "are turned by their EXIF data, and their segments are expected to be turned likewise",
+    "little range": "have 16 bits and use less than a quarter of their range, so that little is left in 8 bits; "
+    "data.normalize=percentile scales them",
+    "transparency": "have transparency, and are read as if they lay on white",
+    "fourth band": "have a fourth band, which is left out; data.channels takes others",
+}
+"""Meanings of the remarks."""
+
+
+def _is_tiff(path: str | os.PathLike) -> bool:
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(4) in _TIFF
+
+
+def _has_unusual_bands(path: str | os.PathLike) -> bool:
+    """Return whether a file is a TIFF that Pillow would not read as what it is."""
+    if not _is_tiff(path):
+        return False
+    try:
+        with Image.open(path, formats=["TIFF"]) as image:
+            samples: Any = getattr(image, "tag_v2", {}).get(277, 1)
+            pages = getattr(image, "n_frames", 1)
+            return image.mode == "F" or samples == 2 or (samples > 3 and image.mode != "CMYK") or pages > 1
+    except Exception:  # a kind that Pillow does not know, or a damaged file
+        return True
+
+
+def _read_tiff(path: str | os.PathLike) -> Bands:
+    try:
+        import tifffile
+    except ImportError:
+        raise InputError(
+            f"{path}: expected the package tifffile to read a TIFF of this kind, which is not installed: "
+            "pip install 'panoptic-adaptive-fusion[tiff]'"
+        ) from None
+    try:
+        with warnings.catch_warnings(), tifffile.TiffFile(path) as file:
+            warnings.simplefilter("ignore")
+            first: Any = file.pages[0]
+            pages: list[Any] = [
+                page for page in file.pages if page.shape == first.shape and not int(page.subfiletype) & _REDUCED
+            ]
+            size = first.imagelength * first.imagewidth
+            if not 0 < size * len(pages) <= 2 * (Image.MAX_IMAGE_PIXELS or 1 << 28):
+                raise InputError(f"{path}: expected at most 178 million pixels, got {len(pages)} pages of {size}")
+            is_color = int(first.photometric) == _RGB and first.samplesperpixel >= 3 and len(pages) == 1
+            bands = np.concatenate([_bands_of(page) for page in pages], axis=2)
+            orientation = first.tags.get("Orientation")
+    except InputError:
+        raise
+    except Exception as error:  # tifffile and its decoders raise many types
+        raise InputError(f"{path}: expected an image that can be read, got a file that cannot: {error}") from error
+    return Bands(_upright(bands, 1 if orientation is None else int(orientation.value)), is_color)
+
+
+def _bands_of(page: Any) -> Shaped[np.ndarray, "H W C"]:
+    """Decode a page, with its bands last."""
+    values = np.asarray(page.asarray())
+    if values.ndim == 2:
+        return values[..., None]
+    planes_first = values.shape[1:] == (page.imagelength, page.imagewidth) and int(page.planarconfig) == 2
+    return np.moveaxis(values, 0, 2) if planes_first else values
+
+
+def _upright(bands: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn bands as the orientation of TIFF and EXIF says."""
+    if orientation in (5, 6, 7, 8):
+        bands = bands.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        bands = bands[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        bands = bands[::-1]
+    return bands
+
+
+def _by_range(bands: Shaped[np.ndarray, "H W C"], path: str | os.PathLike) -> UInt8[np.ndarray, "H W C"]:
+    if bands.dtype == np.uint8:
+        return bands
+    if bands.dtype.kind in "iu" and bands.size and bands.min() >= 0 and bands.max() <= 65535:
+        return ((bands.astype(np.int64) + 128) // 257).astype(np.uint8)
+    raise InputError(
+        f"{path}: expected whole numbers of 8 or 16 bits, got {bands.dtype} from {bands.min()} to {bands.max()}; "
+        "data.normalize=percentile scales any"
+    )
+
+
+def _by_percentiles(bands: Shaped[np.ndarray, "H W C"]) -> UInt8[np.ndarray, "H W C"]:
+    """Scale the percentiles of each band to 0 and 255; numbers that are not finite become 0."""
+    values = bands.astype(np.float64)
+    values[~np.isfinite(values)] = np.nan
+    known = ~np.isnan(values).all((0, 1))
+    low, high = np.zeros(values.shape[2]), np.ones(values.shape[2])
+    if known.any():
+        low[known], high[known] = np.nanpercentile(values[..., known], PERCENTILES, axis=(0, 1))
+    scaled = (values - low) / np.where(high > low, high - low, 1.0)
+    return np.nan_to_num(scaled.clip(0, 1) * 255).round().astype(np.uint8)
