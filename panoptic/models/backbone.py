@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from contextlib import suppress
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,20 +86,20 @@ class Backbone(nn.Module):
         self.lr_factor = lr_factor
         self.weights_used = _choose_weights(name, weights)
         levels: dict[str, Any] = {"features_only": True, "out_indices": (-4, -3, -2, -1)}
-        try:
-            self.body = timm.create_model(name, pretrained=self.weights_used == "imagenet", **levels)
-        except (RuntimeError, IndexError, AssertionError) as error:  # raised by timm for no or too few levels
-            raise InputError(
-                f"model.backbone.name: expected a timm model with feature levels, got {name!r}: {error}"
-            ) from None
+        self.body = _create(name, pretrained=self.weights_used == "imagenet", **levels)
         body: Any = self.body  # the attributes that timm adds are untyped
         self.channels: list[int] = body.feature_info.channels()
         self.strides: list[int] = body.feature_info.reduction()
+        self._channels_come_last = "NHWC" in str(getattr(body, "output_fmt", ""))
         pretraining = body.pretrained_cfg
         self.mean: tuple[float, ...] = tuple(pretraining["mean"])
         self.std: tuple[float, ...] = tuple(pretraining["std"])
         if len(self.channels) != 4:
             raise InputError(f"model.backbone.name: expected a model with four feature levels, got {name!r}")
+        if any(coarser != 2 * finer for finer, coarser in pairwise(self.strides)):
+            raise InputError(
+                f"model.backbone.name: expected levels each of twice the stride, got {name!r} with {self.strides}"
+            )
         if self.weights_used == "package":
             self._load_packaged(name)
         elif self.weights_used not in ("random", "imagenet"):
@@ -118,7 +120,8 @@ class Backbone(nn.Module):
             if self._norm_updates is None:  # created late, since norms may be replaced by synchronized ones
                 self._norm_updates = CountOnce(self.body)
             self._norm_updates.next_batch()
-        return self.body(images)
+        levels = self.body(images)
+        return [level.permute(0, 3, 1, 2) for level in levels] if self._channels_come_last else levels
 
     def _load_packaged(self, name: str) -> None:
         """Load the weights of a package, which are those of the whole model in the same order."""
@@ -146,6 +149,49 @@ class Backbone(nn.Module):
         except RuntimeError as error:
             first = str(error).splitlines()[1:2] or [str(error)]  # only the first mismatch
             raise InputError(f"{path}: expected weights of this backbone's shapes: {first[0].strip()}") from None
+
+
+PROBED = (96, 160)
+"""Height and width of the image that a new backbone is tried with: multiples of 32 and of nothing else large."""
+
+
+def _create(name: str, **arguments: Any) -> nn.Module:
+    """Create the feature levels of a timm model for images of any size.
+
+    Raises:
+        InputError: If it has not these levels, or takes images of one size only.
+    """
+    try:
+        body = timm.create_model(name, **arguments)
+    except (RuntimeError, IndexError, AssertionError) as error:  # raised by timm for no or too few levels
+        raise InputError(
+            f"model.backbone.name: expected a timm model with feature levels, got {name!r}: {error}"
+        ) from None
+    refusal = _refusal(body)
+    if refusal is None:
+        return body
+    with suppress(TypeError):  # raised by models without this option, which Swin Transformers have
+        body = timm.create_model(name, strict_img_size=False, **arguments)
+        if _refusal(body) is None:
+            return body
+    raise InputError(f"model.backbone.name: expected a model for images of any size, got {name!r}: {refusal}")
+
+
+@torch.no_grad()
+def _refusal(body: nn.Module) -> str | None:
+    """Return what a model says of an image of an unusual size; ``None`` if it takes it, or has no memory to compute."""
+    device = next(body.parameters()).device
+    if device.type == "meta":
+        return None
+    training = body.training
+    body.eval()
+    try:
+        body(torch.zeros(1, 3, *PROBED, device=device))
+    except (AssertionError, RuntimeError) as error:
+        return (str(error).splitlines() or [type(error).__name__])[0]
+    finally:
+        body.train(training)
+    return None
 
 
 def _choose_weights(name: str, weights: str) -> str:

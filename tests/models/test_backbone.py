@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
+import timm
 import torch
 from huggingface_hub import constants
 
@@ -106,6 +107,46 @@ def test_a_model_with_too_few_levels_is_named(name):
         InputError, match=f"model.backbone.name: expected a timm model with feature levels, got '{name}'"
     ):
         Backbone(name, "random")
+
+
+@pytest.mark.parametrize(
+    ("name", "got"),
+    [
+        ("maxvit_nano_rw_256", "for images of any size, got 'maxvit_nano_rw_256': height"),
+        ("hiera_tiny_224", "for images of any size, got 'hiera_tiny_224': The size of tensor"),
+        (
+            "xcit_nano_12_p16_224",
+            r"each of twice the stride, got 'xcit_nano_12_p16_224' with \[16, 16, 16, 16\]",
+        ),
+        ("vit_tiny_patch16_224", "for images of any size, got 'vit_tiny_patch16_224': Input height"),
+    ],
+)
+def test_a_model_that_makes_no_pyramid_of_any_image_is_refused_at_the_start(name, got):
+    with pytest.raises(InputError, match=f"model.backbone.name: expected .*{got}"):
+        Backbone(name, "random")
+
+
+def test_a_model_with_channels_last_and_windows_takes_any_size():
+    backbone = Backbone("swin_tiny_patch4_window7_224", "random").eval()
+    assert (backbone.channels, backbone.strides) == ([96, 192, 384, 768], [4, 8, 16, 32])
+    with torch.no_grad():
+        levels = backbone(torch.randn(1, 3, 64, 96))
+    assert [tuple(level.shape) for level in levels] == [
+        (1, 96, 16, 24),
+        (1, 192, 8, 12),
+        (1, 384, 4, 6),
+        (1, 768, 2, 3),
+    ]
+
+
+def test_trying_a_model_leaves_no_trace():
+    torch.manual_seed(0)
+    tried = Backbone("resnet18", "random")
+    torch.manual_seed(0)
+    plain = timm.create_model("resnet18", features_only=True, out_indices=(-4, -3, -2, -1))
+    assert tried.body.training
+    for name, value in plain.state_dict().items():
+        assert torch.equal(tried.body.state_dict()[name], value), name
 
 
 def test_imagenet_is_an_error_that_says_what_to_do_when_the_hub_does_not_answer(probes):
