@@ -229,7 +229,8 @@ def _module(start: Start, data: DataModule, trainer: Trainer) -> tuple[PanopticM
     record = make_record(config, labels, weights_used, started_from)
     optimization = build(config.optimizer)
     optimization(network, 1)  # settings out of range are told now, not once the run has begun
-    module = PanopticModule(network, build_codec(config, labels, network), build(config.loss), optimization, record)
+    loss = build(config.loss, names=labels.names)
+    module = PanopticModule(network, build_codec(config, labels, network), loss, optimization, record)
     if config.compile:
         compile_network(network, trainer.strategy.root_device)
     return module, notes

@@ -78,6 +78,7 @@ class CocoPanopticConfig(DataConfig):
     cache_dir: str | None = None
     channels: list[int] | None = None
     normalize: str = "range"
+    unannotated: str = "error"
 
 
 @dataclass
@@ -219,6 +220,7 @@ class LossConfig:
     center: float = MISSING
     offset: float = MISSING
     complexity: float = MISSING
+    class_weights: dict[str, float] | None = None
 
 
 @dataclass

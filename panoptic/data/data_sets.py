@@ -124,6 +124,7 @@ class CocoPanopticData(DataModule):
         cache_dir: Folder to cache decoded images and segments in; ``None`` disables the cache.
         channels: Bands that become red, green and blue; see :class:`~panoptic.data.bands.Reading`.
         normalize: How numbers become 8 bits; see there.
+        unannotated: What to do with images without an annotation: ``error`` or ``skip``.
         loading: Arguments of :class:`DataModule`.
     """
 
@@ -136,17 +137,21 @@ class CocoPanopticData(DataModule):
         cache_dir: str | None = None,
         channels: Sequence[int] | None = None,
         normalize: str = "range",
+        unannotated: str = "error",
         **loading,
     ) -> None:
         super().__init__(**loading)
         self.root = root
         self.cache_dir = cache_dir
         self.reading = Reading.of(channels, normalize)
+        if unannotated not in ("error", "skip"):
+            raise InputError(f"data.unannotated: expected error or skip, got {unannotated!r}")
+        self.unannotated = unannotated
         self.paths = {"train": train or {}, "val": val or {}, "test": test or {}}
 
     def source(self, split: str) -> CocoPanopticSource | CachedSource:
         """Open a split: ``train``, ``val`` or ``test``."""
-        source = CocoPanopticSource(split, root=self.root, reading=self.reading, **self._paths(split))
+        source = CocoPanopticSource(split, root=self.root, **self._reading(), **self._paths(split))
         return source if self.cache_dir is None else CachedSource(source, self.cache_dir)
 
     def statistics(self) -> DataStatistics:
@@ -159,7 +164,7 @@ class CocoPanopticData(DataModule):
 
     def examiner(self, split: str) -> CocoExaminer:
         """Open a split to check it for faults."""
-        return CocoExaminer(split, root=self.root, reading=self.reading, **self._paths(split))
+        return CocoExaminer(split, root=self.root, **self._reading(), **self._paths(split))
 
     def splits(self) -> dict[str, tuple[str, ...]]:
         """Return the existing splits, each with all splits that share its files, itself included.
@@ -180,6 +185,9 @@ class CocoPanopticData(DataModule):
                     continue  # neither exists nor was given; otherwise the examiner reports the error
             splits_of.setdefault(files, []).append(split)
         return {splits[0]: tuple(splits) for splits in splits_of.values()}
+
+    def _reading(self) -> dict[str, Any]:
+        return {"reading": self.reading, "skip_unannotated": self.unannotated == "skip"}
 
     def _has_json(self, split: str) -> bool:
         try:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from panoptic.codec import Outputs, Targets
 from panoptic.errors import InputError, expect_at_least
 from panoptic.losses import functional
+from panoptic.segments import VOID
 
 
 class SemanticLoss(nn.Module):
@@ -19,14 +22,28 @@ class SemanticLoss(nn.Module):
         boundary_weight: Weight of pixels on semantic boundaries, relative to other pixels.
         hard_pixels: Fraction of the pixels, in (0, 1], that contribute: those with the highest loss.
         class_balance: Exponent in [0, 1] of the reweighting of rare classes.
+        class_weights: Weight of the pixels of each class; by default 1.
 
     Raises:
         InputError: If ``boundary_weight`` is negative, ``hard_pixels`` not in (0, 1] or ``class_balance`` not in
             [0, 1].
     """
 
-    def __init__(self, boundary_weight: float = 2.0, hard_pixels: float = 1.0, class_balance: float = 0.0) -> None:
+    weight_of_class: Tensor | None
+
+    def __init__(
+        self,
+        boundary_weight: float = 2.0,
+        hard_pixels: float = 1.0,
+        class_balance: float = 0.0,
+        class_weights: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
+        table = None
+        if class_weights is not None:
+            table = torch.ones(VOID + 1)
+            table[: len(class_weights)] = torch.tensor(class_weights)
+        self.register_buffer("weight_of_class", table, persistent=False)
         expect_at_least(0, loss__boundary_weight=boundary_weight)
         if not 0 < hard_pixels <= 1:
             raise InputError(f"loss.hard_pixels: expected a share in (0, 1], got {hard_pixels}")
@@ -38,10 +55,13 @@ class SemanticLoss(nn.Module):
 
     def forward(self, outputs: Outputs, targets: Targets) -> Float[Tensor, ""]:
         """Compute the loss."""
+        weight = targets.semantic_weight
+        if self.weight_of_class is not None:
+            weight = weight * self.weight_of_class[targets.semantic]
         return functional.semantic_loss(
             outputs.semantic,
             targets.semantic,
-            targets.semantic_weight,
+            weight,
             boundary_weight=self.boundary_weight,
             hard_pixels=self.hard_pixels,
             class_balance=self.class_balance,
@@ -94,6 +114,7 @@ class PanopticLoss(nn.Module):
         boundary_weight: Weight of pixels on semantic boundaries in the semantic loss. 1 weights all pixels equally.
         hard_pixels: Fraction of the pixels, in (0, 1], that contribute to the semantic loss: the hardest ones.
         class_balance: Exponent in [0, 1] of the reweighting of rare classes in the semantic loss.
+        class_weights: Weight in the semantic loss of the pixels of some categories, by name; by default 1.
         dice: Weight of the Dice loss, which counts all classes equally.
         levels: Weight of the losses of the heads for each level alone, which supervise levels (Chen et al. 2016,
             "Attention to Scale"). Their mean over levels counts, with the weights of the other terms.
@@ -101,12 +122,14 @@ class PanopticLoss(nn.Module):
         center: Weight of the center loss.
         offset: Weight of the offset loss.
         complexity: Weight of the complexity loss.
+        names: Names of all classes, if ``class_weights`` are given.
 
     Raises:
-        InputError: If a weight is negative or a setting of the semantic loss is out of range.
+        InputError: If a weight is negative, a setting of the semantic loss is out of range, or a weight is given for a
+            category that does not exist.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # a weight for each term
         self,
         boundary_weight: float = 2.0,
         hard_pixels: float = 1.0,
@@ -117,6 +140,9 @@ class PanopticLoss(nn.Module):
         center: float = 1.0,
         offset: float = 0.05,
         complexity: float = 0.1,
+        *,
+        class_weights: Mapping[str, float] | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.levels = levels
@@ -130,7 +156,7 @@ class PanopticLoss(nn.Module):
         expect_at_least(0, **{f"loss__{name}": weight for name, weight in {**self.weights, "levels": levels}.items()})
         self.losses = nn.ModuleDict(
             {
-                "semantic": SemanticLoss(boundary_weight, hard_pixels, class_balance),
+                "semantic": SemanticLoss(boundary_weight, hard_pixels, class_balance, _by_class(class_weights, names)),
                 "center": CenterLoss(),
                 "offset": OffsetLoss(),
                 "complexity": ComplexityLoss(),
@@ -162,3 +188,16 @@ class PanopticLoss(nn.Module):
             ) / len(of_levels)
             total = total + self.levels * terms["levels"]
         return {**terms, "total": total}
+
+
+def _by_class(weights: Mapping[str, float] | None, names: Sequence[str]) -> list[float] | None:
+    """Return the weight of each class, 1 where none is given; ``None`` if none is given at all."""
+    if not weights:
+        return None
+    unknown = [name for name in weights if name not in names]
+    if unknown:
+        raise InputError(f"loss.class_weights: expected names of categories ({', '.join(names)}), got {unknown[0]!r}")
+    for name, weight in weights.items():
+        if not 0 <= weight < math.inf:
+            raise InputError(f"loss.class_weights.{name}: expected at least 0, got {weight}")
+    return [float(weights.get(name, 1.0)) for name in names]

@@ -41,7 +41,7 @@ def replay(checkpoint: str | Path) -> dict[str, float]:
     assert batch.segments is not None  # the training data set refuses images without ground truth
     extents = batch.extents if batch.is_padded else None
     targets = build_codec(read.config, read.labels, network).encode(batch.segments, extents)
-    loss = build(read.config.loss)
+    loss = build(read.config.loss, names=read.labels.names)
     if loss.needs_levels:
         outputs, of_levels = network.with_levels(batch.images, extents)
     else:

@@ -34,6 +34,7 @@ FROM_CODE = {  # what code hands over, so that no configuration has to
     "SemanticHead": {"in_channels", "num_classes"},
     "InstanceHead": {"in_channels"},
     "Codec": {"labels", "stride", "complexity_stride"},
+    "PanopticLoss": {"names"},
     "adamw_cosine": {"trained", "total_steps"},
     "muon_cosine": {"trained", "total_steps"},
 }

@@ -168,3 +168,30 @@ def test_void_changes_no_loss_but_complexity():
 def test_settings_out_of_range_are_named(settings, message):
     with pytest.raises(InputError, match=message):
         PanopticLoss(**settings)
+
+
+def test_pixels_of_a_category_weigh_what_is_given():
+    outputs, targets = random_outputs(), CODEC.encode(SCENE)
+    weights = torch.where(targets.semantic == CAR, 5.0, 1.0) * targets.semantic_weight
+    expected = functional.semantic_loss(outputs.semantic, targets.semantic, weights)
+    loss = PanopticLoss(class_weights={"car": 5.0}, names=LABELS.names)
+    torch.testing.assert_close(loss(outputs, targets)["semantic"], expected)
+    assert not loss.state_dict()  # a setting, not a weight
+    equal = PanopticLoss(class_weights={"car": 1.0}, names=LABELS.names)
+    torch.testing.assert_close(equal(outputs, targets)["total"], PanopticLoss()(outputs, targets)["total"])
+
+
+def test_void_has_no_weight_whatever_categories_have():
+    outputs, targets = random_outputs(), CODEC.encode(SCENE)
+    targets.semantic[:, :8] = 255
+    loss = PanopticLoss(class_weights={"road": 7.0, "car": 7.0}, names=LABELS.names)
+    torch.testing.assert_close(loss(outputs, targets)["semantic"], PanopticLoss()(outputs, targets)["semantic"])
+
+
+@pytest.mark.parametrize(
+    ("weights", "got"),
+    [({"bus": 2.0}, r"expected names of categories \(road, car\), got 'bus'"), ({"car": -1.0}, "at least 0, got -1.0")],
+)
+def test_weights_of_categories_that_cannot_be(weights, got):
+    with pytest.raises(InputError, match=f"loss.class_weights.*{got}"):
+        PanopticLoss(class_weights=weights, names=LABELS.names)

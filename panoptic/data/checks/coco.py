@@ -14,7 +14,7 @@ import torch
 
 from panoptic.data.bands import Reading, remarks
 from panoptic.data.checks.faults import Examined, Fault
-from panoptic.data.coco.json import ImageList, SegmentTable, load, read_labels, some
+from panoptic.data.coco.json import ImageList, SegmentTable, load, read_labels, some, without_unannotated
 from panoptic.data.coco.layout import find_image_dir, find_json, find_panoptic_dir, labels_of_any_split
 from panoptic.data.coco.reader import match_ids
 from panoptic.data.images import find_images, read_words
@@ -60,6 +60,7 @@ class CocoExaminer:
         image_of: Image file of each image id, replacing ``image_dir``, for data sets whose JSON file does not contain
             the paths of images.
         reading: How image files are read.
+        skip_unannotated: Whether images without an annotation are left out, rather than faults.
 
     Attributes:
         labels: Label space.
@@ -84,6 +85,7 @@ class CocoExaminer:
         panoptic_json: str | os.PathLike | None = None,
         image_of: Mapping[str, Path] | None = None,
         reading: Reading = Reading(),  # noqa: B008  # frozen
+        skip_unannotated: bool = False,
     ) -> None:
         self.reading = reading
         base = Path(root).expanduser() if root is not None else Path()
@@ -100,6 +102,10 @@ class CocoExaminer:
             self.entries = [Entry(None, path.name) for path in find_images(self.image_dir)]
             return
         content = load(self.panoptic_json)
+        if skip_unannotated and content.get("annotations"):
+            content, left_out = without_unannotated(content)
+            if left_out:
+                self.notes.append(f"{self.panoptic_json}: {left_out} images without an annotation are left out")
         self.labels = read_labels(content, self.panoptic_json)
         withheld = split == "test" and not content.get("annotations")
         self.entries, self.faults = survey(content, self.panoptic_json, self.labels, withheld=withheld)

@@ -52,6 +52,20 @@ class ImageList:
         return cls(ids, [_file_name(entry, where) for entry in entries], sizes)
 
 
+def without_unannotated(content: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """Leave out the images that no annotation speaks of, and return how many they are.
+
+    Args:
+        content: Content of the JSON file, which may be malformed.
+    """
+    images, annotations = content.get("images"), content.get("annotations")
+    if not isinstance(images, list) or not isinstance(annotations, list):
+        return content, 0
+    annotated = {entry.get("image_id") for entry in annotations if isinstance(entry, dict)}
+    kept = [entry for entry in images if not isinstance(entry, dict) or entry.get("id") in annotated]
+    return {**content, "images": kept}, len(images) - len(kept)
+
+
 @dataclass(frozen=True)
 class SegmentTable:
     """Segments listed in ``annotations``, in the order of the images.
@@ -113,7 +127,10 @@ class SegmentTable:
             raise InputError(f"{where}: expected an image_id that is in 'images', got {some(unknown)}")
         unannotated = [image_id for image_id in image_ids if image_id not in annotation_of]
         if unannotated:
-            raise InputError(f"{where}: expected one for each of 'images', got none for {some(unannotated)}")
+            raise InputError(
+                f"{where}: expected one for each of 'images', got none for {some(unannotated)}; data.unannotated=skip "
+                "leaves such images out"
+            )
         ordered = [annotation_of[image_id] for image_id in image_ids]
         tables = [
             _read_rows(entry, f"{where}: image_id {entry['image_id']!r}", labels, lowest_id, stuff_crowd)

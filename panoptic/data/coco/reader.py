@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Int32, Int64, UInt32
 
 from panoptic.data.bands import Reading
-from panoptic.data.coco.json import ImageList, SegmentTable, load, read_labels, some
+from panoptic.data.coco.json import ImageList, SegmentTable, load, read_labels, some, without_unannotated
 from panoptic.data.coco.layout import find_image_dir, find_json, find_panoptic_dir, labels_of_any_split
 from panoptic.data.images import find_images, output_names, read_words
 from panoptic.data.sample import Origin, Sample
@@ -46,6 +46,7 @@ class CocoPanopticSource:
         panoptic_dir: Folder that the file names of annotations are relative to.
         panoptic_json: Path of the JSON file.
         reading: How image files are read.
+        skip_unannotated: Whether to leave out images without an annotation, rather than to raise.
 
     Raises:
         InputError: If a file or folder is missing, or the JSON file is invalid or inconsistent.
@@ -60,6 +61,7 @@ class CocoPanopticSource:
         panoptic_dir: str | os.PathLike | None = None,
         panoptic_json: str | os.PathLike | None = None,
         reading: Reading = Reading(),  # noqa: B008  # frozen
+        skip_unannotated: bool = False,
     ) -> None:
         self.reading = reading
         base = Path(root).expanduser() if root is not None else Path()
@@ -74,6 +76,8 @@ class CocoPanopticSource:
             self.images = ImageList(ids, [file.name for file in files], [(None, None)] * len(files))
         else:
             content = load(self.panoptic_json)
+            if skip_unannotated and content.get("annotations"):  # else the ground truth is withheld
+                content, _ = without_unannotated(content)
             self.labels = read_labels(content, self.panoptic_json)
             self.images = ImageList.parse(content, self.panoptic_json)
             if split != "test" or content.get("annotations"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
+from panoptic.data import CocoPanopticData
+from panoptic.data.checks.coco import CocoExaminer
 from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.errors import InputError
 from tests.data.coco.made_files import write_image
@@ -54,6 +56,23 @@ def test_faults_in_the_json_file(dataset, content, change, message):
     change(content)
     with pytest.raises(InputError, match=rf"panoptic_val\.json: .*{message}"):
         CocoPanopticSource("val", root=dataset(content))
+
+
+def test_images_without_an_annotation_can_be_left_out(dataset, content):
+    content["images"].insert(0, {"id": "6", "file_name": "none.png"})
+    root = dataset(content)
+    with pytest.raises(InputError, match=r"got none for '6'; data\.unannotated=skip leaves such images out"):
+        CocoPanopticSource("val", root=root)
+    source = CocoPanopticSource("val", root=root, skip_unannotated=True)
+    assert list(source.image_ids) == [5]
+    assert source.read(0).segments is not None
+    examiner = CocoExaminer("val", root=root, skip_unannotated=True)
+    assert len(examiner) == 1
+    assert any("1 images without an annotation are left out" in note for note in examiner.notes)
+    assert not examiner.faults
+    assert [fault.kind for fault in CocoExaminer("val", root=root).faults] == ["missing"]
+    with pytest.raises(InputError, match=r"data\.unannotated: expected error or skip, got 'maybe'"):
+        CocoPanopticData(str(root), unannotated="maybe", batch_size=1, crop=(32, 32), scale=(1.0, 1.0))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "\udcff"])
