@@ -105,6 +105,12 @@ def inspect_data(
             for remark, files in remarked.items()
         ]
         inspection.notes += _background_notes(split, numbers)
+        split_stuff = [name for name, count in zip(numbers.labels.names, numbers.split_stuff, strict=True) if count]
+        if split_stuff:
+            inspection.notes.append(
+                f"{split}: stuff with several segments in one image, which are one in a prediction: "
+                f"{some(split_stuff)}; if they are things, their categories lack isthing=1, as some tools write them"
+            )
         most = max(map(len, numbers.thing_areas), default=0)
         if most > Codec.max_things:
             inspection.notes.append(

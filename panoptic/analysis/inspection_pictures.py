@@ -77,7 +77,7 @@ def write_histograms(path: Path, splits: dict[str, SplitNumbers], most_classes: 
         axis.invert_yaxis()
         axis.set(title=f"share of the {quantity} by category", xlim=(0, None))
         axis.grid(axis="x", alpha=0.3)
-    axes[0].legend()
+    axes[4].legend()  # the first has nothing to name where no image has a truth
     save_figure(figure, path)
 
 

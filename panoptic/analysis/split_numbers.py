@@ -114,6 +114,7 @@ class SplitNumbers:
         pixels: Number of pixels of each class; the last entry is void.
         complexity: Object density and scale variance of each image with ground truth.
         thing_areas: Areas of the things in each image, except crowds, in pixels.
+        split_stuff: Number of images in which a category of stuff has several segments, by class.
     """
 
     labels: LabelSpace
@@ -126,9 +127,12 @@ class SplitNumbers:
     pixels: np.ndarray = field(init=False)
     complexity: list[np.ndarray] = field(default_factory=list)
     thing_areas: list[np.ndarray] = field(default_factory=list)
+    split_stuff: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.segments, self.crowd, self.images_with = (np.zeros(len(self.labels), np.int64) for _ in range(3))
+        self.segments, self.crowd, self.images_with, self.split_stuff = (
+            np.zeros(len(self.labels), np.int64) for _ in range(4)
+        )
         self.pixels = np.zeros(len(self.labels) + 1, np.int64)
 
     def add(self, image: ImageNumbers) -> None:
@@ -144,7 +148,9 @@ class SplitNumbers:
             return
         self.with_truth += 1
         count = len(self.labels)
-        self.segments += np.bincount(image.classes, minlength=count)
+        segments = np.bincount(image.classes, minlength=count)
+        self.segments += segments
+        self.split_stuff += (segments > 1) & ~np.array(self.labels.is_thing)
         self.crowd += np.bincount(image.classes[image.crowd], minlength=count)
         self.images_with[np.unique(image.classes)] += 1
         self.pixels[:count] += np.bincount(image.classes, image.areas, minlength=count).astype(np.int64)

@@ -121,8 +121,9 @@ def _print(
         rows = [
             ("images", f"{result['images']}, {result['with_truth']} with truth"),
             ("sizes", _sizes(result["sizes"])),
-            ("void", f"{result['void_pixels']:.1%} of the pixels"),
         ]
+        if result["with_truth"]:
+            rows.append(("void", f"{result['void_pixels']:.1%} of the pixels"))
         for name in ("object_density", "scale_variance", "thing_area"):
             spread = result[name]
             if spread:

@@ -217,6 +217,7 @@ def _module(start: Start, data: DataModule, trainer: Trainer) -> tuple[PanopticM
     if start.resumed is not None:
         initial.model.backbone.weights = "random"  # overwritten by the checkpoint's: nothing to fetch
     network = build_network(initial, labels.num_classes)
+    data.check_cells(network.coarsest_stride)
     weights_used = str(network.get_submodule("backbone").weights_used)
     started_from: dict[str, Any] | None = None
     notes: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -240,6 +241,23 @@ class DataModule(LightningDataModule, ABC):
         size = self._batch_size(sampler)
         check_memory(size, pixels, on_cpu=on_cpu)
         check_shared_memory(self.workers, len(sampler) // size, size, pixels)
+
+    def check_cells(self, stride: int) -> None:
+        """Raise if a training batch has a single cell at a stride, of which BatchNorm takes no statistics.
+
+        Args:
+            stride: Coarsest stride of the network, in pixels.
+
+        Raises:
+            InputError: If it has.
+        """
+        size = self._batch_size(self._sampler())
+        cells = size * math.prod(-(-side // stride) for side in self.crop)
+        if cells < 2:
+            raise InputError(
+                f"data.batch_size, data.crop: expected at least two cells of {stride}x{stride} pixels in a batch, of "
+                f"which BatchNorm takes statistics, got {size} crop of {self.crop[0]}x{self.crop[1]}"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the images that could not be read, for checkpoints."""

@@ -48,6 +48,7 @@ class PanopticNetwork(nn.Module):
         std: Standard deviation of the normalization, for channels in 0..255.
         stride: Pixels per cell of the heads' maps.
         complexity_stride: Pixels per cell of the complexity map.
+        coarsest_stride: Pixels per cell of the coarsest level.
 
     Raises:
         InputError: If the two heads predict at different strides, or at a stride that does not divide that of the
@@ -108,6 +109,7 @@ class PanopticNetwork(nn.Module):
         set_norm_momentum(self, norm_momentum)
         self.stride: int = finest // self.semantic_head.upsample
         self.complexity_stride: int = self.complexity.stride
+        self.coarsest_stride: int = self.backbone.strides[-1]
         # Stored with the weights, so that a network from a checkpoint takes plain RGB in 0..255.
         for name, values in (("mean", self.backbone.mean), ("std", self.backbone.std)):
             self.register_buffer(name, (255 * torch.tensor(values, dtype=torch.float64)).float().view(1, 3, 1, 1))

@@ -245,3 +245,32 @@ def test_what_images_have_beside_three_bands_is_noted(capsys: pytest.CaptureFixt
     status, report, _ = inspected("data=coco_panoptic", "data.root=dim", "data.normalize=percentile")
     assert status == 0
     assert not any("16 bits" in note for note in report["notes"])
+
+
+def test_stuff_in_pieces_and_no_truth_are_noted(capsys: pytest.CaptureFixture) -> None:
+    labels = LabelSpace((Category("car", 1, False, (9, 9, 9)), Category("road", 2, False, (1, 1, 1))))
+    for split in ("train", "val"):
+        ids = torch.ones(20, 20, dtype=torch.int32)
+        ids[:4], ids[8:12] = 2, 3
+        classes = torch.tensor([1, 0, 0] if split == "train" else [1, 0, 1])
+        Path("flat", split).mkdir(parents=True)
+        with CocoPanopticWriter("flat", labels, name=f"panoptic_{split}") as writer:
+            writer.add("a", Segments(ids, classes, torch.zeros(3, dtype=torch.bool)), image_id=1)
+        pixels = np.random.default_rng(len(split)).integers(0, 256, (20, 20, 3), np.uint8)
+        Image.fromarray(pixels).save(f"flat/{split}/a.png")
+    content = json.loads(Path("flat/panoptic_val.json").read_text())
+    assert len(content["annotations"][0]["segments_info"]) == 3
+    status, report, _ = inspected("data=coco_panoptic", "data.root=flat")
+    assert status == 0
+    assert [note.split(";")[0] for note in report["notes"] if "several" in note] == [
+        "train: stuff with several segments in one image, which are one in a prediction: 'car'",
+        "val: stuff with several segments in one image, which are one in a prediction: 'road'",
+    ]
+    for split in ("train", "val"):  # no truth that can be read, and nothing said of it
+        Path(f"flat/panoptic_{split}/a.png").write_text("no picture")
+    capsys.readouterr()
+    status, report, _ = inspected("data=coco_panoptic", "data.root=flat")
+    assert status == 1
+    told = "".join(capsys.readouterr())
+    assert "artists" not in told
+    assert "void" not in told

@@ -275,3 +275,15 @@ def test_settings_out_of_range_are_named(settings, message):
 def test_a_root_that_is_not_given_is_an_error_when_a_split_is_opened(data):
     with pytest.raises(InputError, match=r"data\.root"):
         data(root=None, **LOADING).source("train")
+
+
+@pytest.mark.parametrize(
+    ("batch", "crop", "fits"), [(1, (32, 32), False), (1, (32, 33), True), (2, (32, 32), True), (1, (32, 64), True)]
+)
+def test_a_batch_of_one_cell_is_refused_before_the_start(batch, crop, fits):
+    data = synthetic(batch_size=batch, crop=crop)
+    if fits:
+        data.check_cells(32)
+    else:
+        with pytest.raises(InputError, match=r"expected at least two cells of 32x32 pixels .* got 1 crop of 32x32"):
+            data.check_cells(32)
