@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from torch import nn
 
+from panoptic.analysis.calibration import ScoreOutcomes
 from panoptic.analysis.oracle import Oracle
 from panoptic.analysis.scoring import scoring_settings
 from panoptic.analysis.shuffling import ShuffledComplexity
@@ -72,6 +73,7 @@ class Evaluated:
         oracle: Scores with parts of the outputs replaced by the truth, by variant; ``None`` if not asked for.
         shuffled: PQ of each round with shuffled complexity; ``None`` if not asked for.
         note: What else is to be said of the predictions.
+        calibration_errors: Expected calibration error of the scores of things and of stuff.
     """
 
     folder: Path
@@ -86,6 +88,7 @@ class Evaluated:
     oracle: Mapping[str, Mapping[str, float]] | None
     shuffled: Sequence[float] | None
     note: str | None
+    calibration_errors: Mapping[str, float] = field(default_factory=dict)
 
 
 def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda items, *_: items) -> Evaluated:
@@ -109,13 +112,14 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
     folder = options.output or default_output(checkpoint.path, f"evaluate_{options.split}")
     folder = writable_folder(folder, "output")
     scores = Scores(source.labels, settings, folder / "per_image.csv", options.worst)
+    outcomes = ScoreOutcomes(source.labels)
     oracle = Oracle(predictor.codec).to(predictor.device) if options.oracle else None
     shuffled = None
     if options.shuffles:
         shuffled = ShuffledComplexity(predictor.network, predictor.codec, options.shuffles, predictor.device)
     with ExitStack() as stack:
         units = stack.enter_context(HiddenUnits(cast(nn.Module, predictor.network.fusion)))
-        sinks = [stack.enter_context(sink) for sink in _sinks(options, folder, scores, oracle, shuffled)]
+        sinks = [stack.enter_context(sink) for sink in _sinks(options, folder, scores, outcomes, oracle, shuffled)]
         batches = progress(loader, f"evaluating {options.split}, batches", len(loader))
         bad = loader.left_out.reasons  # those before a batch are known when it comes
         image_ids = (image_id for index, image_id in enumerate(source.image_ids) if index not in bad)
@@ -125,6 +129,7 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
     images, left_out = scores.evaluation.images, list(loader.left_out.reasons.values())
     found = scores.evaluation.scores() if images else {}
     rounds = None
+    calibration: dict[str, Any] = {}
     if images:
         about: dict[str, Any] = {"checkpoint": str(checkpoint.path), "split": options.split, "tta": options.tta}
         about |= {"resolution": options.resolution, "left_out": left_out}
@@ -137,7 +142,9 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
         scores.fusion.write(folder)
         if oracle is not None:
             write_json(folder / "oracle.json", about | {"variants": oracle.result()})
-        write_json(folder / "scores.json", about | scores.evaluation.result() | {"fusion": fusion})
+        calibration = outcomes.write(folder)
+        result = scores.evaluation.result() | {"calibration": calibration, "fusion": fusion}
+        write_json(folder / "scores.json", about | result)
     return Evaluated(
         folder,
         options.split,
@@ -151,6 +158,7 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
         oracle.rows() if oracle is not None and images else None,
         rounds,
         predictor.limit_note(),
+        {kind: of_kind["ece"] for kind, of_kind in calibration.items()},
     )
 
 
@@ -158,10 +166,12 @@ def _sinks(
     options: EvaluateConfig,
     folder: Path,
     scores: Scores,
+    outcomes: ScoreOutcomes,
     oracle: Oracle | None,
     shuffled: ShuffledComplexity | None,
 ) -> Iterator[Sink]:
     yield scores
+    yield outcomes
     if oracle is not None:
         yield OracleScores(oracle)
     if shuffled is not None:

@@ -43,6 +43,9 @@ def print_evaluation(evaluated: Evaluated) -> None:
         print_table(f"{split}: {evaluated.images} images", score_rows(evaluated.scores, evaluated.labels, SUMMARY))
         if note := evaluated.settings.note(evaluated.labels):
             print(note)
+        if evaluated.calibration_errors:
+            errors = ", ".join(f"{kind} {error:.3f}" for kind, error in evaluated.calibration_errors.items())
+            print(f"scores of segments are off by (expected calibration error): {errors}")
         if evaluated.worst:
             print_table(f"the {len(evaluated.worst)} images with the lowest PQ", evaluated.worst)
         if evaluated.oracle is not None:

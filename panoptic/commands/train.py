@@ -228,6 +228,8 @@ def _module(start: Start, data: DataModule, trainer: Trainer) -> tuple[PanopticM
         weights_used, started_from = f"the checkpoint's ({start.source.backbone_weights})", adopted.to_dict()
         notes.append(str(adopted))
     record = make_record(config, labels, weights_used, started_from)
+    if start.resumed is not None and start.resumed.calibration is not None:  # until the next validation
+        record["calibration"] = start.resumed.calibration
     optimization = build(config.optimizer)
     optimization(network, 1)  # settings out of range are told now, not once the run has begun
     loss = build(config.loss, names=labels.names)

@@ -20,6 +20,7 @@ from panoptic.codec import Codec, Outputs
 from panoptic.data.batch import Batch, collate
 from panoptic.data.sample import Sample
 from panoptic.errors import InputError
+from panoptic.inference.calibration import ScoreCalibration
 from panoptic.inference.compiling import compile_network
 from panoptic.inference.folding import fold_batchnorm
 from panoptic.inference.resolution import (
@@ -51,6 +52,7 @@ class Predictor:
         compile: Whether to compile the network, which slows down the first image of each size.
         resolution: Factor of height and width to predict at, or the rule that chooses it for each image.
         checkpoint: Checkpoint that the network is of, to share it.
+        calibration: Map of scores to probabilities; by default scores are as decoded.
 
     Attributes:
         limited: Number of images so far in which ``codec.max_things`` left things out.
@@ -68,6 +70,7 @@ class Predictor:
         compile: bool = False,
         resolution: Resolution = 1.0,
         checkpoint: Checkpoint | None = None,
+        calibration: ScoreCalibration | None = None,
     ) -> None:
         check_tta(tta)
         if tta != "none" and resolution != 1:
@@ -77,6 +80,7 @@ class Predictor:
         self.resolution = resolution
         self.device = torch.device(device or find_device())
         self.checkpoint = checkpoint
+        self.calibration = calibration
         self.network = fold_batchnorm(network).to(self.device).to(memory_format=torch.channels_last)
         self.codec = codec
         self.limited = 0
@@ -116,7 +120,8 @@ class Predictor:
             rule = check_scale(resolution)
         network = restore_network(checkpoint)
         codec = build_codec(checkpoint.config, checkpoint.labels, network)
-        return cls(network, codec, device, tta, compile, rule, checkpoint)
+        calibration = ScoreCalibration.from_record(checkpoint.calibration, str(checkpoint.path))
+        return cls(network, codec, device, tta, compile, rule, checkpoint, calibration)
 
     @classmethod
     def from_pretrained(
@@ -209,7 +214,10 @@ class Predictor:
         """
         found = self._predictions(batch)
         self.limited += sum(int(self.codec.exceeds_limit(prediction.outputs).sum()) for _, prediction in found)
-        return found
+        if self.calibration is None:
+            return found
+        apply, is_thing = self.calibration.apply, self.labels.is_thing
+        return [(part, p._replace(segments=apply(p.segments, is_thing))) for part, p in found]
 
     def _predictions(self, batch: Batch) -> list[tuple[Batch, Prediction]]:
         if self.resolution == 1:

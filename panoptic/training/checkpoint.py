@@ -51,6 +51,8 @@ class Checkpoint:
         best_scores: Scores of the best checkpoint of the run until then; empty without one.
         can_resume: Whether the file has the state of the optimizer and the schedule.
         resolution: Rule of adaptive resolution, as :func:`store_resolution` stores it; ``None`` without one.
+        calibration: Maps of scores, as :class:`panoptic.training.callbacks.calibration.Calibration` fits them; ``None``
+            without.
     """
 
     path: Path
@@ -65,6 +67,7 @@ class Checkpoint:
     best_scores: dict[str, float] = field(default_factory=dict)
     can_resume: bool = False
     resolution: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
 
 
 def make_record(
@@ -146,6 +149,7 @@ def _parse(path: Path, content: dict[str, Any], record: dict[str, Any], override
         best_scores=best_scores_in(content),
         can_resume=bool(content.get("optimizer_states")) and bool(content.get("lr_schedulers")),
         resolution=record.get("resolution"),
+        calibration=record.get("calibration"),
     )
 
 

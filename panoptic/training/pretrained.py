@@ -106,6 +106,7 @@ def _record(checkpoint: Checkpoint) -> dict[str, Any]:
         "version": __version__,
         **record,
         "resolution": checkpoint.resolution,
+        "calibration": checkpoint.calibration,
         "epochs": checkpoint.epochs,
         "steps": checkpoint.steps,
         "best_scores": checkpoint.best_scores,

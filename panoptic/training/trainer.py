@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from panoptic.config.composing import build
 from panoptic.errors import InputError, expect_at_least
+from panoptic.training.callbacks.calibration import Calibration
 from panoptic.training.callbacks.checkpoints import Checkpoints
 from panoptic.training.callbacks.finite import Finite
 from panoptic.training.callbacks.fusion import FusionMonitor
@@ -149,7 +150,7 @@ def build_callbacks(start: Start, folder: Path, record: Mapping[str, Any]) -> li
     throughput = Throughput()
     finite = Finite(folder, config.trainer.nonfinite)
     checkpoints = Checkpoints(folder, start.best_scores)
-    callbacks += [FusionMonitor(), ThingLimit(config.codec.max_things)]
+    callbacks += [FusionMonitor(), ThingLimit(config.codec.max_things), Calibration()]
     every = config.checkpoint.every
     interruptions = Interruptions(checkpoints, None if every is None else seconds_of(every))
     summary = Summary(folder, record, checkpoints, throughput, finite, patience)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +15,23 @@ from PIL import Image
 from panoptic.complexity import COMPLEXITY_NAMES
 from panoptic.utils.statistics import spearman
 from panoptic.visualization.overlay import LEVEL_COLORS
+
+
+@runtime_checkable
+class Outcomes(Protocol):
+    """Segments by score, in bins of equal width; see :class:`panoptic.metrics.functional.Reliability`."""
+
+    @property
+    def segments(self) -> Any:
+        """Number of segments in each bin."""
+
+    @property
+    def confidence(self) -> Any:
+        """Mean score in each bin."""
+
+    @property
+    def accuracy(self) -> Any:
+        """Share of segments that are right in each bin."""
 
 
 def save_figure(figure: Figure, path: Path, *, dpi: int = 100) -> None:
@@ -56,4 +75,24 @@ def alpha_figure(alpha: Float[np.ndarray, "n L"], complexity: Float[np.ndarray, 
         axes.set(xlabel=f"true {name.replace('_', ' ')}", ylim=(0, 1))
         axes.legend(loc="best")
     figure.axes[0].set_ylabel("α")
+    return figure
+
+
+def reliability_figure(found: Mapping[str, Outcomes]) -> Figure:
+    """Plot the share of segments that are right against their score, with a panel for each kind, and their numbers.
+
+    Args:
+        found: Outcomes by score of each kind.
+    """
+    figure = Figure(figsize=(4 * len(found), 4), layout="constrained")
+    panels = figure.subplots(1, len(found), squeeze=False)[0]
+    for axes, (kind, outcomes) in zip(panels, found.items(), strict=True):
+        count = np.asarray(outcomes.segments)
+        filled = count > 0
+        bins = len(count)
+        axes.bar((np.arange(bins) + 0.5) / bins, count / max(count.max(), 1), width=1 / bins, color="0.88")
+        axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+        axes.plot(np.asarray(outcomes.confidence)[filled], np.asarray(outcomes.accuracy)[filled], "o-", markersize=4)
+        axes.set(title=f"{kind}, {count.sum()} segments", xlabel="score", xlim=(0, 1), ylim=(0, 1))
+    panels[0].set_ylabel("share that is right")
     return figure

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from panoptic.codec import Outputs
@@ -41,6 +42,7 @@ def test_evaluate_scores_and_writes_predictions(trained: Path, tmp_path: Path, c
         "per_image.csv",
         "predictions",
         "predictions.json",
+        "reliability.png",
         "scores.json",
     }
     assert sorted(p.name for p in (tmp_path / "out" / "overlays").iterdir()) == ["test_000000.png", "test_000001.png"]
@@ -50,6 +52,28 @@ def test_evaluate_scores_and_writes_predictions(trained: Path, tmp_path: Path, c
     assert source.labels == CITYSCAPES
     assert source.read_segments(0).size == (64, 128)
     assert f"results: {Path('out')}" in capsys.readouterr().out
+
+
+def test_scores_are_those_that_the_run_calibrated(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    checkpoint = read_checkpoint(trained / "checkpoints" / "last.ckpt")
+    assert checkpoint.calibration is not None
+    assert set(checkpoint.calibration) == {"things", "stuff"}
+    image = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
+    predictor = Predictor.load(checkpoint, device="cpu")
+    calibrated = predictor(image).scores
+    calibration, predictor.calibration = predictor.calibration, None
+    plain = predictor(image)
+    assert calibration is not None
+    torch.testing.assert_close(calibrated, calibration.apply(plain, predictor.labels.is_thing).scores)
+    assert not torch.equal(calibrated, plain.scores)
+    run("evaluate", f"checkpoint={trained}/checkpoints/last.ckpt", "output=out", "split=val")
+    written = json.loads((tmp_path / "out" / "scores.json").read_text())["calibration"]
+    told = capsys.readouterr().out
+    for kind, found in written.items():
+        total = sum(found["segments"])
+        errors = (n * abs(s - c) for n, s, c in zip(found["segments"], found["score"], found["correct"], strict=True))
+        assert found["ece"] == pytest.approx(sum(errors) / total)
+        assert f"{kind} {found['ece']:.3f}" in told
 
 
 def test_the_official_evaluators_give_the_scores_of_evaluate(

@@ -8,6 +8,7 @@ at the default width on 1024x2048. Boundary F1 dilates all classes of a map toge
 """
 
 from panoptic.metrics.functional.boundary_f1 import boundary_f1
+from panoptic.metrics.functional.calibration import Platt, Reliability, fit_platt, reliability
 from panoptic.metrics.functional.overlap import (
     BoundaryIntersections,
     Intersections,
@@ -21,11 +22,13 @@ from panoptic.metrics.functional.overlap import (
 )
 from panoptic.metrics.functional.panoptic_quality import (
     PanopticCounts,
+    SegmentOutcomes,
     boundary_counts_from_intersections,
     boundary_panoptic_counts,
     counts_from_intersections,
     panoptic_counts,
     panoptic_quality,
+    segment_outcomes,
 )
 from panoptic.metrics.functional.scores import (
     boundary_f1_scores,
@@ -41,6 +44,9 @@ __all__ = [
     "BoundaryIntersections",
     "Intersections",
     "PanopticCounts",
+    "Platt",
+    "Reliability",
+    "SegmentOutcomes",
     "as_batch",
     "boundary_counts_from_intersections",
     "boundary_f1",
@@ -56,13 +62,16 @@ __all__ = [
     "confusion_from_intersections",
     "counts_from_intersections",
     "exact_sum_by_class",
+    "fit_platt",
     "intersection_over_union",
     "intersections",
     "iou_scores",
     "panoptic_counts",
     "panoptic_quality",
     "quality_scores",
+    "reliability",
     "segment_boundaries",
+    "segment_outcomes",
     "sum_by_class",
     "sum_of_images",
 ]

@@ -152,6 +152,51 @@ def _ratio(overlap: Int64[Tensor, " K"], union: Int64[Tensor, " K"]) -> Float64[
     return widest(overlap) / widest(union.clamp(min=1))
 
 
+class SegmentOutcomes(NamedTuple):
+    """Outcomes of the matching for each row of the tables.
+
+    Attributes:
+        is_correct: Whether a predicted segment has a match.
+        is_false: Whether a predicted segment is a false positive. Those on void and crowd are neither.
+        is_found: Whether a true segment has a match.
+        is_missed: Whether a true segment is a false negative.
+    """
+
+    is_correct: Bool[Tensor, "B N"]
+    is_false: Bool[Tensor, "B N"]
+    is_found: Bool[Tensor, "B M"]
+    is_missed: Bool[Tensor, "B M"]
+
+
+def segment_outcomes(prediction: Segments, target: Segments) -> SegmentOutcomes:
+    """Match segments as :func:`panoptic_counts` does, and return the outcome of each.
+
+    Args:
+        prediction: Predicted segments of one image or a batch.
+        target: True segments of the same size. Padding is void and not counted.
+    """
+    prediction, target = as_batch(prediction), as_batch(target)
+    shared = intersections(prediction, target)
+    match = 2 * shared.pixels > _union(shared, shared.pixels, shared.pixels, shared.pixels)
+    return _outcomes(shared, match, prediction, target)[0]
+
+
+def _outcomes(
+    shared: Intersections, match: Bool[Tensor, " K"], prediction: Segments, target: Segments
+) -> tuple[SegmentOutcomes, Bool[Tensor, " K"]]:
+    """Return the outcome of each segment, and which pairs match in class too."""
+    classes, crowd = shared.of_true(target.classes, -1), shared.of_true(target.crowd, 0)
+    same_class = (classes == shared.of_predicted(prediction.classes, -1)) & (classes >= 0)
+    match = match & same_class & ~crowd
+
+    is_found = shared.per_true(match.long())[:, 1:] > 0
+    is_correct = shared.per_predicted(match.long())[:, 1:] > 0
+    ignored = shared.per_predicted(torch.where(shared.on_void | (same_class & crowd), shared.pixels, 0))[:, 1:]
+    is_false = (shared.predicted_areas > 0) & ~is_correct & (2 * ignored <= shared.predicted_areas)
+    is_missed = (shared.true_areas > 0) & ~is_found & ~target.crowd
+    return SegmentOutcomes(is_correct, is_false, is_found, is_missed), match
+
+
 def _counts(
     shared: Intersections,
     match: Bool[Tensor, " K"],
@@ -160,20 +205,11 @@ def _counts(
     target: Segments,
     num_classes: int,
 ) -> PanopticCounts:
-    classes, crowd = shared.of_true(target.classes, -1), shared.of_true(target.crowd, 0)
-    same_class = (classes == shared.of_predicted(prediction.classes, -1)) & (classes >= 0)
-    match = match & same_class & ~crowd
-
-    is_matched = shared.per_true(match.long())[:, 1:] > 0
-    is_correct = shared.per_predicted(match.long())[:, 1:] > 0
-    ignored = shared.per_predicted(torch.where(shared.on_void | (same_class & crowd), shared.pixels, 0))[:, 1:]
-    false_positive = (shared.predicted_areas > 0) & ~is_correct & (2 * ignored <= shared.predicted_areas)
-    false_negative = (shared.true_areas > 0) & ~is_matched & ~target.crowd
-
+    outcomes, match = _outcomes(shared, match, prediction, target)
     return PanopticCounts(
         # A true segment has at most one match, so the sum over its pairs is exact.
         iou_sum=exact_sum_by_class(shared.per_true(torch.where(match, iou, 0.0))[:, 1:], target.classes, num_classes),
-        tp=sum_by_class(is_matched, target.classes, num_classes),
-        fp=sum_by_class(false_positive, prediction.classes, num_classes),
-        fn=sum_by_class(false_negative, target.classes, num_classes),
+        tp=sum_by_class(outcomes.is_found, target.classes, num_classes),
+        fp=sum_by_class(outcomes.is_false, prediction.classes, num_classes),
+        fn=sum_by_class(outcomes.is_missed, target.classes, num_classes),
     )
