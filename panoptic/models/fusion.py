@@ -54,7 +54,7 @@ class UniformFusion(nn.Module):
 
     def forward(self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None) -> FusedAndAlpha:
         """Fuse levels with uniform weights."""
-        alpha = torch.full((len(levels[0]), self.num_levels), 1.0 / self.num_levels, device=levels[0].device)
+        alpha = torch.full((levels[0].shape[0], self.num_levels), 1.0 / self.num_levels, device=levels[0].device)
         return weighted_sum(levels, alpha), alpha
 
 
@@ -81,7 +81,7 @@ class StaticFusion(nn.Module):
 
     def forward(self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None) -> FusedAndAlpha:
         """Fuse levels with the learned weights."""
-        alpha = _bound(self.logits[None]).softmax(1).expand(len(levels[0]), -1)
+        alpha = _bound(self.logits[None]).softmax(1).expand(levels[0].shape[0], -1)
         return weighted_sum(levels, alpha), alpha
 
 
@@ -102,7 +102,7 @@ class RandomFusion(nn.Module):
 
     def forward(self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None) -> FusedAndAlpha:
         """Fuse levels with random weights, or with uniform ones in evaluation."""
-        shape, device = (len(levels[0]), self.num_levels), levels[0].device
+        shape, device = (levels[0].shape[0], self.num_levels), levels[0].device
         # Exponential variables divided by their sum have the distribution Dirichlet(1, ..., 1).
         draws = torch.empty(shape, device=device).exponential_() if self.training else torch.ones(shape, device=device)
         alpha = draws / draws.sum(1, keepdim=True)
@@ -211,11 +211,11 @@ class LocalFusion(nn.Module):
         """Return what the complexity at each place adds to the hidden units."""
         places = complexity.map
         rows = self.standardize_places(places.permute(0, 2, 3, 1).flatten(0, 2))
-        return self.from_places(rows.view(len(places), *places.shape[2:], 2).permute(0, 3, 1, 2))
+        return self.from_places(rows.view(places.shape[0], *places.shape[2:], 2).permute(0, 3, 1, 2))
 
     def prior(self, complexity: ComplexityEstimate) -> Float[Tensor, "B L gh gw"]:
         """Return zeros, what is added to the logits at each place."""
-        return complexity.map.new_zeros(1).expand(len(complexity.map), self.num_levels, *complexity.map.shape[2:])
+        return complexity.map.new_zeros(1).expand(complexity.map.shape[0], self.num_levels, *complexity.map.shape[2:])
 
 
 class SizedFusion(LocalFusion):

@@ -225,15 +225,19 @@ class PanopticNetwork(nn.Module):
         normalized = (images.float() - self.mean) / self.std
         coarsest = self.backbone.strides[-1]
         height, width = images.shape[-2:]
-        if height % coarsest == 0 and width % coarsest == 0:
-            return normalized
-        return F.pad(normalized, (0, -width % coarsest, 0, -height % coarsest))
+        bottom, right = (_cells_along(side, coarsest) * coarsest - side for side in (height, width))
+        return F.pad(normalized, (0, right, 0, bottom))
 
 
 def _cells(size: Sequence[int], stride: int) -> tuple[Any, ...]:
     """Return the index of the cells of a map that belong to an image."""
     height, width = size
-    return (..., slice(-(-height // stride)), slice(-(-width // stride)))
+    return (..., slice(_cells_along(height, stride)), slice(_cells_along(width, stride)))
+
+
+def _cells_along(side: int, stride: int) -> int:
+    """Return the number of cells along a side, rounded up; not by negative numbers, whose quotients ONNX rounds up."""
+    return (side + stride - 1) // stride
 
 
 @contextmanager
