@@ -19,8 +19,9 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image
 
-from panoptic.data.images import open_image, read_image, turned
+from panoptic.data.images import read_image
 from panoptic.errors import InputError
+from panoptic.utils.pictures import open_image, turned
 
 NORMALIZATIONS = ("range", "percentile")
 

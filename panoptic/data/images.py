@@ -8,7 +8,6 @@ import struct
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -18,23 +17,10 @@ from kornia_rs.io import decode_image_png_u8
 from PIL import Image
 
 from panoptic.errors import InputError
+from panoptic.utils.pictures import open_image, to_rgb, turned
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 """Suffixes of image files in folders and glob matches, in lower case; case is ignored."""
-
-# Pillow's other formats are excluded on purpose: some run external programs (EPS), some hold many images.
-_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
-
-_ORIENTATION = 0x0112  # EXIF tag
-_TRANSPOSE_OF = {  # transposition that makes an image upright, by value of the tag; 1 is upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
@@ -55,7 +41,7 @@ def read_image(path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
     if rgb is not None:
         return rgb
     with open_image(path) as image:
-        return np.array(_to_rgb(turned(image)))
+        return np.array(to_rgb(turned(image)))
 
 
 def read_stored(path: str | os.PathLike, modes: Sequence[str], expected: str) -> Shaped[np.ndarray, "H W *channels"]:
@@ -196,66 +182,6 @@ def output_names(paths: Sequence[str | os.PathLike]) -> list[str]:
 def _stem(file: Path) -> str:
     """Return the name of a file without suffix; dots alone, which would name a folder, become underscores."""
     return file.stem if file.stem.strip(".") else file.stem.replace(".", "_")
-
-
-@contextmanager
-def open_image(path: str | os.PathLike, verify: bool = False) -> Iterator[Image.Image]:
-    """Open and decode an image; turn any error inside the ``with`` block into an InputError that names the file.
-
-    Args:
-        path: Path of the image file.
-        verify: Whether to verify checksums first, since Pillow decodes some damaged files without an error.
-    """
-    if not os.path.exists(path):
-        raise InputError(f"{path}: expected an image, got a path that is not there")
-    if os.path.isdir(path):
-        raise InputError(f"{path}: expected an image, got a folder")
-    if not os.path.isfile(path):  # a device or a pipe
-        raise InputError(f"{path}: expected an image, got no regular file")
-    if os.path.getsize(path) == 0:
-        raise InputError(f"{path}: expected an image, got an empty file")
-    try:
-        with warnings.catch_warnings():
-            # Warnings concern large images and invalid metadata; if pixels are missing, decoding fails below.
-            warnings.simplefilter("ignore")
-            if verify:
-                with Image.open(path, formats=_FORMATS) as image:
-                    image.verify()
-            with Image.open(path, formats=_FORMATS) as image:
-                image.load()
-                yield image
-    except InputError:
-        raise
-    except Image.UnidentifiedImageError as error:
-        raise InputError(f"{path}: expected an image ({', '.join(_FORMATS)}), got a file of another kind") from error
-    except Exception as error:  # decoders raise many types on damaged files: SyntaxError, struct.error, ...
-        raise InputError(f"{path}: expected an image that can be read, got a file that cannot: {error}") from error
-
-
-def turned(image: Image.Image) -> Image.Image:
-    """Return an image with the orientation of its EXIF data applied; the same image if it is upright."""
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # the pixels may be intact although the metadata is damaged
-        return image
-    return image.transpose(_TRANSPOSE_OF[orientation]) if orientation in _TRANSPOSE_OF else image
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any pixel format to 8-bit RGB."""
-    if image.mode.startswith("I"):  # 16-bit grayscale; older releases of Pillow read PNG as "I", with 32 bits
-        gray = np.asarray(image).astype(np.int64)
-        if gray.min() < 0 or gray.max() > 65535:
-            raise ValueError(f"grey values of at most 16 bits can be read, these go from {gray.min()} to {gray.max()}")
-        return Image.fromarray(((gray + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise ValueError("grey values of 8 or 16 bits can be read, these are floating-point numbers")
-    if image.has_transparency_data:
-        if image.mode in ("La", "PA"):  # no direct conversion to RGBA
-            image = image.convert("LA" if image.mode == "La" else "RGBA")
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
 
 
 def _filter_images(paths: Iterator[Path]) -> list[Path]:
