@@ -1,27 +1,18 @@
-"""Color maps of segments, overlays on their image, and pictures of fusion weights.
-
-Things of one category differ in brightness and slightly in hue, along the R2 low-discrepancy sequence (M. Roberts 2018,
-"The unreasonable effectiveness of quasirandom sequences"), which keeps consecutive colors far apart.
-"""
+"""Overlays of segments on their image, and pictures of fusion weights."""
 
 from __future__ import annotations
 
-import colorsys
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int32, UInt8
+from jaxtyping import Float, Int32, UInt8
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
-
-_R2 = (0.7548776662466927, 0.5698402909980532)  # powers of 1 / plastic number
-_BRIGHTNESS = 0.38  # largest shift towards black or white, as a share of the distance
-_HUE = 0.05  # largest rotation on the hue circle, in turns, to either side
-_CONTOUR = 0.55  # shift of contours from the color of their segment towards white
+from panoptic.visualization.painting import color_table, paint
 
 LEVEL_COLORS = np.array([[230, 80, 60], [70, 170, 90], [70, 110, 220]], dtype=np.float32)
 """Colors of the fine (red), middle (green) and coarse level (blue)."""
@@ -49,14 +40,7 @@ def overlay(
         raise ValueError(f"opacity: expected 0..1, got {opacity}")
     if image.shape[:2] != tuple(segments.size):
         raise ValueError(f"image: expected the size of the segments, {tuple(segments.size)}, got {image.shape[:2]}")
-    ids, table = _ids(segments), _color_table(segments, labels)
-    weight = round(opacity * 256)
-    # Fixed-point arithmetic in 1/256, plus 1/2 to round: twice as fast as floating point on large images.
-    blended = (image.astype(np.uint16) * np.uint16(256 - weight) + (table * np.uint16(weight) + 128)[ids]) >> 8
-    contour = (table + (255 - table) * _CONTOUR).round().astype(np.uint8)
-    edge = _inner_edges(ids, width=max(1, round(min(ids.shape) / 500)))
-    with_contours = np.where(edge[..., None], contour[ids], blended.astype(np.uint8))
-    return np.where((ids == 0)[..., None], image, with_contours)
+    return paint(image, _ids(segments), _color_table(segments, labels), opacity)
 
 
 def save_overlay(path: Path, image: UInt8[np.ndarray, "H W 3"], segments: Segments, labels: LabelSpace) -> None:
@@ -71,46 +55,7 @@ def _ids(segments: Segments) -> Int32[np.ndarray, "H W"]:
 
 
 def _color_table(segments: Segments, labels: LabelSpace) -> UInt8[np.ndarray, "rows 3"]:
-    """Return the color of each segment id; row 0 is void, in black."""
-    classes = segments.classes.cpu().numpy()
-    if classes.size and classes.max() >= len(labels):
-        raise ValueError(f"classes: expected at most {len(labels) - 1}, as the label space has, got {classes.max()}")
-    unvaried = segments.crowd.cpu().numpy() | ~np.array(labels.is_thing)[classes]
-    table = np.zeros((len(classes) + 1, 3), dtype=np.uint8)
-    for c in np.unique(classes[classes >= 0]):
-        rows = np.flatnonzero(classes == c)
-        table[rows + 1] = labels.categories[c].color
-        things = rows[~unvaried[rows]]
-        table[things + 1] = _variations(labels.categories[c].color, len(things))
-    return table
-
-
-def _variations(color: tuple[int, int, int], count: int) -> UInt8[np.ndarray, "count 3"]:
-    """Return a color followed by variations of it."""
-    red, green, blue = (channel / 255 for channel in color)
-    hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
-    colors = [color]
-    for k in range(1, count):
-        # The sequence starts at 0.5, the unchanged color.
-        brightness, rotation = (2 * ((0.5 + k * step) % 1) - 1 for step in _R2)
-        varied = np.array(colorsys.hsv_to_rgb((hue + _HUE * rotation) % 1, saturation, value))
-        extreme = 1.0 if brightness > 0 else 0.0  # white or black
-        varied += (extreme - varied) * abs(brightness) * _BRIGHTNESS
-        colors.append(tuple((varied * 255).round().astype(int)))
-    return np.array(colors[:count], dtype=np.uint8).reshape(count, 3)
-
-
-def _inner_edges(ids: np.ndarray, width: int) -> Bool[np.ndarray, "H W"]:
-    """Find the pixels with another id at most ``width`` pixels to the left, right, above or below."""
-    edges = np.zeros(ids.shape, dtype=bool)
-    for shift in range(1, width + 1):
-        across = ids[:, shift:] != ids[:, :-shift]
-        down = ids[shift:] != ids[:-shift]
-        edges[:, shift:] |= across
-        edges[:, :-shift] |= across
-        edges[shift:] |= down
-        edges[:-shift] |= down
-    return edges
+    return color_table(segments.classes.cpu().numpy(), labels, segments.crowd.cpu().numpy())
 
 
 def alpha_picture(alpha: Float[Tensor, "L ..."], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
