@@ -222,10 +222,10 @@ class Codec:
         with torch.autocast(outputs.semantic.device.type, enabled=False):
             height, width = (side * self.stride for side in outputs.semantic.shape[-2:])
             rows, columns = size or (height, width)
-            logits = _upsample(outputs.semantic.float(), self.stride)[..., :rows, :columns]
+            logits = upsample(outputs.semantic.float(), self.stride)[..., :rows, :columns]
             classes, confidence = most_likely(logits)
             centers, heights = self._find_centers(outputs.center)
-            offset = _upsample(outputs.offset.float(), self.stride)[..., :rows, :columns] * self.stride
+            offset = upsample(outputs.offset.float(), self.stride)[..., :rows, :columns] * self.stride
             is_thing = thing_table(self.labels.is_thing, logits.device)[classes]
             instances = self._group_pixels(offset, is_thing, centers, heights)
             return self._merge_semantic_and_instance(classes, confidence, is_thing, instances, heights)
@@ -305,7 +305,7 @@ def _coordinates(size: tuple[int, int], device: torch.device) -> Float[Tensor, "
     return torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
 
 
-def _upsample(maps: Float[Tensor, "B C h w"], stride: int) -> Float[Tensor, "B C H W"]:
+def upsample(maps: Float[Tensor, "B C h w"], stride: int) -> Float[Tensor, "B C H W"]:
     """Upsample maps to the resolution of the image."""
     return maps if stride == 1 else F.interpolate(maps, scale_factor=stride, mode="bilinear", align_corners=False)
 
