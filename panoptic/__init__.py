@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from panoptic.inference.predictor import Predictor
     from panoptic.labels import Category, LabelSpace
     from panoptic.metrics import BoundaryF1, BoundaryPanopticQuality, MeanIoU, PanopticQuality
+    from panoptic.results import Result
     from panoptic.segments import Segments
 
 __version__ = "0.1.0"
@@ -27,6 +28,7 @@ __all__ = [
     "MeanIoU",
     "PanopticQuality",
     "Predictor",
+    "Result",
     "Segments",
 ]
 
@@ -41,6 +43,7 @@ __getattr__, __dir__ = lazy_exports(
         "MeanIoU": "panoptic.metrics",
         "PanopticQuality": "panoptic.metrics",
         "Predictor": "panoptic.inference.predictor",
+        "Result": "panoptic.results",
         "Segments": "panoptic.segments",
     },
 )

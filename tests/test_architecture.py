@@ -26,6 +26,7 @@ ALLOWED = {  # a package or module, and the others that it may import
     "data": (*VOCABULARY, "scenes", "utils"),
     "scenes": (*VOCABULARY, "data", "utils"),
     "visualization": (*VOCABULARY, "utils"),
+    "results.py": ("errors", "labels", "visualization"),
     "training": (*VOCABULARY, *CORE, "config", "utils", "__version__"),
     "inference": (*VOCABULARY, *CORE, "training", "utils"),
     "analysis": (*VOCABULARY, *CORE, "training", "inference", "config", "utils"),
@@ -36,6 +37,7 @@ ALLOWED = {  # a package or module, and the others that it may import
 FORBIDDEN = {  # packages that do not know these libraries
     "errors.py": ("torch", "lightning", "hydra"),
     "labels.py": ("torch", "lightning", "hydra"),
+    "results.py": ("torch", "lightning", "hydra", "jaxtyping", "cv2"),
     "config": ("torch", "lightning"),
     "comparison": ("torch", "lightning", "hydra", "matplotlib.pyplot"),
     **dict.fromkeys(("models", "losses", "metrics", "codec", "utils"), ("lightning", "hydra", "omegaconf")),
