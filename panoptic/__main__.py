@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": "Score a checkpoint on a split of its data.",
     "headroom": "Measure what choosing fusion weights could gain at most.",
     "predict": "Segment images with a checkpoint.",
+    "export": "Write a network to a file that runs without PyTorch.",
     "resolution": "Choose the resolution of an image by its complexity.",
     "score": "Score saved predictions against a ground truth.",
     "compare": "Compare the variants among finished runs.",

@@ -27,8 +27,9 @@ ALLOWED = {  # a package or module, and the others that it may import
     "scenes": (*VOCABULARY, "data", "utils"),
     "visualization": (*VOCABULARY, "utils"),
     "results.py": ("errors", "labels", "visualization"),
+    "runtime": ("errors", "labels", "results", "utils"),
     "training": (*VOCABULARY, *CORE, "config", "utils", "__version__"),
-    "inference": (*VOCABULARY, *CORE, "training", "utils"),
+    "inference": (*VOCABULARY, *CORE, "training", "runtime", "utils", "__version__"),
     "analysis": (*VOCABULARY, *CORE, "training", "inference", "config", "utils"),
     "comparison": ("errors", "labels", "config", "utils", "visualization"),
     "commands": (*(*VOCABULARY, *CORE, "training", "inference", "analysis", "comparison", "config", "utils"),),
@@ -38,6 +39,7 @@ FORBIDDEN = {  # packages that do not know these libraries
     "errors.py": ("torch", "lightning", "hydra"),
     "labels.py": ("torch", "lightning", "hydra"),
     "results.py": ("torch", "lightning", "hydra", "jaxtyping", "cv2"),
+    "runtime": ("torch", "lightning", "hydra", "jaxtyping", "cv2"),
     "config": ("torch", "lightning"),
     "comparison": ("torch", "lightning", "hydra", "matplotlib.pyplot"),
     **dict.fromkeys(("models", "losses", "metrics", "codec", "utils"), ("lightning", "hydra", "omegaconf")),
@@ -78,7 +80,7 @@ def test_rooms_know_each_other_one_way(room: str) -> None:
 
 
 def test_every_room_has_a_row() -> None:
-    commands = {"train", "evaluate", "headroom", "predict", "resolution", "score", "compare", "inspect"}
+    commands = {"train", "evaluate", "export", "headroom", "predict", "resolution", "score", "compare", "inspect"}
     rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
     assert rooms - {"__init__", "__main__"} - commands == {room.removesuffix(".py") for room in ALLOWED}
 
@@ -115,6 +117,7 @@ def test_no_command_imports_another() -> None:
             "__main__",
             "train",
             "evaluate",
+            "export",
             "headroom",
             "predict",
             "resolution",
@@ -123,7 +126,7 @@ def test_no_command_imports_another() -> None:
             "inspect",
         ),
         *("scenes/__init__", "scenes/__main__", "training/__init__", "training/runs", "data/__init__"),
-        *("inference/__init__", "utils/malloc", "utils/files", "utils/lazy"),
+        *("inference/__init__", "inference/export/__init__", "utils/malloc", "utils/files", "utils/lazy"),
         *(f"commands/{file.stem}" for file in sorted((PACKAGE / "commands").glob("*.py"))),
         *(f"config/{file.stem}" for file in sorted((PACKAGE / "config").glob("*.py"))),
     ],

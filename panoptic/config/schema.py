@@ -204,6 +204,27 @@ class PredictConfig:
 
 
 @dataclass
+class ExportConfig:
+    """Schema of ``python -m panoptic.export``.
+
+    Attributes:
+        checkpoint: Checkpoint of a run.
+        format: ``onnx``, ``torch_export`` or ``openvino``.
+        output: File to write or replace; by default next to the checkpoint, with its name, or ``panoptic`` in the
+            current folder if the checkpoint is a folder.
+        images: Image file, folder of images, or glob pattern to compare the file with PyTorch on; by default a few of
+            the checkout, or synthetic scenes.
+        overrides: Overrides of the checkpoint's configuration.
+    """
+
+    checkpoint: str = MISSING
+    format: str = "onnx"
+    output: str | None = None
+    images: str | None = None
+    overrides: list[str] = field(default_factory=list)
+
+
+@dataclass
 class ScoreConfig:
     """Schema of ``python -m panoptic.score``.
 
@@ -307,6 +328,7 @@ COMMANDS: dict[str, type] = {
     "evaluate": EvaluateConfig,
     "headroom": HeadroomConfig,
     "predict": PredictConfig,
+    "export": ExportConfig,
     "resolution": ResolutionConfig,
     "score": ScoreConfig,
     "compare": CompareConfig,

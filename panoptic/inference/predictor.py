@@ -34,6 +34,7 @@ from panoptic.inference.resolution import (
 )
 from panoptic.inference.tta import VIEWS, check_tta, mean_outputs
 from panoptic.labels import LabelSpace
+from panoptic.runtime.predictor import OnnxPredictor
 from panoptic.segments import Segments
 from panoptic.training import sharing
 from panoptic.training.checkpoint import Checkpoint, build_codec, read_checkpoint, restore_network
@@ -165,6 +166,11 @@ class Predictor:
         if self.checkpoint is None:
             raise InputError("predictor: expected one that was loaded from a checkpoint, got a network of your own")
         return self.checkpoint
+
+    @classmethod
+    def from_onnx(cls, file: str | Path, **options: Any) -> OnnxPredictor:
+        """Return the predictor of an exported network; see :class:`~panoptic.runtime.predictor.OnnxPredictor`."""
+        return OnnxPredictor(file, **options)
 
     @property
     def labels(self) -> LabelSpace:

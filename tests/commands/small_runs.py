@@ -12,6 +12,7 @@ from PIL import Image
 
 from panoptic.commands.app import command
 from panoptic.commands.evaluate import evaluate
+from panoptic.commands.export import export
 from panoptic.commands.headroom import headroom
 from panoptic.commands.inspect import inspect
 from panoptic.commands.predict import predict
@@ -35,7 +36,7 @@ TINY = (
 SYNTHETIC = ("data.height", "data.width", "data.train_size", "data.val_size", "data.test_size")
 RUN = {
     **{"train": train, "evaluate": evaluate, "headroom": headroom, "predict": predict},
-    **{"resolution": resolution, "inspect": inspect},
+    **{"export": export, "resolution": resolution, "inspect": inspect},
 }
 
 

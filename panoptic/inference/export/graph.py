@@ -1,0 +1,64 @@
+"""What is exported: from images to a map of segments and their table, without Python between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+
+import panoptic
+from panoptic.codec import Codec
+from panoptic.codec.traced import decode
+from panoptic.errors import InputError
+from panoptic.inference.folding import fold_batchnorm
+from panoptic.models import NoContext, PanopticNetwork
+from panoptic.runtime.record import Record
+
+
+class ExportedNetwork(nn.Module):
+    """Network with BatchNorm folded, and its decoding.
+
+    Args:
+        network: Trained network, of which a copy is used.
+        codec: Codec of the network.
+
+    Raises:
+        InputError: If a part of the network cannot be recorded for images of any size.
+    """
+
+    def __init__(self, network: PanopticNetwork, codec: Codec) -> None:
+        super().__init__()
+        if not isinstance(network.context, NoContext):
+            raise InputError(
+                f"model/context: expected none to export a network, got {type(network.context).__name__}, which pools "
+                "over grids whose cells depend on the size of the image"
+            )
+        self.coarsest: int = network.backbone.strides[-1]
+        self.network = fold_batchnorm(network).cpu()
+        self.codec = codec
+
+    def forward(self, image: UInt8[Tensor, "B H W 3"]) -> tuple[Tensor, ...]:
+        """Return the outputs named in :data:`panoptic.runtime.record.OUTPUTS`.
+
+        Args:
+            image: RGB images of any size.
+        """
+        batch, height, width = image.shape[:3]
+        # As tensors, since what is recorded cannot compute areas from sizes that are numbers.
+        extents = torch.cat([torch.full((batch, 1), height), torch.full((batch, 1), width)], dim=1)
+        outputs = self.network(image.permute(0, 3, 1, 2), extents=extents)
+        return *decode(self.codec, outputs, (height, width)), outputs.complexity, outputs.alpha_of_image
+
+    def record(self) -> Record:
+        """Return what the file will say of itself."""
+        strides = {
+            "heads": self.codec.stride,
+            "complexity": self.codec.complexity_stride,
+            "coarsest": self.coarsest,
+        }
+        settings: dict[str, Any] = {
+            name: getattr(self.codec, name) for name in ("peak_window", "peak_threshold", "max_things", "stuff_area")
+        }
+        return Record(self.codec.labels, strides, settings, panoptic.__version__)

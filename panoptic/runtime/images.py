@@ -1,0 +1,40 @@
+"""Images that a predictor takes: paths, pictures of Pillow, and arrays."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from panoptic.errors import InputError
+from panoptic.utils import pictures
+
+
+def to_rgb(image: Any) -> np.ndarray:
+    """Return an image as an RGB array, uint8 ``[H W 3]``, upright and converted as image files are elsewhere.
+
+    Args:
+        image: Path of an image file, picture of Pillow, or RGB array, uint8 ``[H W 3]``.
+
+    Raises:
+        InputError: If it is none of these, or the file cannot be read.
+    """
+    if isinstance(image, Image.Image):
+        try:
+            return _array_of(image)
+        except ValueError as error:
+            raise InputError(f"image: expected a picture that can be read as RGB: {error}") from None
+    if isinstance(image, (str, os.PathLike)):
+        with pictures.open_image(image) as picture:
+            return _array_of(picture)
+    is_rgb = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+    if not is_rgb or image.size == 0:
+        received = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"image: expected a path, a picture of Pillow or an array uint8 [H W 3], got {received}")
+    return image
+
+
+def _array_of(picture: Image.Image) -> np.ndarray:
+    return np.asarray(pictures.to_rgb(pictures.turned(picture)))
