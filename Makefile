@@ -32,7 +32,8 @@ test: $(INSTALLED)
 # the networks to compare with are installed, since torchmetrics imports transformers where it finds it.
 bench: $(INSTALLED)
 	$(PY) -m benchmarks.startup --output $(RESULTS)/startup.json
-	$(PY) -m pip install --quiet --editable '.[dev,bench]'
+	$(PY) -m pip install --quiet --editable '.[dev,bench,export,openvino]'
+	$(PY) -m benchmarks.export --output $(RESULTS)/export.json
 	$(PY) -m benchmarks.inference --output $(RESULTS)/inference.json
 	$(PY) -m benchmarks.training --output $(RESULTS)/training.json
 	$(PY) -m benchmarks.loading --output $(RESULTS)/loading.json

@@ -23,11 +23,15 @@ def on_machine(make: Callable[[Report], str]) -> Callable[[Report], str]:
     return made
 
 
+SHOWN = ("torch", "timm", "transformers", "onnxruntime", "openvino")
+"""Packages whose versions are shown, where a report has them."""
+
+
 def machine(report: Report) -> str:
     """Format the hardware and the versions of packages."""
     about = report["machine"]
     versions = about.get("versions", {})
-    names = ", ".join(f"{name} {versions[name]}" for name in ("torch", "timm", "transformers") if name in versions)
+    names = ", ".join(f"{name} {versions[name]}" for name in SHOWN if name in versions)
     return f"{about['processor']}, {about['processors']} cores, Python {about['python']}, {names}."
 
 
@@ -218,3 +222,28 @@ def metrics(report: Report) -> str:
 
 
 _DISK = "largest difference to skimage's disk"
+
+
+@on_machine
+def exported(report: Report) -> str:
+    """Format agreement and time of exported networks beside PyTorch."""
+    if "seconds" not in report:
+        return UNKNOWN
+    height, width = report["size"]
+    seconds = report["seconds"]
+    base = seconds["PyTorch"]
+    rows = [(name, 1000 * s, f"{base / s:.2f}") for name, s in seconds.items()]
+    text = table(f"Image to segments, ResNet-50, {height}x{width}, CPU", ("with", "ms", "x as fast as PyTorch"), rows)
+    rows = [
+        (things, *(1000 * s for s in times.values()), f"{times['PyTorch'] / times['ONNX Runtime']:.2f}")
+        for things, times in report["decoding by things"].items()
+    ]
+    columns = ("things", "PyTorch, ms", "ONNX Runtime, ms", "x as fast")
+    text += "\n" + table(f"Decoding alone, {height}x{width}", columns, rows)
+    rows = [
+        (network, row["images"], row["count"], f"{row['things']:.1f}", f"{row['mean']:.3%}", f"{row['lowest']:.3%}")
+        for network, found in report["agreement"].items()
+        for row in found
+    ]
+    columns = ("network", "on", "images", "things an image", "pixels that agree", "of the image with the fewest")
+    return (text + "\n" + table("ONNX and PyTorch: same class and same instance", columns, rows)).strip()
