@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from panoptic.inference.export.graph import ExportedNetwork
 from panoptic.inference.predictor import Predictor
 from panoptic.models import PanopticNetwork
 from panoptic.scenes.source import SyntheticSource
+from panoptic.training.checkpoint import build_codec, read_checkpoint, restore_network
 from panoptic.utils.malloc import keep_freed_memory
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -81,9 +82,12 @@ def image_sets(given: list[str]) -> dict[str, list[np.ndarray]]:
     return sets
 
 
-def agreement(predictor: Predictor, sets: dict[str, list[np.ndarray]], folder: Path) -> list[dict[str, Any]]:
+def agreement(
+    network: PanopticNetwork, codec: Codec, sets: dict[str, list[np.ndarray]], folder: Path
+) -> list[dict[str, Any]]:
     """Return the agreement of an ONNX file with PyTorch on sets of images."""
-    write_onnx(ExportedNetwork(cast(PanopticNetwork, predictor.network), predictor.codec), folder / "network.onnx")
+    predictor = Predictor(network, codec, CPU)
+    write_onnx(ExportedNetwork(network, codec), folder / "network.onnx")
     run = load_onnx(folder / "network.onnx")
     rows = []
     for name, images in sets.items():
@@ -102,9 +106,9 @@ def agreement(predictor: Predictor, sets: dict[str, list[np.ndarray]], folder: P
     return rows
 
 
-def times(predictor: Predictor, repeats: int, folder: Path) -> dict[str, float]:
+def times(original: PanopticNetwork, predictor: Predictor, repeats: int, folder: Path) -> dict[str, float]:
     """Return the seconds from an image to segments."""
-    network = ExportedNetwork(cast(PanopticNetwork, predictor.network), predictor.codec)
+    network = ExportedNetwork(original, predictor.codec)
     write_onnx(network, folder / "network.onnx")
     run = load_onnx(folder / "network.onnx")
     image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
@@ -166,13 +170,16 @@ def main() -> None:
     network, predictor = our_network(CPU)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        report["seconds"] = times(predictor, arguments.repeats, folder)
+        report["seconds"] = times(network, predictor, arguments.repeats, folder)
         report["decoding by things"] = decoding_times(predictor.codec, arguments.repeats, folder)
         sets = image_sets(arguments.images)
-        varied = Predictor(widened(network), predictor.codec, CPU)
-        report["agreement"] = {"ResNet-50, random weights, widened heads": agreement(varied, sets, folder)}
+        title = "ResNet-50, random weights, widened heads"
+        report["agreement"] = {title: agreement(widened(network), predictor.codec, sets, folder)}
         for title, _, path in (each.partition("=") for each in arguments.checkpoint):
-            report["agreement"][title] = agreement(Predictor.load(path, device=CPU), sets, folder)
+            checkpoint = read_checkpoint(path)
+            restored = restore_network(checkpoint)
+            codec = build_codec(checkpoint.config, checkpoint.labels, restored)
+            report["agreement"][title] = agreement(restored, codec, sets, folder)
     print(cpu_tables.exported(report))
     write(arguments.output, report)
 

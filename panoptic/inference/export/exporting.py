@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -17,9 +16,8 @@ from panoptic.inference.export.agreement import agreeing_pixels, seconds_in_turn
 from panoptic.inference.export.formats import Run, find_format
 from panoptic.inference.export.graph import ExportedNetwork
 from panoptic.inference.predictor import Predictor
-from panoptic.models import PanopticNetwork
 from panoptic.segments import Segments
-from panoptic.training.checkpoint import Checkpoint
+from panoptic.training.checkpoint import Checkpoint, build_codec, restore_network
 from panoptic.utils.files import replacing, writable_folder
 
 LEAST = 0.999
@@ -73,8 +71,9 @@ def export_checkpoint(
         raise InputError(f"output={output}: expected a name that ends with {form.suffix} for format={format}")
     if output.is_dir():
         raise InputError(f"output={output}: expected a file, got a folder")
-    predictor = Predictor.load(checkpoint, device="cpu")
-    network = ExportedNetwork(cast(PanopticNetwork, predictor.network), predictor.codec)
+    restored = restore_network(checkpoint)
+    predictor = Predictor(restored, build_codec(checkpoint.config, checkpoint.labels, restored), "cpu")
+    network = ExportedNetwork(restored, predictor.codec)
     writable_folder(output.parent, "output")
     with tempfile.TemporaryDirectory(prefix="panoptic_export_") as folder:
         made = Path(folder) / output.name

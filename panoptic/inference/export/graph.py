@@ -12,6 +12,7 @@ import panoptic
 from panoptic.codec import Codec
 from panoptic.codec.traced import decode
 from panoptic.errors import InputError
+from panoptic.inference.export.padding import with_static_padding
 from panoptic.inference.folding import fold_batchnorm
 from panoptic.models import NoContext, PanopticNetwork
 from panoptic.runtime.record import Record
@@ -36,7 +37,7 @@ class ExportedNetwork(nn.Module):
                 "over grids whose cells depend on the size of the image"
             )
         self.coarsest: int = network.backbone.strides[-1]
-        self.network = fold_batchnorm(network).cpu()
+        self.network = fold_batchnorm(with_static_padding(network)).cpu()
         self.codec = codec
 
     def forward(self, image: UInt8[Tensor, "B H W 3"]) -> tuple[Tensor, ...]:
