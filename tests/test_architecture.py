@@ -29,7 +29,7 @@ ALLOWED = {  # a package or module, and the others that it may import
     "results.py": ("errors", "labels", "visualization"),
     "runtime": ("errors", "labels", "results", "utils"),
     "training": (*VOCABULARY, *CORE, "config", "utils", "__version__"),
-    "inference": (*VOCABULARY, *CORE, "training", "runtime", "utils", "__version__"),
+    "inference": (*VOCABULARY, *CORE, "training", "results", "runtime", "utils", "__version__"),
     "analysis": (*VOCABULARY, *CORE, "training", "inference", "config", "utils"),
     "comparison": ("errors", "labels", "config", "utils", "visualization"),
     "commands": (*(*VOCABULARY, *CORE, "training", "inference", "analysis", "comparison", "config", "utils"),),

@@ -63,7 +63,7 @@ def decode(codec: Codec, outputs: Outputs, size: tuple[int, int]) -> Decoded:
     )
     centers = (cells + 0.5) * codec.stride - 0.5
     offset = upsample(outputs.offset, codec.stride)[..., :height, :width] * codec.stride
-    is_thing = _look_up(codec.labels.is_thing, classes)
+    is_thing = look_up(codec.labels.is_thing, classes)
     instances = group_pixels(offset, is_thing, centers, heights)
     return merge(codec, classes, confidence, instances, heights)
 
@@ -254,5 +254,6 @@ def boxes_of(ids: Int64[Tensor, "B H W"], most: int) -> Int32[Tensor, "B N 4"]:
     return torch.where(is_there[..., None], boxes, 0).int()
 
 
-def _look_up(values: tuple[bool, ...], index: Int64[Tensor, "B H W"]) -> Bool[Tensor, "B H W"]:
+def look_up(values: tuple[bool, ...], index: Int64[Tensor, "*place"]) -> Bool[Tensor, "*place"]:
+    """Return the value for each index."""
     return torch.tensor(values, device=index.device).index_select(0, index.flatten()).view_as(index)

@@ -59,7 +59,7 @@ def predict(config: DictConfig) -> None:
     count = 0
     with CocoPanopticWriter(folder, predictor.labels, name="panoptic") as writer:
         for path, name, image in progress(chain([first], images), "predicting images", len(paths)):
-            segments = predictor(image)
+            segments = predictor.segments(image)
             file_name = path.name if names[path.name] == 1 else _below(common, path)
             writer.add(name, segments, file_name=file_name)
             count += 1

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from panoptic.complexity import thing_table
 from panoptic.errors import InputError
@@ -65,5 +67,13 @@ class ScoreCalibration:
         if segments.scores is None:
             return segments
         things = thing_table(is_thing, segments.classes.device)[segments.classes]
-        scores = torch.where(things, self.things.apply(segments.scores), self.stuff.apply(segments.scores))
-        return replace(segments, scores=scores)
+        return replace(segments, scores=self.of_kinds(segments.scores, things))
+
+    def of_kinds(self, scores: Float[Tensor, "*n"], is_thing: Bool[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        """Return mapped scores.
+
+        Args:
+            scores: Scores in 0..1.
+            is_thing: Whether each is that of a thing.
+        """
+        return torch.where(is_thing, self.things.apply(scores), self.stuff.apply(scores))

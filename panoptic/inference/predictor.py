@@ -2,21 +2,24 @@
 
 Example:
     predictor = Predictor.load("runs/train/.../checkpoints/best.ckpt")
-    segments = predictor(image)  # RGB, uint8 [H W 3], any size
+    result = predictor("photo.jpg")
+    for segment in result.segments:
+        print(segment.category, segment.score, segment.box)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from torch import nn
+from torch import Tensor, nn
 
 from panoptic.codec import Codec, Outputs
+from panoptic.data.bands import Reading
 from panoptic.data.batch import Batch, collate
 from panoptic.data.sample import Sample
 from panoptic.errors import InputError
@@ -34,6 +37,8 @@ from panoptic.inference.resolution import (
 )
 from panoptic.inference.tta import VIEWS, check_tta, mean_outputs
 from panoptic.labels import LabelSpace
+from panoptic.results import Result
+from panoptic.runtime.images import to_rgb
 from panoptic.runtime.predictor import OnnxPredictor
 from panoptic.segments import Segments
 from panoptic.training import sharing
@@ -177,17 +182,69 @@ class Predictor:
         """Label space of the predictions."""
         return self.codec.labels
 
-    def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> Segments:
-        """Predict the segments of one image of any size, with scores, on the CPU.
+    @overload
+    def __call__(self, image: list[Any] | tuple[Any, ...]) -> list[Result]: ...
+
+    @overload
+    def __call__(self, image: Any) -> Result: ...
+
+    def __call__(self, image: Any) -> Result | list[Result]:
+        """Predict the segments of one image of any size, or of each of a list.
+
+        Args:
+            image: Path of an image file, which is read as those of the training data were, picture of Pillow, RGB
+                array, uint8 ``[H W 3]``, or tensor, uint8 ``[3 H W]``; or a list of these.
+
+        Raises:
+            InputError: If an image is none of these, or its file cannot be read.
+        """
+        if isinstance(image, (list, tuple)):
+            return [self._result(each) for each in image]
+        return self._result(image)
+
+    def _result(self, image: Any) -> Result:
+        rgb = self._to_rgb(image)
+        ((part, prediction),) = self.predictions(collate([Sample(rgb, None, "")]))
+        (segments,) = prediction.segments.to("cpu").unstack(part.sizes)
+        assert segments.scores is not None  # decoding gives them
+        outputs = prediction.outputs
+        return Result.from_tables(
+            segments.ids.numpy(),
+            segments.classes.numpy(),
+            segments.scores.numpy(),
+            self.labels,
+            complexity=outputs.complexity[0].float().cpu().numpy(),
+            alpha=outputs.alpha_of_image[0].float().cpu().numpy(),
+            image=rgb,
+        )
+
+    def _to_rgb(self, image: Any) -> UInt8[np.ndarray, "H W 3"]:
+        if isinstance(image, (str, Path)):
+            return self.reading.read(image)
+        if isinstance(image, Tensor):
+            if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
+                raise InputError(f"image: expected a tensor uint8 [3 H W], got {image.dtype} {list(image.shape)}")
+            image = image.permute(1, 2, 0).cpu().numpy()
+        return to_rgb(image)
+
+    def segments(self, image: UInt8[np.ndarray, "H W 3"]) -> Segments:
+        """Predict the segments of one image of any size as tensors, with scores, on the CPU.
+
+        Args:
+            image: RGB image.
 
         Raises:
             InputError: If the image is not an RGB image.
         """
-        is_rgb = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,)
-        if not is_rgb or image.size == 0:
-            received = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
-            raise InputError(f"image: expected an RGB array, uint8 [H W 3], got {received}")
-        return self.predict_batch(collate([Sample(image, None, "")])).to("cpu").unstack()[0]
+        return self.predict_batch(collate([Sample(self._to_rgb(image), None, "")])).to("cpu").unstack()[0]
+
+    @property
+    def reading(self) -> Reading:
+        """How image files are read: as those of the training data were."""
+        if self.checkpoint is None:
+            return Reading()
+        data = self.checkpoint.config.data
+        return Reading.of(data.get("channels"), data.get("normalize", "range"))
 
     @torch.inference_mode()
     def outputs(self, batch: Batch) -> Outputs:

@@ -60,9 +60,9 @@ def test_scores_are_those_that_the_run_calibrated(trained: Path, tmp_path: Path,
     assert set(checkpoint.calibration) == {"things", "stuff"}
     image = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
     predictor = Predictor.load(checkpoint, device="cpu")
-    calibrated = predictor(image).scores
+    calibrated = predictor.segments(image).scores
     calibration, predictor.calibration = predictor.calibration, None
-    plain = predictor(image)
+    plain = predictor.segments(image)
     assert calibration is not None
     torch.testing.assert_close(calibrated, calibration.apply(plain, predictor.labels.is_thing).scores)
     assert not torch.equal(calibrated, plain.scores)

@@ -80,7 +80,7 @@ def test_results_are_those_of_pytorch(exported: Path, predictor: Predictor) -> N
     assert other.labels == predictor.labels
     things = 0
     for image in images_of(exported):
-        expected, found = predictor(image), other(image)
+        expected, found = predictor.segments(image), other(image)
         assert np.array_equal(found.ids, expected.ids.numpy())
         assert [s.class_index for s in found.segments] == expected.classes.tolist()
         assert [s.area for s in found.segments] == expected.areas().tolist()
@@ -156,7 +156,7 @@ def test_no_torch_is_needed(exported: Path, predictor: Predictor, tmp_path: Path
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    expected = predictor(images_of(exported)[1])
+    expected = predictor.segments(images_of(exported)[1])
     things = sum(predictor.labels.is_thing[c] for c in expected.classes.tolist())
     rows = len(expected.classes)
     told = done.stdout.splitlines()

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from panoptic.data.bands import Reading
+from panoptic.inference.predictor import Predictor
 from tests.commands.small_runs import (
     FIXTURES,
     run,
@@ -34,6 +36,25 @@ def test_predict_takes_images_of_any_size_and_kind(trained: Path, tmp_path: Path
     assert sizes == {"rgb": (61, 37), "grey": (61, 37), "deep": (50, 40), "alpha": (20, 30), "turned": (37, 61)}
     assert {p.stem for p in (tmp_path / "out" / "overlays").iterdir()} == set(sizes)
     assert len(json.loads((tmp_path / "out" / "panoptic.json").read_text())["annotations"]) == 5
+
+
+def test_a_result_has_what_the_segments_have(trained: Path, tmp_path: Path) -> None:
+    predictor = Predictor.load(trained / "checkpoints" / "best.ckpt", device="cpu")
+    image = np.random.default_rng(0).integers(0, 256, (45, 70, 3), dtype=np.uint8)
+    picture = Image.fromarray(image)
+    picture.save("a.png")
+    expected = predictor.segments(image)
+    results = predictor([image, picture, "a.png", tmp_path / "a.png", torch.from_numpy(image).permute(2, 0, 1)])
+    for result in (predictor(image), *results):
+        np.testing.assert_array_equal(result.ids, expected.ids.numpy())
+        assert [segment.class_index for segment in result.segments] == expected.classes.tolist()
+        assert [segment.area for segment in result.segments] == expected.areas().tolist()
+        assert [segment.score for segment in result.segments] == pytest.approx(expected.scores.tolist())
+        assert result.alpha.sum() == pytest.approx(1.0)
+        assert result.complexity.shape == (2,)
+        assert result.overlay().size == (70, 45)
+    assert isinstance(predictor, Predictor)
+    assert predictor([]) == []
 
 
 def test_predict_passes_over_images_that_cannot_be_read(

@@ -7,14 +7,18 @@ import sys
 from pathlib import Path
 
 CODE = """
+from types import SimpleNamespace
 import numpy as np
+import torch
+from panoptic.data.bands import Reading
 from panoptic.errors import InputError
 from panoptic.inference.predictor import Predictor
 
 shapes = ((4, 5), (4, 5, 4), (4, 5, 3, 3), (0, 5, 3))
-for image in (*(np.zeros(shape, np.uint8) for shape in shapes), np.zeros((4, 5, 3)), "photo.jpg"):
+tensors = (torch.zeros(4, 5, 3, dtype=torch.uint8), torch.zeros(3, 4, 5))
+for image in (*(np.zeros(shape, np.uint8) for shape in shapes), np.zeros((4, 5, 3)), 7, *tensors, "photo.jpg"):
     try:
-        Predictor.__call__(None, image)
+        Predictor._to_rgb(SimpleNamespace(reading=Reading()), image)
     except InputError as error:
         print(error)
 """
@@ -24,6 +28,11 @@ def test_images_that_are_no_plain_rgb_are_named():
     done = subprocess.run(
         [sys.executable, "-c", CODE], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120
     )
-    expected = "image: expected an RGB array, uint8 [H W 3], got "
-    came = ["uint8 [4, 5]", "uint8 [4, 5, 4]", "uint8 [4, 5, 3, 3]", "uint8 [0, 5, 3]", "float64 [4, 5, 3]", "str"]
-    assert done.stdout.splitlines() == [expected + c for c in came], done.stderr
+    expected = "image: expected a path, a picture of Pillow or an array uint8 [H W 3], got "
+    came = ["uint8 [4, 5]", "uint8 [4, 5, 4]", "uint8 [4, 5, 3, 3]", "uint8 [0, 5, 3]", "float64 [4, 5, 3]", "int"]
+    assert done.stdout.splitlines() == [
+        *(expected + c for c in came),
+        "image: expected a tensor uint8 [3 H W], got torch.uint8 [4, 5, 3]",
+        "image: expected a tensor uint8 [3 H W], got torch.float32 [3, 4, 5]",
+        "photo.jpg: expected an image, got a path that is not there",
+    ], done.stderr

@@ -73,7 +73,7 @@ def test_a_folder_has_all_that_the_checkpoint_has_for_prediction(checkpoint, fol
     assert shared.best_scores == original.best_scores
     assert shared.labels == original.labels
     image = np.random.default_rng(0).integers(0, 256, (40, 70, 3), dtype=np.uint8)
-    first, second = (Predictor.from_pretrained(path, device="cpu")(image) for path in (checkpoint, folder))
+    first, second = (Predictor.from_pretrained(path, device="cpu").segments(image) for path in (checkpoint, folder))
     assert torch.equal(first.ids, second.ids)
     assert torch.equal(first.scores, second.scores)
     assert default_output(folder, "predict") == Path("predict")  # nothing is written into what is shared

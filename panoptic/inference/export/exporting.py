@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from panoptic.errors import InputError
+from panoptic.inference.calibration import ScoreCalibration
 from panoptic.inference.export.agreement import agreeing_pixels, seconds_in_turn
 from panoptic.inference.export.formats import Run, find_format
 from panoptic.inference.export.graph import ExportedNetwork
@@ -73,7 +74,8 @@ def export_checkpoint(
         raise InputError(f"output={output}: expected a file, got a folder")
     restored = restore_network(checkpoint)
     predictor = Predictor(restored, build_codec(checkpoint.config, checkpoint.labels, restored), "cpu")
-    network = ExportedNetwork(restored, predictor.codec)
+    calibration = ScoreCalibration.from_record(checkpoint.calibration, str(checkpoint.path))
+    network = ExportedNetwork(restored, predictor.codec, calibration)
     writable_folder(output.parent, "output")
     with tempfile.TemporaryDirectory(prefix="panoptic_export_") as folder:
         made = Path(folder) / output.name

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 import panoptic
 from panoptic.codec import Codec
-from panoptic.codec.traced import decode
+from panoptic.codec.traced import decode, look_up
 from panoptic.errors import InputError
+from panoptic.inference.calibration import ScoreCalibration
 from panoptic.inference.export.padding import with_static_padding
 from panoptic.inference.folding import fold_batchnorm
 from panoptic.models import NoContext, PanopticNetwork
@@ -24,12 +25,13 @@ class ExportedNetwork(nn.Module):
     Args:
         network: Trained network, of which a copy is used.
         codec: Codec of the network.
+        calibration: Map of scores; by default they are as decoded.
 
     Raises:
         InputError: If a part of the network cannot be recorded for images of any size.
     """
 
-    def __init__(self, network: PanopticNetwork, codec: Codec) -> None:
+    def __init__(self, network: PanopticNetwork, codec: Codec, calibration: ScoreCalibration | None = None) -> None:
         super().__init__()
         if not isinstance(network.context, NoContext):
             raise InputError(
@@ -39,6 +41,7 @@ class ExportedNetwork(nn.Module):
         self.coarsest: int = network.backbone.strides[-1]
         self.network = fold_batchnorm(with_static_padding(network)).cpu()
         self.codec = codec
+        self.calibration = calibration
 
     def forward(self, image: UInt8[Tensor, "B H W 3"]) -> tuple[Tensor, ...]:
         """Return the outputs named in :data:`panoptic.runtime.record.OUTPUTS`.
@@ -50,7 +53,13 @@ class ExportedNetwork(nn.Module):
         # As tensors, since what is recorded cannot compute areas from sizes that are numbers.
         extents = torch.cat([torch.full((batch, 1), height), torch.full((batch, 1), width)], dim=1)
         outputs = self.network(image.permute(0, 3, 1, 2), extents=extents)
-        return *decode(self.codec, outputs, (height, width)), outputs.complexity, outputs.alpha_of_image
+        decoded = decode(self.codec, outputs, (height, width))
+        if self.calibration is not None:
+            is_thing = look_up(
+                (*self.codec.labels.is_thing, False), decoded.classes % (self.codec.labels.num_classes + 1)
+            )
+            decoded = decoded._replace(scores=self.calibration.of_kinds(decoded.scores, is_thing))
+        return *decoded, outputs.complexity, outputs.alpha_of_image
 
     def record(self) -> Record:
         """Return what the file will say of itself."""

@@ -108,12 +108,12 @@ def told_by(code: str, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_every_fusion_can_be_recorded():
     assert told_by(FUSIONS) == ["all"]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_file_of_torch_export(tmp_path: Path):
     path = tmp_path / "network.pt2"
     unknown, pooling = told_by(TORCH_EXPORT, str(path))
