@@ -16,6 +16,7 @@ COMMANDS = {
     "resolution": "Choose the resolution of an image by its complexity.",
     "score": "Score saved predictions against a ground truth.",
     "compare": "Compare the variants among finished runs.",
+    "convert": "Make a data set in COCO panoptic format from other label files.",
     "inspect": "Check a data set for faults, and show what is in it.",
     "scenes": "Write synthetic street scenes as a data set.",
 }

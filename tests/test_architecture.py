@@ -80,7 +80,8 @@ def test_rooms_know_each_other_one_way(room: str) -> None:
 
 
 def test_every_room_has_a_row() -> None:
-    commands = {"train", "evaluate", "export", "headroom", "predict", "resolution", "score", "compare", "inspect"}
+    commands = {"train", "evaluate", "export", "headroom", "predict", "resolution", "score", "compare"}
+    commands |= {"convert", "inspect"}
     rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
     assert rooms - {"__init__", "__main__"} - commands == {room.removesuffix(".py") for room in ALLOWED}
 
@@ -123,6 +124,7 @@ def test_no_command_imports_another() -> None:
             "resolution",
             "score",
             "compare",
+            "convert",
             "inspect",
         ),
         *("scenes/__init__", "scenes/__main__", "training/__init__", "training/runs", "data/__init__"),

@@ -323,6 +323,34 @@ class InspectConfig:
     workers: int | None = None
 
 
+@dataclass
+class ConvertConfig:
+    """Schema of ``python -m panoptic.convert``.
+
+    Attributes:
+        format: Format of the label files; see :data:`panoptic.data.convert.formats.FORMATS`.
+        input: Folder or file of the data set.
+        output: New or empty folder.
+        images: Folder with the images, where they are not found beside the label files.
+        split: Shares of ``train``, ``val`` and, with three, ``test``, for a data set that has no splits or one; by
+            default 0.8 and 0.2 where it has none.
+        seed: Seed of the splits.
+        stuff: Names of categories that are stuff; all others are things.
+        background: Name of a stuff category for unlabeled pixels, which are void by default.
+        workers: Number of processes; by default one per processor.
+    """
+
+    format: str = MISSING
+    input: str = MISSING
+    output: str = MISSING
+    images: str | None = None
+    split: list[float] | None = None
+    seed: int = 0
+    stuff: list[str] = field(default_factory=list)
+    background: str | None = None
+    workers: int | None = None
+
+
 COMMANDS: dict[str, type] = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
@@ -334,6 +362,7 @@ COMMANDS: dict[str, type] = {
     "compare": CompareConfig,
     "scenes": ScenesConfig,
     "inspect": InspectConfig,
+    "convert": ConvertConfig,
 }
 
 OPEN = ("trainer",)

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -147,3 +148,34 @@ def output_folder(path: Path | None) -> Iterator[None]:
             with suppress(OSError):  # the folder does not exist or is not empty
                 folder.rmdir()
         raise
+
+
+@contextmanager
+def appearing(folder: Path, key: str) -> Iterator[Path]:
+    """Let a folder appear whole or not at all.
+
+    Args:
+        folder: Folder to make; it must not exist, or be empty.
+        key: Configuration key of the folder, for error messages.
+
+    Yields:
+        Temporary folder beside it. It takes the folder's name if the block ends without an error, and is removed
+        otherwise.
+
+    Raises:
+        InputError: If the folder holds files, or cannot be made.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        got = "one that holds files" if folder.is_dir() else "a file"
+        raise InputError(f"{key}={folder}: expected a new or an empty folder, got {got}")
+    target = folder.resolve()
+    part = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with output_folder(target.parent):
+        writable_folder(part, key)
+        try:
+            yield part
+            if folder.exists():
+                folder.rmdir()
+            os.replace(part, target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
