@@ -23,7 +23,7 @@ def convert(config: DictConfig) -> None:
         InputError: If an input cannot be converted, or an option cannot be used; the output is not there then.
     """
     from panoptic.commands.console import progress
-    from panoptic.data.convert.formats import FORMATS
+    from panoptic.data.convert.formats import ALONE, FORMATS
     from panoptic.data.convert.records import with_stuff
     from panoptic.data.convert.writing import in_splits, write
     from panoptic.utils.files import appearing
@@ -38,6 +38,10 @@ def convert(config: DictConfig) -> None:
     images = None if config.images is None else Path(config.images).expanduser()
     if images is not None and not images.is_dir():
         raise InputError(f"images={config.images}: expected a folder with images, got none")
+    if images is not None and config.format in ALONE:
+        raise InputError(
+            f"images: expected none with format={config.format}, whose layout has them, got {config.images}"
+        )
     with appearing(output, "output") as part:
         listing = FORMATS[config.format](root, images)
         labels = with_stuff(listing.labels, config.stuff, config.background)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -74,17 +74,19 @@ class Listing:
     notes: tuple[str, ...] = ()
 
 
-def label_space(names: Iterable[str], where: str) -> LabelSpace:
-    """Return a label space of things, numbered from 1.
+def label_space(names: Sequence[str], where: str, ids: Sequence[int] | None = None) -> LabelSpace:
+    """Return a label space of things.
 
     Args:
         names: Names of the categories, in order.
         where: What the names come from, for the error message.
+        ids: Ids of the categories; from 1 on by default.
 
     Raises:
         InputError: If there are none or too many, or a name is no text that can be printed or comes twice.
     """
-    categories = [{"id": i + 1, "name": name, "isthing": 1} for i, name in enumerate(names)]
+    numbers = range(1, len(names) + 1) if ids is None else ids
+    categories = [{"id": i, "name": name, "isthing": 1} for i, name in zip(numbers, names, strict=True)]
     try:
         return LabelSpace.from_dicts(categories)
     except ValueError as error:
@@ -118,6 +120,11 @@ def with_stuff(labels: LabelSpace, stuff: Sequence[str], background: str | None)
 
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Splits by the names that data sets give them."""
+
+
+def split_in(name: Path) -> str | None:
+    """Return the split that a relative path is in, if its first folder is named after one."""
+    return SPLIT_NAMES.get(name.parts[0]) if len(name.parts) > 1 else None
 
 
 def divide(names: Sequence[str], shares: Sequence[float], seed: int) -> dict[str, str]:

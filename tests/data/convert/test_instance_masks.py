@@ -10,6 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from panoptic.commands.app import command
+from panoptic.commands.convert import convert
 from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.segments import Segments
 from tests.data.convert.made import converted, image, save_map, segments, table, written
@@ -71,7 +73,8 @@ def test_nuclei_come_back_exactly() -> None:
             for row, c in enumerate(sample.segments.classes.tolist()):
                 if source.labels.is_thing[c]:
                     save_map(folder / "masks" / f"{row}.png", 255 * (sample.segments.ids == row + 1).numpy())
-    assert converted("format=instance_masks", "input=in", "background=background", "workers=2") is None
+    arguments = ("format=instance_masks", "input=in", "output=out", "background=background", "workers=2")
+    command("convert", convert, arguments)
     for split in ("train", "val"):
         source = CocoPanopticSource(split, root=NUCLEI)
         assert len(CocoPanopticSource(split, root="out")) == len(range(0, len(source), 4))
