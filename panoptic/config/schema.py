@@ -332,8 +332,8 @@ class ConvertConfig:
         input: Folder or file of the data set.
         output: New or empty folder.
         images: Folder with the images, where they are not found beside the label files.
-        split: Shares of ``train``, ``val`` and, with three, ``test``, for a data set that has no splits or one; by
-            default 0.8 and 0.2 where it has none.
+        split: Shares of ``train``, ``val`` and, with three, ``test``, to draw splits where a data set has none, one, or
+            some images without; by default 0.8 and 0.2 where it has none.
         seed: Seed of the splits.
         stuff: Names of categories that are stuff; all others are things.
         background: Name of a stuff category for unlabeled pixels, which are void by default.

@@ -14,6 +14,7 @@ from panoptic.data.coco.layout import find_image_dir, find_json
 from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.data.coco.statistics import read_statistics
 from panoptic.data.datamodule import DataModule
+from panoptic.data.images import find_images
 from panoptic.data.sample import SPLITS
 from panoptic.data.sample_cache import CachedScenes, CachedSource
 from panoptic.data.statistics import DataStatistics
@@ -178,6 +179,8 @@ class CocoPanopticData(DataModule):
                 paths = self._paths(split)
                 panoptic_json = find_json(split, self.root, paths.get("panoptic_json"))
                 image_dir = find_image_dir(split, self.root, paths.get("image_dir"), panoptic_json)
+                if panoptic_json is None and image_dir == Path(self.root or "").expanduser() / "images":
+                    find_images(image_dir)  # may hold folders of the other splits only
                 if panoptic_json is not None:
                     files = (panoptic_json, image_dir, paths.get("panoptic_dir"))
             except InputError:

@@ -16,7 +16,9 @@ from panoptic.analysis.inspection import evenly
 from panoptic.analysis.inspection_pictures import contact_sheet
 from panoptic.commands.app import command
 from panoptic.commands.inspect import inspect
+from panoptic.data.coco.reader import CocoPanopticSource
 from panoptic.data.coco.writer import CocoPanopticWriter
+from panoptic.errors import InputError
 from panoptic.labels import Category, LabelSpace
 from panoptic.segments import Segments
 from tests.commands.inspected import JSON, inspected
@@ -133,6 +135,35 @@ def test_train_ids_are_the_same_categories() -> None:
     status, report, faults = inspected("data=cityscapes", "data.root=cityscapes")
     assert (status, faults) == (0, set())
     assert report["splits"]["val"] == plain["splits"]["val"]
+
+
+def test_folders_of_images_without_a_test_split() -> None:
+    for split in ("train", "val"):
+        shutil.copytree(f"coco_panoptic/{split}", f"own/images/{split}")
+        shutil.copytree(f"coco_panoptic/panoptic_{split}", f"own/annotations/panoptic_{split}")
+        shutil.copy(f"coco_panoptic/panoptic_{split}.json", "own/annotations")
+    status, report, faults = inspected("data=coco_panoptic", "data.root=own")
+    assert (status, faults) == (0, set())
+    assert list(report["splits"]) == ["train", "val"]
+    Path("own/images/test").mkdir()  # images alone are a test split whose truth is withheld
+    Image.new("RGB", (128, 64)).save("own/images/test/a.png")
+    status, report, _ = inspected("data=coco_panoptic", "data.root=own")
+    assert (status, report["splits"]["test"]["images"]) == (0, 1)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_coco_instances_are_told_as_such(given: bool) -> None:
+    objects = [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[0, 0, 4, 0, 4, 4]], "iscrowd": 0}]
+    images = [{"id": 1, "file_name": "a.png", "height": 8, "width": 8}]
+    for folder in ("annotations", "train2017"):
+        Path("own", folder).mkdir(parents=True)
+    file = Path("own/annotations/instances_train2017.json")
+    file.write_text(json.dumps({"images": images, "annotations": objects, "categories": [{"id": 1, "name": "cell"}]}))
+    with pytest.raises(InputError) as told:
+        CocoPanopticSource("train", root="own", panoptic_json="annotations/instances_train2017.json" if given else None)
+    assert "COCO instances" in str(told.value)
+    source = file if given else "own"
+    assert f"python -m panoptic.convert format=coco_instances input={source} output=DIR converts" in str(told.value)
 
 
 def test_one_json_file_for_all_splits_is_inspected_once() -> None:

@@ -213,13 +213,25 @@ def read_labels(content: dict[str, Any], path: Path) -> LabelSpace:
         path: Path of the JSON file, for error messages.
 
     Raises:
-        InputError: If it is missing or invalid.
+        InputError: If it is missing or invalid, or the file is of COCO instances.
     """
+    _refuse_instances(content, path)
     categories = _get(content, "categories", (list,), str(path))
     try:
         return LabelSpace.from_dicts(categories)
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: categories: {error}") from error
+
+
+def _refuse_instances(content: dict[str, Any], path: Path) -> None:
+    """Raise for a file of COCO instances, which has an annotation for each object, and none for an image."""
+    annotations = content.get("annotations")
+    first = annotations[0] if isinstance(annotations, list) and annotations else None
+    if isinstance(first, dict) and "segments_info" not in first and {"category_id", "segmentation"} & set(first):
+        raise InputError(
+            f"{path}: expected COCO panoptic, got COCO instances (annotations without segments_info), which "
+            f"python -m panoptic.convert format=coco_instances input={path} output=DIR converts"
+        )
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ _JSON = (  # candidates for the JSON file of a split, relative to the root, in o
     "panoptic_{split}.json",
     "{split}/panoptic.json",
 )
+_INSTANCES = ("annotations/instances_*.json", "instances_*.json", "*/_annotations.coco.json")
 _ONLY_JSON = "panoptic.json"  # used for all splits if no split has its own file
 
 
@@ -50,7 +51,9 @@ def find_json(split: str, root: str | os.PathLike | None, given: str | os.PathLi
         return shared
     if path is None and split != "test":
         candidates = ", ".join([*(pattern.format(split=split) for pattern in _JSON), _ONLY_JSON])
-        raise InputError(f"{base}: expected the JSON file of split {split!r} ({candidates}), got none of them")
+        raise InputError(
+            f"{base}: expected the JSON file of split {split!r} ({candidates}), got none of them{_hint(base)}"
+        )
     return path
 
 
@@ -142,6 +145,17 @@ def demand_folder(path: Path, what: str) -> None:
     if not path.is_dir():
         got = "a file" if path.exists() else "a path that is not there"
         raise InputError(f"{path}: expected a folder {what}, got {got}")
+
+
+def _hint(root: Path) -> str:
+    """Return what to do with the files of COCO instances that a folder has in place of COCO panoptic, if any."""
+    found = [path for pattern in _INSTANCES for path in sorted(root.glob(pattern))]
+    if not found or any(_existing_json(root, split) for split in ("train", "val", "test")):
+        return ""
+    return (
+        f"; {found[0].relative_to(root)} is of COCO instances, which python -m panoptic.convert format=coco_instances "
+        f"input={root} output=DIR converts"
+    )
 
 
 def _existing_json(root: Path, split: str) -> Path | None:

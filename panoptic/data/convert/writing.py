@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from panoptic.data.coco.json import some
 from panoptic.data.coco.writer import CocoPanopticWriter
 from panoptic.data.convert.records import Listing, Record, Truth, divide
 from panoptic.data.images import output_names, read_image
@@ -31,16 +32,23 @@ def in_splits(records: Sequence[Record], shares: Sequence[float] | None, seed: i
 
     Args:
         records: Records of a data set.
-        shares: Shares of drawn splits; ``None`` for the default. They also divide a data set that has one split only.
+        shares: Shares of drawn splits; ``None`` for the default. If given, splits are also drawn where there is one
+            only, or where some images have none.
         seed: Seed of drawn splits.
 
     Raises:
-        InputError: If the shares are of no use, or records share a name.
+        InputError: If the shares are of no use, records share a name, or some have no split.
     """
     twice = [name for name, count in Counter((r.split, r.name) for r in records).items() if count > 1]
     if twice:
         raise InputError(f"input: expected each image once, got {twice[0][1]!r} twice")
     own = {record.split for record in records}
+    if None in own and len(own) > 1 and shares is None:
+        without = [record.name for record in records if record.split is None]
+        raise InputError(
+            f"input: expected a split of each image or of none, got none for {some(without)}; "
+            "split=[0.8,0.2] draws all anew"
+        )
     if None in own or (shares is not None and len(own) == 1):
         split_of = divide([record.name for record in records], shares or DEFAULT_SHARES, seed)
         records = [replace(record, split=split_of[record.name]) for record in records]

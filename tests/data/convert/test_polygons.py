@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.convert.made import converted, dump, image, square, table, written
+from tests.data.convert.made import converted, dump, image, segments, square, table, written
 
 pytest.importorskip("pycocotools.mask")
 
@@ -165,6 +165,14 @@ class TestCvat:
         assert (written("train"), written("val")) == (["a.jpg"], ["b.jpg"])
         things = [("cell", area, False) for area in (6, 8, 8, 16)]
         assert table("train", "a") == [*things, ("sky", 40, False)]
+
+    def test_rotation_is_clockwise(self) -> None:
+        cvat('<box label="cell" xtl="9" ytl="1" xbr="11" ybr="9" rotation="45"/>')
+        assert converted(*CVAT) is None
+        covered = segments("train", "a").ids > 0
+        assert covered[2, 12]
+        assert not covered[2, 7]
+        assert int(covered.sum()) == pytest.approx(16, abs=4)
 
     def test_layers_come_before_sizes(self) -> None:
         small, large = points(0, 0, 2), points(0, 0, 4)
