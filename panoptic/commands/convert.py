@@ -98,9 +98,10 @@ def _notes(numbers: Mapping[str, SplitNumbers]) -> list[str]:
     """Return remarks on what a network would learn from the data set."""
     notes = []
     labels = next(iter(numbers.values())).labels
-    if len(labels) == 1 and any(n.pixels[-1] for n in numbers.values()):
+    occurring = [name for c, name in enumerate(labels.names) if any(n.segments[c] for n in numbers.values())]
+    if len(occurring) == 1 and any(n.pixels[-1] for n in numbers.values()):
         notes.append(
-            f"{labels.names[0]!r} is the only category and the rest is void, which is not trained on: a network would "
+            f"{occurring[0]!r} is the only category and the rest is void, which is not trained on: a network would "
             "label every pixel with it; background=NAME makes the rest a category of its own"
         )
     missing = [split for split in ("train", "val") if split not in numbers]
