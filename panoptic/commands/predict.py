@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +17,10 @@ from panoptic.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+    from panoptic.codec import Outputs
     from panoptic.data.bands import Reading
+    from panoptic.labels import LabelSpace
+    from panoptic.segments import Segments
 
 
 def predict(config: DictConfig) -> None:
@@ -57,11 +61,17 @@ def predict(config: DictConfig) -> None:
     common = os.path.commonpath([os.path.abspath(path.parent) for path in paths])
     rows: list[tuple[str, ...]] = []
     count = 0
-    with CocoPanopticWriter(folder, predictor.labels, name="panoptic") as writer:
+    with (
+        CocoPanopticWriter(folder, predictor.labels, name="panoptic") as writer,
+        (folder / "images.csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
         for path, name, image in progress(chain([first], images), "predicting images", len(paths)):
-            segments = predictor.segments(image)
+            segments, outputs = predictor.predict_one(image)
             file_name = path.name if names[path.name] == 1 else _below(common, path)
             writer.add(name, segments, file_name=file_name)
+            table.writerow([file_name, *_numbers(segments, outputs, predictor.labels)])
             count += 1
             if len(rows) < PRINTED_ROWS:
                 rows.append(counts_row(file_name, segments, predictor.labels))
@@ -73,6 +83,20 @@ def predict(config: DictConfig) -> None:
     print(f"results: {folder}")
     if failures:
         _raise(failures, len(paths))
+
+
+COLUMNS = ("file_name", "width", "height", "things", "stuff", "object_density", "scale_variance", "lowest_score")
+"""Columns of ``images.csv``: numbers of segments, predicted complexity, and the score of the least certain segment."""
+
+
+def _numbers(segments: Segments, outputs: Outputs, labels: LabelSpace) -> list[str]:
+    """Return the row of an image, without its name."""
+    height, width = segments.size
+    things = sum(labels.is_thing[c] for c in segments.classes.tolist())
+    assert segments.scores is not None  # decoding gives them
+    lowest = [f"{segments.scores.min():.4f}"] if len(segments.scores) else [""]
+    complexity = [f"{number:.4f}" for number in outputs.complexity[0].tolist()]
+    return [str(n) for n in (width, height, things, len(segments.classes) - things)] + complexity + lowest
 
 
 def _below(folder: str, path: Path) -> str:

@@ -204,10 +204,8 @@ class Predictor:
 
     def _result(self, image: Any) -> Result:
         rgb = self._to_rgb(image)
-        ((part, prediction),) = self.predictions(collate([Sample(rgb, None, "")]))
-        (segments,) = prediction.segments.to("cpu").unstack(part.sizes)
+        segments, outputs = self.predict_one(rgb)
         assert segments.scores is not None  # decoding gives them
-        outputs = prediction.outputs
         return Result.from_tables(
             segments.ids.numpy(),
             segments.classes.numpy(),
@@ -236,7 +234,16 @@ class Predictor:
         Raises:
             InputError: If the image is not an RGB image.
         """
-        return self.predict_batch(collate([Sample(self._to_rgb(image), None, "")])).to("cpu").unstack()[0]
+        return self.predict_one(self._to_rgb(image))[0]
+
+    def predict_one(self, image: UInt8[np.ndarray, "H W 3"]) -> tuple[Segments, Outputs]:
+        """Predict the segments of one RGB image, on the CPU, and the outputs that they were decoded from.
+
+        Args:
+            image: RGB image.
+        """
+        ((part, prediction),) = self.predictions(collate([Sample(image, None, "")]))
+        return prediction.segments.to("cpu").unstack(part.sizes)[0], prediction.outputs
 
     @property
     def reading(self) -> Reading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -35,7 +36,19 @@ def test_predict_takes_images_of_any_size_and_kind(trained: Path, tmp_path: Path
     sizes = sizes_of(tmp_path / "out" / "panoptic")
     assert sizes == {"rgb": (61, 37), "grey": (61, 37), "deep": (50, 40), "alpha": (20, 30), "turned": (37, 61)}
     assert {p.stem for p in (tmp_path / "out" / "overlays").iterdir()} == set(sizes)
-    assert len(json.loads((tmp_path / "out" / "panoptic.json").read_text())["annotations"]) == 5
+    annotations = json.loads((tmp_path / "out" / "panoptic.json").read_text())["annotations"]
+    assert len(annotations) == 5
+    with (tmp_path / "out" / "images.csv").open(newline="") as file:
+        rows = {row["file_name"]: row for row in csv.DictReader(file)}
+    predictor = Predictor.load(trained / "checkpoints" / "best.ckpt", device="cpu")
+    assert len(rows) == 5
+    result = predictor(photos / "rgb.png")
+    row = rows["rgb.png"]
+    assert (row["width"], row["height"]) == ("61", "37")
+    assert int(row["things"]) == sum(segment.isthing for segment in result.segments)
+    assert int(row["things"]) + int(row["stuff"]) == len(result.segments)
+    assert float(row["lowest_score"]) == pytest.approx(min(s.score for s in result.segments), abs=1e-3)
+    assert float(row["object_density"]) == pytest.approx(float(result.complexity[0]), abs=1e-3)
 
 
 def test_a_result_has_what_the_segments_have(trained: Path, tmp_path: Path) -> None:
