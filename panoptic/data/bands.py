@@ -159,6 +159,19 @@ def remarks(path: str | os.PathLike) -> list[str]:
     return found
 
 
+def turn_note(path: str | os.PathLike, size: Sequence[int], expected: Sequence[int | None]) -> str:
+    """Return a remark on an image whose height and width are swapped, since its EXIF data turn it; else nothing.
+
+    Args:
+        path: Path of the image file.
+        size: Height and width as read.
+        expected: Height and width as another file has them.
+    """
+    if tuple(size) != tuple(reversed(expected)) or "turned" not in remarks(path):
+        return ""
+    return f" ({path} is turned by its EXIF data; segments are those of the upright image)"
+
+
 REMARKS = {
     "turned": "are turned by their EXIF data, and their segments are expected to be turned likewise",
     "little range": "have 16 bits and use less than a quarter of their range, so that little is left in 8 bits; "

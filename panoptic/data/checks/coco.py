@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from panoptic.data.bands import Reading, remarks
+from panoptic.data.bands import Reading, remarks, turn_note
 from panoptic.data.checks.faults import Examined, Fault
 from panoptic.data.coco.json import ImageList, SegmentTable, load, read_labels, some, without_unannotated
 from panoptic.data.coco.layout import find_image_dir, find_json, find_panoptic_dir, labels_of_any_split
@@ -168,10 +168,12 @@ class CocoExaminer:
                 sizes[png] = tuple(examined.segments.size)
         for file, size in sizes.items():
             if any(expected not in (None, side) for expected, side in zip(entry.size, size, strict=True)):
-                examined.add("size", file, f"height and width {size}, {self.panoptic_json} says {entry.size}")
+                note = turn_note(file, size, entry.size)
+                examined.add("size", file, f"height and width {size}, {self.panoptic_json} says {entry.size}{note}")
         if len(set(sizes.values())) > 1:
             (image, image_size), (png, png_size) = sizes.items()
-            examined.add("size", png, f"height and width {png_size}, its image {image} has {image_size}")
+            note = turn_note(image, image_size, png_size)
+            examined.add("size", png, f"height and width {png_size}, its image {image} has {image_size}{note}")
             examined.segments = None
         return examined
 

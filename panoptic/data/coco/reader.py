@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Int32, Int64, UInt32
 
-from panoptic.data.bands import Reading
+from panoptic.data.bands import Reading, turn_note
 from panoptic.data.coco.json import ImageList, SegmentTable, load, read_labels, some, without_unannotated
 from panoptic.data.coco.layout import find_image_dir, find_json, find_panoptic_dir, labels_of_any_split
 from panoptic.data.images import find_images, output_names, read_words
@@ -115,6 +115,7 @@ class CocoPanopticSource:
         if size != image.shape[:2]:
             raise InputError(
                 f"{self.png(index)}: expected the height and width of {path}, {image.shape[:2]}, got {size}"
+                f"{turn_note(path, image.shape[:2], size)}"
             )
         return Sample(image, segments, self._names[index])
 
@@ -162,7 +163,10 @@ class CocoPanopticSource:
     def _check_size(self, path: Path, size: tuple[int, ...], index: int) -> None:
         expected = self.images.sizes[index]
         if any(e not in (None, s) for e, s in zip(expected, size, strict=True)):
-            raise InputError(f"{path}: expected height and width {expected} as {self.panoptic_json} says, got {size}")
+            note = turn_note(path, size, expected)
+            raise InputError(
+                f"{path}: expected height and width {expected} as {self.panoptic_json} says, got {size}{note}"
+            )
 
 
 def read_ids(png: Path, table: Int64[np.ndarray, " N"], panoptic_json: Path) -> Int32[np.ndarray, "H W"]:

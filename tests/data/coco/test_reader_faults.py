@@ -75,6 +75,23 @@ def test_images_without_an_annotation_can_be_left_out(dataset, content):
         CocoPanopticData(str(root), unannotated="maybe", batch_size=1, crop=(32, 32), scale=(1.0, 1.0))
 
 
+def test_sizes_that_exif_swaps_are_named_so(dataset, content):
+    del content["images"][0]["height"], content["images"][0]["width"]
+    root = dataset(content)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (3, 2)).save(root / "val" / "a.png", exif=exif)
+    with pytest.raises(InputError, match=r"expected the height and width of .*, \(3, 2\), got \(2, 3\) \(.*EXIF"):
+        CocoPanopticSource("val", root=root).read(0)
+    (fault,) = CocoExaminer("val", root=root).examine(0).faults
+    assert "its EXIF data" in fault.what
+    content["images"][0] |= {"height": 2, "width": 3}
+    dataset(content)
+    Image.new("RGB", (3, 2)).save(root / "val" / "a.png", exif=exif)
+    with pytest.raises(InputError, match=r"expected height and width \(2, 3\) .* got \(3, 2\) \(.*EXIF"):
+        CocoPanopticSource("val", root=root).read(0)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1]", "\udcff"])
 def test_invalid_json(dataset, text):
     root = dataset()
