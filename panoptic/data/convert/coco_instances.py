@@ -31,6 +31,7 @@ def listing(root: Path, images: Path | None) -> Listing:
         raise InputError(f"{root}: expected a JSON file of COCO instances ({', '.join(PATTERNS)}), got none")
     records: list[Record] = []
     labels: LabelSpace | None = None
+    crowds = total = 0
     for path in paths:
         content = read_json(path)
         found = _labels(content, path)
@@ -38,8 +39,16 @@ def listing(root: Path, images: Path | None) -> Listing:
             raise InputError(f"{path}: expected the categories of {paths[0]}, {labels.difference(found)}")
         labels = labels or found
         records += _records(content, path, labels, images, _split(path))
+        total += len(content["annotations"])
+        crowds += sum(bool(entry.get("iscrowd")) for entry in content["annotations"])
     assert labels is not None  # there is a file
-    return Listing(records, labels)
+    notes: tuple[str, ...] = ()
+    if 4 * crowds > total:  # one in a hundred in COCO itself
+        notes = (
+            f"{crowds} of {total} annotations are crowds, which are no single things; some tools mark all masks so, "
+            "and then iscrowd has to be 0 in their files",
+        )
+    return Listing(records, labels, notes)
 
 
 def _split(path: Path) -> str | None:

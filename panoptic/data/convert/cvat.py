@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 import numpy as np
 from jaxtyping import Bool
 
-from panoptic.data.convert.drawing import Drawn, draw, polygon_mask
+from panoptic.data.convert.drawing import Drawn, draw, joined, polygon_mask
 from panoptic.data.convert.files import existing, inside, read_xml
 from panoptic.data.convert.labelme import ellipse
 from panoptic.data.convert.records import SPLIT_NAMES, Listing, Record, Truth, label_space
@@ -20,33 +21,59 @@ SHAPES = ("polygon", "box", "ellipse", "mask")
 
 
 def listing(root: Path, images: Path | None) -> Listing:
-    """List the images of an XML file; subsets named ``train``, ``val`` and ``test`` are splits.
+    """List the images of XML files; subsets, or files, named ``train``, ``val`` and ``test`` are splits.
 
     Args:
-        root: XML file, or the folder of ``annotations.xml``.
+        root: XML file, or a folder with ``annotations.xml``, or with several XML files, as Datumaro writes.
         images: Folder with the images; by default ``images/`` beside the XML file, or the folder of that.
 
     Raises:
         InputError: If something is missing, or the file is not of this format.
     """
-    path = root / "annotations.xml" if root.is_dir() else root
+    paths = [root]
+    if root.is_dir():
+        whole = root / "annotations.xml"
+        paths = [whole] if whole.is_file() else sorted(root.glob("*.xml"))
+        if not paths:
+            raise InputError(f"{whole}: expected annotations of CVAT, got no such file, and no other XML file")
+    found = [_entries(path, images) for path in paths]
+    names = list(dict.fromkeys(name for _, labels in found for name in labels))
+    records = [
+        Record(entry.image, entry.name, entry.split, partial(_load, entry.where, entry.element, names))
+        for entries, _ in found
+        for entry in entries
+    ]
+    return Listing(records, label_space(names, f"{root}: labels"))
+
+
+class _Entry(NamedTuple):
+    """An image of an XML file; drawing it needs the labels of all files."""
+
+    image: Path
+    name: str
+    split: str | None
+    where: str
+    element: Element
+
+
+def _entries(path: Path, images: Path | None) -> tuple[list[_Entry], list[str]]:
+    """Return the images of an XML file, and its labels."""
     content = read_xml(path)
-    entries = content.findall("image")
-    if content.tag != "annotations" or not entries:
+    elements = content.findall("image")
+    if content.tag != "annotations" or not elements:
         raise InputError(f"{path}: expected 'CVAT for images 1.1', <annotations> with <image>, got none")
     names = [str(element.text) for element in content.iterfind("meta//labels/label/name")]
-    names = list(dict.fromkeys(names)) or sorted({s.get("label", "") for e in entries for s in e if s.get("label")})
+    names = names or sorted({s.get("label", "") for e in elements for s in e if s.get("label")})
     folders = [images] if images is not None else [path.parent / "images", path.parent]
-    records = []
-    for entry in entries:
-        name, subset = entry.get("name"), entry.get("subset") or ""
+    entries = []
+    for element in elements:
+        name, subset = element.get("name"), element.get("subset") or ""
         where = f"{path}: image {name!r}"
         candidates = [inside(base, name, where) for folder in folders for base in (folder, folder / subset)]
         image = next((file for file in candidates if file.is_file()), candidates[0])
-        split = SPLIT_NAMES.get(subset.lower())
-        record = Record(existing(image, where), str(name), split, partial(_load, where, entry, names))
-        records.append(record)
-    return Listing(records, label_space(names, f"{path}: labels"))
+        split = SPLIT_NAMES.get(subset.lower()) or SPLIT_NAMES.get(path.stem.lower())
+        entries.append(_Entry(existing(image, where), str(name), split, where, element))
+    return entries, names
 
 
 def _load(where: str, entry: Element, names: list[str], size: tuple[int, int]) -> Truth:
@@ -55,7 +82,11 @@ def _load(where: str, entry: Element, names: list[str], size: tuple[int, int]) -
     if listed != tuple(map(str, size)):
         raise InputError(f"{where}: expected the height and width of the file, {size}, got ({', '.join(listed)})")
     objects: dict[object, list[Drawn]] = {}
+    shapeless = 0
     for i, shape in enumerate(child for child in entry if child.tag != "tag"):
+        if shape.tag in ("points", "polyline"):
+            shapeless += 1
+            continue
         at = f"{where}: shape {i + 1}, {shape.tag}"
         label = shape.get("label")
         if label not in names:
@@ -65,18 +96,9 @@ def _load(where: str, entry: Element, names: list[str], size: tuple[int, int]) -
         layer = int(_numbers(shape.get("z_order", "0"), at)[0])
         drawn = Drawn.of(mask, names.index(label), clipped=clipped, layer=layer)
         objects.setdefault(i if group == "0" else (group, label), []).append(drawn)
-    return draw((_joined(parts, size) for parts in objects.values()), size)
-
-
-def _joined(parts: list[Drawn], size: tuple[int, int]) -> Drawn:
-    """Return the shapes of one object as one."""
-    if len(parts) == 1:
-        return parts[0]
-    whole = np.zeros(size, bool)
-    for part in parts:
-        whole[part.top : part.top + part.mask.shape[0], part.left : part.left + part.mask.shape[1]] |= part.mask
-    top = max(part.layer for part in parts)
-    return Drawn.of(whole, parts[0].c, clipped=any(part.clipped for part in parts), layer=top)
+    truth = draw((joined(parts, size) for parts in objects.values()), size)
+    truth.counts["shapeless"] += shapeless
+    return truth
 
 
 def _mask(shape: Element, size: tuple[int, int], where: str) -> tuple[Bool[np.ndarray, "H W"], bool]:

@@ -81,6 +81,17 @@ def draw(objects: Iterable[Drawn], size: tuple[int, int]) -> Truth:
     return Truth(ids, [o.c for o in listed], [o.crowd for o in listed], counts)
 
 
+def joined(parts: list[Drawn], size: tuple[int, int]) -> Drawn:
+    """Return the shapes of one object as one."""
+    if len(parts) == 1:
+        return parts[0]
+    whole = np.zeros(size, bool)
+    for part in parts:
+        whole[part.top : part.top + part.mask.shape[0], part.left : part.left + part.mask.shape[1]] |= part.mask
+    top = max(part.layer for part in parts)
+    return Drawn.of(whole, parts[0].c, clipped=any(part.clipped for part in parts), layer=top)
+
+
 LARGEST = 1e6
 """Largest coordinate that is drawn; memory grows with it."""
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from panoptic.data.convert.drawing import Drawn, draw, polygon_mask
+import numpy as np
+from jaxtyping import Bool
+from PIL import Image
+
+from panoptic.data.convert.drawing import Drawn, draw, joined, polygon_mask
 from panoptic.data.convert.files import existing, files_in, folder_at, inside, read_json
 from panoptic.data.convert.records import Listing, Record, Truth, label_space, split_in
 from panoptic.errors import InputError
@@ -56,17 +62,51 @@ def _load(
     """Draw the shapes of an image; those of one group and label are one object."""
     if any(expected not in (None, side) for expected, side in zip(listed, size, strict=True)):
         raise InputError(f"{path}: expected the height and width of its image, {size}, got {listed}")
-    objects: dict[Any, list[tuple[str, list[float]]]] = {}
+    objects: dict[Any, list[Drawn]] = {}
+    shapeless = 0
     for i, shape in enumerate(shapes):
+        if shape.get("shape_type") in SHAPELESS:
+            shapeless += 1
+            continue
         where = f"{path}: shape {i + 1} ({shape['label']})"
         group = shape.get("group_id")
         key = (shape["label"], i if group is None else f"group {group}")
-        objects.setdefault(key, []).append((where, _polygon(shape, where)))
-    drawn = []
-    for (label, _), parts in objects.items():
-        mask, clipped = polygon_mask([polygon for _, polygon in parts], size, parts[0][0])
-        drawn.append(Drawn.of(mask, names.index(label), clipped=clipped))
-    return draw(drawn, size)
+        masked = shape.get("shape_type") == "mask"
+        mask, clipped = (_mask(shape, size, where), False) if masked else _drawn(shape, size, where)
+        objects.setdefault(key, []).append(Drawn.of(mask, names.index(shape["label"]), clipped=clipped))
+    truth = draw([joined(parts, size) for parts in objects.values()], size)
+    truth.counts["shapeless"] += shapeless
+    return truth
+
+
+SHAPELESS = ("point", "points", "line", "linestrip")
+"""Shapes without an inside, which are left out."""
+
+
+def _drawn(shape: dict[str, Any], size: tuple[int, int], where: str) -> tuple[Bool[np.ndarray, "H W"], bool]:
+    return polygon_mask([_polygon(shape, where)], size, where)
+
+
+def _mask(shape: dict[str, Any], size: tuple[int, int], where: str) -> Bool[np.ndarray, "H W"]:
+    """Return the mask of a shape that has one: a PNG in base64 for the pixels from its first to its second point."""
+    try:
+        (left, top), (right, bottom) = ((int(x), int(y)) for x, y in shape["points"])
+        content = base64.b64decode(shape["mask"], validate=True)
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
+            part = np.array(picture) > 0
+    except Exception as error:  # decoders raise many types
+        raise InputError(f"{where}: expected a mask as PNG in base64, and two points, got others: {error}") from None
+    if part.shape != (bottom - top + 1, right - left + 1) or min(left, top) < 0:
+        raise InputError(
+            f"{where}: expected a mask of {right - left + 1} x {bottom - top + 1} pixels, got {part.shape}"
+        )
+    if right >= size[1] or bottom >= size[0]:
+        raise InputError(
+            f"{where}: expected a mask in its image of {size[1]} x {size[0]} pixels, got one to {right, bottom}"
+        )
+    mask = np.zeros(size, bool)
+    mask[top : bottom + 1, left : right + 1] = part
+    return mask
 
 
 def _polygon(shape: dict[str, Any], where: str) -> list[float]:
@@ -74,7 +114,7 @@ def _polygon(shape: dict[str, Any], where: str) -> list[float]:
     kind, points = shape.get("shape_type", "polygon"), shape.get("points")
     least = {"polygon": 3, "rectangle": 2, "circle": 2}
     if kind not in least:
-        raise InputError(f"{where}: expected {', '.join(least)}, which have an inside, got {kind!r}")
+        raise InputError(f"{where}: expected {', '.join(least)} or mask, which have an inside, got {kind!r}")
     pairs: list[Any] = points if isinstance(points, list) else []
     numbers = [v for p in pairs if isinstance(p, list) and len(p) == 2 for v in p if type(v) in (int, float)]
     if len(numbers) != 2 * len(pairs) or len(pairs) < least[kind]:

@@ -20,6 +20,7 @@ COUNTS = {
     "overlapped": "pixels that more than one object covered, given to the smaller",
     "hidden": "objects dropped, since others cover all of them",
     "tiny": "objects dropped, since they cover no pixel",
+    "shapeless": "points and lines dropped, which have no inside",
     "unlabeled": "images dropped, since nothing in them is labeled",
 }
 """What a conversion counts, and what it means."""

@@ -72,7 +72,10 @@ def _label_map(path: Path) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
         return NAMES, [color_of(value) for value in range(len(NAMES) + 1)]
     rows = [line.split(":") for line in read_text(path).splitlines() if line.strip() and not line.startswith("#")]
     try:
-        colors = [tuple(int(number) for number in row[1].split(",")) for row in rows]
+        colors = [
+            tuple(int(number) for number in row[1].split(",")) if row[1].strip() else color_of(value)
+            for value, row in enumerate(rows)
+        ]
     except (IndexError, ValueError):
         raise InputError(f"{path}: expected lines of name:red,green,blue::, got others") from None
     if not rows or rows[0][0] != "background":

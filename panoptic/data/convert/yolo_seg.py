@@ -9,6 +9,7 @@ from typing import Any
 from panoptic.data.convert.drawing import Drawn, draw, polygon_mask
 from panoptic.data.convert.files import folder_at, images_in, inside, read_text, read_yaml
 from panoptic.data.convert.records import SPLIT_NAMES, Listing, Record, Truth, label_space
+from panoptic.data.sample import SPLITS
 from panoptic.errors import InputError
 
 
@@ -37,8 +38,10 @@ def listing(root: Path, images: Path | None) -> Listing:
     if not (given.drive or given.root or ".." in given.parts) and (base / given).is_dir():
         base = base / given
     records: list[Record] = []
-    for key in ("train", "val", "test"):
-        values = content.get(key)
+    named = {key: content.get(key) for key in SPLITS}
+    if not any(named.values()):  # some tools write the names alone
+        named = {key: f"images/{key}" for key in SPLITS if (base / "images" / key).is_dir()}
+    for key, values in named.items():
         for value in values if isinstance(values, list) else [values] if values else []:
             records += _records(path, base, key, value, len(names))
     if not records:

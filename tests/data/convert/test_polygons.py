@@ -61,7 +61,7 @@ class TestLabelme:
     @pytest.mark.parametrize(
         ("shapes", "changes", "told"),
         [
-            ([shape("cell", (1, 1), kind="point")], {}, "shape 1 (cell): expected polygon, rectangle, circle"),
+            ([shape("cell", (1, 1), kind="cube")], {}, "shape 1 (cell): expected polygon, rectangle, circle"),
             ([shape("cell", (1, 1), (2, 2))], {}, "expected at least 3 points of x and y"),
             ([shape("cell", (30, 1), (42, 2), (42, 5))], {}, "shape 1 (cell): expected a polygon in its image"),
             ([shape("")], {}, "shape 1: expected a 'label', got none"),
@@ -200,7 +200,7 @@ class TestCvat:
     @pytest.mark.parametrize(
         ("shape", "told"),
         [
-            ('<polyline label="cell" points="0,0;1,1"/>', "shape 1, polyline: expected polygon, box, ellipse, mask"),
+            ('<cuboid label="cell" points="0,0;1,1"/>', "shape 1, cuboid: expected polygon, box, ellipse, mask"),
             ('<box xtl="0"/>', "shape 1, box: expected a label of the file, got None"),
             ('<box label="x"/>', "expected a label of the file, got 'x'"),
             ('<box label="cell" xtl="0" ytl="0" xbr="a" ybr="1"/>', "shape 1, box: xbr: expected numbers, got 'a'"),
