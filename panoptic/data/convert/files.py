@@ -102,14 +102,19 @@ def _refuse_constant(constant: str) -> None:
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file.
+    """Read a YAML file without aliases, by which a short text becomes one without bound.
 
     Raises:
-        InputError: If it cannot be read.
+        InputError: If it cannot be read, or has one.
     """
     import yaml
 
-    return _parsed(path, "YAML", yaml.safe_load, yaml.YAMLError)
+    def parse(text: str) -> Any:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise InputError(f"{path}: expected YAML without aliases, got one (*)")
+        return yaml.safe_load(text)
+
+    return _parsed(path, "YAML", parse, yaml.YAMLError)
 
 
 def read_xml(path: Path) -> ElementTree.Element:

@@ -118,6 +118,7 @@ class TestYolo:
         [
             ("names: [cell\n", "in/data.yaml: expected YAML, got text that is not"),
             ("!!python/object/apply:os.system ['touch broken']", "in/data.yaml: expected YAML"),
+            ("a: &a [x]\nnames: [*a, *a]\n", "in/data.yaml: expected YAML without aliases"),
             ("names: [cell]\n", "expected folders of images as train, val or test, got none"),
             ("names: 3\ntrain: train/images\n", "names: expected a list, or names by number from 0, got 3"),
             ("names: [cell]\ntrain: /etc\n", "train: expected the name of a file inside its folder, got '/etc'"),
