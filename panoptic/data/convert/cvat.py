@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -149,6 +150,9 @@ def _number(shape: Element, key: str, where: str) -> float:
 
 def _numbers(text: str, where: str) -> list[float]:
     try:
-        return [float(word) for word in text.split(",")]
+        numbers = [float(word) for word in text.split(",")]
     except ValueError:
-        raise InputError(f"{where}: expected numbers, got {text[:60]!r}") from None
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):  # float reads nan and inf
+        raise InputError(f"{where}: expected numbers, got {text[:60]!r}")
+    return numbers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -54,7 +53,7 @@ class Drawn:
 
 
 def draw(objects: Iterable[Drawn], size: tuple[int, int]) -> Truth:
-    """Draw objects into one map: the smaller on top, of equal ones the later.
+    """Draw objects into one map: the smaller on top, of equal ones the later. Crowds lie under single objects.
 
     Args:
         objects: Objects of one image.
@@ -65,7 +64,7 @@ def draw(objects: Iterable[Drawn], size: tuple[int, int]) -> Truth:
     ids = np.zeros(size, np.int32)
     covered = np.zeros(size, bool)
     twice = np.zeros(size, bool)
-    for i in sorted(range(len(listed)), key=lambda i: (listed[i].layer, -areas[i])):
+    for i in sorted(range(len(listed)), key=lambda i: (not listed[i].crowd, listed[i].layer, -areas[i])):
         drawn = listed[i]
         box = np.s_[drawn.top : drawn.top + drawn.mask.shape[0], drawn.left : drawn.left + drawn.mask.shape[1]]
         twice[box] |= covered[box] & drawn.mask
@@ -119,14 +118,18 @@ def polygon_mask(polygons: Sequence[Any], size: tuple[int, int], where: str) -> 
     return tools.decode(runs).astype(bool), clipped
 
 
+def is_coordinate(value: Any) -> bool:
+    """Return whether a value is a number that can be a coordinate: not nan, and not beyond :data:`LARGEST`."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
 def _check_polygon(polygon: Any, size: tuple[int, int], where: str) -> bool:
     """Return whether a part of a polygon lies outside the image."""
     if not isinstance(polygon, (list, tuple)) or len(polygon) < 6 or len(polygon) % 2:
         got = f"{len(polygon)} numbers" if isinstance(polygon, (list, tuple)) else repr(polygon)[:100]
         raise InputError(f"{where}: expected x and y of at least three points, got {got}")
     for value in polygon:
-        usable = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not usable or not math.isfinite(value) or abs(value) > LARGEST:
+        if not is_coordinate(value):
             raise InputError(f"{where}: expected coordinates in pixels, got {value!r}")
     height, width = size
     left, top, right, bottom = min(polygon[::2]), min(polygon[1::2]), max(polygon[::2]), max(polygon[1::2])

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from panoptic.data.convert.drawing import Drawn, draw, joined, polygon_mask
+from panoptic.data.convert.drawing import Drawn, draw, is_coordinate, joined, polygon_mask
 from panoptic.data.convert.files import existing, files_in, folder_at, inside, read_json
 from panoptic.data.convert.records import Listing, Record, Truth, label_space, split_in
 from panoptic.errors import InputError
@@ -113,10 +113,10 @@ def _polygon(shape: dict[str, Any], where: str) -> list[float]:
     """Return the outline of a shape."""
     kind, points = shape.get("shape_type", "polygon"), shape.get("points")
     least = {"polygon": 3, "rectangle": 2, "circle": 2}
-    if kind not in least:
+    if not isinstance(kind, str) or kind not in least:
         raise InputError(f"{where}: expected {', '.join(least)} or mask, which have an inside, got {kind!r}")
     pairs: list[Any] = points if isinstance(points, list) else []
-    numbers = [v for p in pairs if isinstance(p, list) and len(p) == 2 for v in p if type(v) in (int, float)]
+    numbers = [v for p in pairs if isinstance(p, list) and len(p) == 2 for v in p if is_coordinate(v)]
     if len(numbers) != 2 * len(pairs) or len(pairs) < least[kind]:
         raise InputError(f"{where}: expected at least {least[kind]} points of x and y, got {str(points)[:60]}")
     if kind == "rectangle":

@@ -56,6 +56,11 @@ def test_polygons_overlap_and_are_clipped(capsys: pytest.CaptureFixture) -> None
     assert "4 │ pixels that more than one" in printed
 
 
+def test_crowds_lie_under_single_objects() -> None:
+    crowd = {"segmentation": [square(2, 2, 3)], "iscrowd": 1}  # the smaller one
+    assert rows({"segmentation": [square(0, 0, 4)]}, crowd) == [("cell", 5, True), ("cell", 16, False)]
+
+
 def test_an_object_under_others_is_dropped(capsys: pytest.CaptureFixture) -> None:
     squares = [{"segmentation": [square(0, 0, 4)]}] * 2
     assert rows(*squares, {"segmentation": [square(9.1, 2.1, 0.1)]}) == [("cell", 16, False)]

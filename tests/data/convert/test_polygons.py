@@ -64,6 +64,9 @@ class TestLabelme:
             ([shape("cell", (1, 1), kind="cube")], {}, "shape 1 (cell): expected polygon, rectangle, circle"),
             ([shape("cell", (1, 1), (2, 2))], {}, "expected at least 3 points of x and y"),
             ([shape("cell", (30, 1), (42, 2), (42, 5))], {}, "shape 1 (cell): expected a polygon in its image"),
+            ([shape("cell", (1, 1), kind=["x"])], {}, "shape 1 (cell): expected polygon, rectangle, circle"),
+            ([shape("cell", (1, 1), (10**400, 1), (4, 4))], {}, "expected at least 3 points of x and y"),
+            ([shape("cell", (1, 1), (10**400, 1), kind="circle")], {}, "expected at least 2 points of x and y"),
             ([shape("")], {}, "shape 1: expected a 'label', got none"),
             ([], {"imageHeight": 11}, "expected the height and width of its image, (10, 20), got (11, 20)"),
             ([], {"imagePath": "sub\\a.jpg"}, "which has those of Windows"),
@@ -205,6 +208,13 @@ class TestCvat:
             ('<box xtl="0"/>', "shape 1, box: expected a label of the file, got None"),
             ('<box label="x"/>', "expected a label of the file, got 'x'"),
             ('<box label="cell" xtl="0" ytl="0" xbr="a" ybr="1"/>', "shape 1, box: xbr: expected numbers, got 'a'"),
+            ('<box label="cell" xtl="nan" ytl="0" xbr="1" ybr="1"/>', "shape 1, box: xtl: expected numbers, got 'nan'"),
+            (
+                '<mask label="cell" rle="3" left="inf" top="0" width="2" height="2"/>',
+                "left: expected numbers, got 'inf'",
+            ),
+            ('<mask label="cell" rle="3,inf" left="0" top="0" width="2" height="2"/>', "expected numbers, got '3,inf'"),
+            ('<box label="cell" xtl="0" ytl="0" xbr="1" ybr="1" z_order="1e400"/>', "expected numbers, got '1e400'"),
             ('<mask label="cell" rle="3" left="0" top="0" width="2" height="2"/>', "the 4 pixels of its box, got 3"),
             ('<mask label="cell" rle="4" left="19" top="0" width="2" height="2"/>', "expected a box in its image"),
             (
