@@ -46,7 +46,7 @@ def convert(config: DictConfig) -> None:
         listing = FORMATS[config.format](root, images)
         labels = with_stuff(listing.labels, config.stuff, config.background)
         splits = in_splits(listing.records, config.split, config.seed)
-        counts = write(part, listing, splits, labels, config.background, config.workers, progress)
+        counts = write(part, listing, splits, labels, config.background, config.workers, progress, config.crowd)
         numbers = {split: _checked(part, output, split, config.workers) for split in splits}
     _print(numbers, counts)
     for note in (*listing.notes, *_notes(numbers)):

@@ -337,6 +337,7 @@ class ConvertConfig:
         seed: Seed of the splits.
         stuff: Names of categories that are stuff; all others are things.
         background: Name of a stuff category for unlabeled pixels, which are void by default.
+        crowd: Whether what the format marks as crowds stays so; otherwise each is a single object.
         workers: Number of processes; by default one per processor.
     """
 
@@ -348,6 +349,7 @@ class ConvertConfig:
     seed: int = 0
     stuff: list[str] = field(default_factory=list)
     background: str | None = None
+    crowd: bool = True
     workers: int | None = None
 
 

@@ -46,7 +46,7 @@ def listing(root: Path, images: Path | None) -> Listing:
     if 4 * crowds > total:  # one in a hundred in COCO itself
         notes = (
             f"{crowds} of {total} annotations are crowds, which are no single things; some tools mark all masks so, "
-            "and then iscrowd has to be 0 in their files",
+            "and then crowd=false reads them as they are meant",
         )
     return Listing(records, labels, notes)
 

@@ -69,6 +69,7 @@ class _Task:
     folder: Path
     writer: CocoPanopticWriter
     background: int | None
+    crowd: bool
 
 
 def write(
@@ -79,6 +80,7 @@ def write(
     background: str | None,
     workers: int | None,
     progress: Progress,
+    crowd: bool = True,
 ) -> Counter[str]:
     """Write the splits of a data set, and return what was counted.
 
@@ -90,6 +92,7 @@ def write(
         background: Name of the category of unlabeled pixels; ``None`` leaves them void.
         workers: Number of processes; see :func:`panoptic.utils.processes.in_processes`.
         progress: Wrapper of an iterable that displays progress.
+        crowd: Whether crowds stay so; otherwise each is a single object.
 
     Returns:
         Numbers by key of :data:`panoptic.data.convert.records.COUNTS`.
@@ -104,7 +107,7 @@ def write(
         names = output_names([record.image for record in records])
         with CocoPanopticWriter(folder, labels, name=f"panoptic_{split}") as writer:
             class_of_rest = None if background is None else labels.names.index(background)
-            task = _Task(records, names, images, writer, class_of_rest)
+            task = _Task(records, names, images, writer, class_of_rest, crowd)
             written = 0
             with closing(in_processes(_write, task, len(records), workers)) as results:
                 for record, name, (entry, counted) in zip(
@@ -127,6 +130,8 @@ def _write(task: _Task, index: int) -> tuple[dict[str, Any] | None, Counter[str]
     """Write one image and its segments; nothing where nothing is labeled."""
     record, name = task.records[index], task.names[index]
     truth = record.load(read_image(record.image).shape[:2])
+    if not task.crowd:
+        truth = replace(truth, crowd=[False] * len(truth.crowd))
     segments = to_segments(truth, task.writer.labels, task.background)
     if not segments.ids.any():
         return None, truth.counts + Counter(unlabeled=1)

@@ -61,6 +61,14 @@ def test_crowds_lie_under_single_objects() -> None:
     assert rows({"segmentation": [square(0, 0, 4)]}, crowd) == [("cell", 5, True), ("cell", 16, False)]
 
 
+def test_crowds_that_are_single_objects() -> None:
+    crowd = {"segmentation": [square(2, 2, 3)], "iscrowd": 1}
+    assert rows(crowd, crowd | {"segmentation": [square(8, 2, 4)]}, options=("crowd=false",)) == [
+        ("cell", 9, False),
+        ("cell", 16, False),
+    ]
+
+
 def test_an_object_under_others_is_dropped(capsys: pytest.CaptureFixture) -> None:
     squares = [{"segmentation": [square(0, 0, 4)]}] * 2
     assert rows(*squares, {"segmentation": [square(9.1, 2.1, 0.1)]}) == [("cell", 16, False)]
