@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from panoptic.data.convert.drawing import Drawn, draw, polygon_mask
-from panoptic.data.convert.files import folder_at, images_in, inside, read_text, read_yaml
+from panoptic.data.convert.files import existing, folder_at, images_in, inside, read_text, read_yaml
 from panoptic.data.convert.records import SPLIT_NAMES, Listing, Record, Truth, label_space
 from panoptic.data.sample import SPLITS
 from panoptic.errors import InputError
@@ -54,13 +54,17 @@ def _counts(names: dict[Any, Any]) -> bool:
 
 
 def _records(path: Path, base: Path, split: str, value: Any, classes: int) -> list[Record]:
-    """Return the records of a folder of images."""
+    """Return the records of a folder of images, or of a text file that lists them."""
     where = f"{path}: {split}"
     if isinstance(value, str):  # exports name train/images as ../train/images
         value = str(PurePosixPath(*[part for part in PurePosixPath(value).parts if part != ".."]))
-    folder = folder_at(inside(base, value, where), f"the images of {split}, as {path} says")
+    folder = inside(base, value, where)
+    if folder.suffix == ".txt":
+        images = _listed(folder, base)
+    else:
+        images = images_in(folder_at(folder, f"the images of {split}, as {path} says"))
     records = []
-    for image in images_in(folder):
+    for image in images:
         name = image.relative_to(path.parent)
         parts = list(name.parts)
         places = [i for i, part in enumerate(parts[:-1]) if part == "images"]
@@ -72,6 +76,12 @@ def _records(path: Path, base: Path, split: str, value: Any, classes: int) -> li
     if not records:
         raise InputError(f"{where}: expected images in {folder}, got none")
     return records
+
+
+def _listed(path: Path, base: Path) -> list[Path]:
+    """Return the images that a text file lists, one a line."""
+    lines = [(f"{path}: line {i + 1}", line.strip()) for i, line in enumerate(read_text(path).splitlines())]
+    return [existing(inside(base, line.removeprefix("./"), where), where) for where, line in lines if line]
 
 
 def _load(path: Path, classes: int, size: tuple[int, int]) -> Truth:

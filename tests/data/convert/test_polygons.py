@@ -97,6 +97,25 @@ class TestYolo:
         assert table("val", "a") == [("cell", 16, False), ("sky", 50, False)]
         assert "2 │ images dropped, since nothing in them is labeled" in capsys.readouterr().out
 
+    def test_lists_of_files(self) -> None:
+        yolo("0 0 0 0.2 0 0.2 0.4 0 0.4", yaml="names: [cell]\ntrain: train.txt\nval: val/images\n")
+        Path("in/train.txt").write_text("./train/images/a.jpg\n\n")
+        assert converted(*YOLO) is None
+        assert (written("train"), table("train", "a")) == (["a.jpg"], [("cell", 16, False)])
+
+    @pytest.mark.parametrize(
+        ("line", "told"),
+        [
+            ("train/images/c.jpg", "in/train.txt: line 2: expected the image in/train/images/c.jpg, got no such file"),
+            ("../a.jpg", "in/train.txt: line 2: expected the name of a file inside its folder, got '../a.jpg'"),
+            ("/etc/a.jpg", "line 2: expected the name of a file inside its folder, got '/etc/a.jpg'"),
+        ],
+    )
+    def test_bad_lists(self, line: str, told: str) -> None:
+        yolo(yaml="names: [cell]\ntrain: train.txt\nval: val/images\n")
+        Path("in/train.txt").write_text(f"train/images/a.jpg\n{line}\n")
+        assert told in str(converted(*YOLO))
+
     def test_an_image_without_objects_is_background(self) -> None:
         yolo("0 0 0 0.2 0 0.2 0.4 0 0.4", yaml="names: {0: cell}\npath: /away\ntrain: train/images\nval: val/images")
         assert converted(*YOLO, "background=rest") is None
