@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from panoptic.data.convert.drawing import polygon_mask
 from tests.data.convert.made import converted, dump, image, square, table, written
 
 mask_tools = pytest.importorskip("pycocotools.mask")
@@ -54,6 +55,15 @@ def test_polygons_overlap_and_are_clipped(capsys: pytest.CaptureFixture) -> None
     printed = capsys.readouterr().out
     assert "1 │ objects clipped" in printed
     assert "4 │ pixels that more than one" in printed
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_polygons_are_drawn_as_on_the_whole_image(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(3, 9))
+    ring = (rng.uniform(-0.3, 1.3, (count, 2)) * (30, 20)).ravel().tolist()
+    expected = mask_tools.decode(mask_tools.merge(mask_tools.frPyObjects([ring], 20, 30)))
+    assert np.array_equal(polygon_mask([ring], (20, 30), "a polygon")[0], expected)
 
 
 def test_crowds_lie_under_single_objects() -> None:
