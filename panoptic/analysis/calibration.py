@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from panoptic.analysis.sinks import PredictedBatch, Sink
-from panoptic.complexity import thing_table
 from panoptic.labels import LabelSpace
-from panoptic.metrics.functional import Reliability, reliability, segment_outcomes
+from panoptic.metrics.functional import Reliability, reliability, scored_segments
 from panoptic.visualization.plots import reliability_figure, save_figure
 
 
@@ -31,11 +30,8 @@ class ScoreOutcomes(Sink):
         predicted = batch.predicted
         if batch.truth is None or predicted.scores is None:
             return
-        outcomes = segment_outcomes(predicted, batch.truth)
-        is_thing = thing_table(self.labels.is_thing, predicted.classes.device)[predicted.classes]
-        counted = (outcomes.is_correct | outcomes.is_false).flatten()
-        columns = (predicted.scores, outcomes.is_correct, is_thing)
-        self._columns.append(torch.stack([column.flatten().double()[counted] for column in columns]).cpu())
+        found = scored_segments(predicted, batch.truth, self.labels.is_thing)
+        self._columns.append(torch.stack([column.cpu().double() for column in found]))
 
     def reliability(self) -> dict[str, Reliability]:
         """Return outcomes by score, of things and of stuff; none of a kind without segments."""

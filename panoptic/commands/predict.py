@@ -47,8 +47,7 @@ def predict(config: DictConfig) -> None:
     paths = find_images(config.input)
     checkpoint = read_checkpoint(config.checkpoint, config.overrides)
     failures: list[InputError] = []
-    data = checkpoint.config.data
-    reading = Reading.of(data.get("channels"), data.get("normalize", "range"))
+    reading = Reading.of_data(checkpoint.config.data)
     images = _readable(list(zip(paths, output_names(paths), strict=True)), reading, failures)
     first = next(images, None)
     if first is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -63,6 +63,11 @@ class Reading:
     def of(cls, channels: Sequence[int] | None, normalize: str) -> Reading:
         """Create a reading from the values of a configuration."""
         return cls(None if channels is None else tuple(channels), normalize)
+
+    @classmethod
+    def of_data(cls, config: Mapping[str, Any]) -> Reading:
+        """Create the reading of a data set's configuration; that of data without these settings is ordinary."""
+        return cls.of(config.get("channels"), config.get("normalize", "range"))
 
     @property
     def is_ordinary(self) -> bool:

@@ -248,10 +248,7 @@ class Predictor:
     @property
     def reading(self) -> Reading:
         """How image files are read: as those of the training data were."""
-        if self.checkpoint is None:
-            return Reading()
-        data = self.checkpoint.config.data
-        return Reading.of(data.get("channels"), data.get("normalize", "range"))
+        return Reading() if self.checkpoint is None else Reading.of_data(self.checkpoint.config.data)
 
     @torch.inference_mode()
     def outputs(self, batch: Batch) -> Outputs:

@@ -9,7 +9,14 @@ import torch
 
 from panoptic.errors import InputError
 from panoptic.inference.calibration import ScoreCalibration
-from panoptic.metrics.functional import Platt, fit_platt, panoptic_counts, reliability, segment_outcomes
+from panoptic.metrics.functional import (
+    Platt,
+    fit_platt,
+    panoptic_counts,
+    reliability,
+    scored_segments,
+    segment_outcomes,
+)
 from panoptic.segments import Segments
 
 
@@ -32,6 +39,10 @@ def test_outcomes_are_those_that_panoptic_quality_counts():
     assert outcomes.is_false.tolist() == [[False, True, False, True]]
     assert outcomes.is_found.tolist() == [[True, False, False]]
     assert outcomes.is_missed.tolist() == [[False, True, True]]
+    counted = scored_segments(predicted, target, (True, False))
+    assert torch.equal(counted.scores, predicted.scores[[0, 1, 3]])
+    assert counted.is_correct.tolist() == [True, False, False]
+    assert counted.is_thing.tolist() == [True, False, False]
     counts = panoptic_counts(predicted, target, 2).total()
     assert (int(counts.tp.sum()), int(counts.fp.sum()), int(counts.fn.sum())) == (1, 2, 2)
 

@@ -22,12 +22,14 @@ from panoptic.metrics.functional.overlap import (
 )
 from panoptic.metrics.functional.panoptic_quality import (
     PanopticCounts,
+    ScoredSegments,
     SegmentOutcomes,
     boundary_counts_from_intersections,
     boundary_panoptic_counts,
     counts_from_intersections,
     panoptic_counts,
     panoptic_quality,
+    scored_segments,
     segment_outcomes,
 )
 from panoptic.metrics.functional.scores import (
@@ -46,6 +48,7 @@ __all__ = [
     "PanopticCounts",
     "Platt",
     "Reliability",
+    "ScoredSegments",
     "SegmentOutcomes",
     "as_batch",
     "boundary_counts_from_intersections",
@@ -70,6 +73,7 @@ __all__ = [
     "panoptic_quality",
     "quality_scores",
     "reliability",
+    "scored_segments",
     "segment_boundaries",
     "segment_outcomes",
     "sum_by_class",

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
+from panoptic.complexity import thing_table
 from panoptic.metrics.functional.overlap import (
     BoundaryIntersections,
     Intersections,
@@ -179,6 +180,37 @@ def segment_outcomes(prediction: Segments, target: Segments) -> SegmentOutcomes:
     shared = intersections(prediction, target)
     match = 2 * shared.pixels > _union(shared, shared.pixels, shared.pixels, shared.pixels)
     return _outcomes(shared, match, prediction, target)[0]
+
+
+class ScoredSegments(NamedTuple):
+    """Predicted segments that count, as matched or as false positives.
+
+    Attributes:
+        scores: Score of each.
+        is_correct: Whether each has a match.
+        is_thing: Whether each is of a thing class.
+    """
+
+    scores: Float[Tensor, " n"]
+    is_correct: Bool[Tensor, " n"]
+    is_thing: Bool[Tensor, " n"]
+
+
+def scored_segments(prediction: Segments, target: Segments, is_thing: tuple[bool, ...]) -> ScoredSegments:
+    """Match segments, and return those that count, of all images together.
+
+    Args:
+        prediction: Predicted segments with scores, of one image or a batch.
+        target: True segments of the same size.
+        is_thing: Whether each class is a thing.
+    """
+    assert prediction.scores is not None
+    scores = prediction.scores if prediction.is_batch else prediction.scores[None]
+    prediction = as_batch(prediction)
+    outcomes = segment_outcomes(prediction, target)
+    counted = outcomes.is_correct | outcomes.is_false
+    things = thing_table(is_thing, prediction.classes.device)[prediction.classes]
+    return ScoredSegments(scores[counted], outcomes.is_correct[counted], things[counted])
 
 
 def _outcomes(

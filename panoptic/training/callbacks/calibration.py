@@ -8,9 +8,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from panoptic.complexity import thing_table
 from panoptic.data.batch import Batch
-from panoptic.metrics.functional import fit_platt, segment_outcomes
+from panoptic.metrics.functional import fit_platt, scored_segments
 from panoptic.training.module import Evaluated, PanopticModule
 
 
@@ -42,11 +41,8 @@ class Calibration(Callback):
         prediction = outputs.prediction
         if batch.segments is None or prediction.scores is None:
             return
-        outcomes = segment_outcomes(prediction, batch.segments)
-        is_thing = thing_table(pl_module.codec.labels.is_thing, prediction.classes.device)[prediction.classes]
-        counted = (outcomes.is_correct | outcomes.is_false).flatten()
-        columns = (prediction.scores, outcomes.is_correct, is_thing)
-        self._scores.append(torch.stack([column.flatten().float()[counted] for column in columns]))
+        found = scored_segments(prediction, batch.segments, pl_module.codec.labels.is_thing)
+        self._scores.append(torch.stack([column.float() for column in found]))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Fit, and put the result into the record of the checkpoints to come."""
