@@ -10,7 +10,7 @@ Map coordinates: with stride ``s``, the center of map cell ``i`` lies at pixel `
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -107,6 +107,20 @@ class Targets(NamedTuple):
             self.complexity_cells,
             self.complexity.new_ones(len(self.complexity), 1),
         )
+
+
+class Tally(NamedTuple):
+    """Counts of the candidates for segments: void, K things, C stuff classes.
+
+    Attributes:
+        votes: Number of pixels of each class in each thing; the first row is of pixels without a thing.
+        areas: Number of pixels of each candidate.
+        confidence: Sum of the probabilities of their classes.
+    """
+
+    votes: Int64[Tensor, "B K1 C"]
+    areas: Int64[Tensor, "B M"]
+    confidence: Float[Tensor, "B M"]
 
 
 @dataclass(frozen=True)
@@ -220,15 +234,21 @@ class Codec:
             Segments, batched: things by descending height of their peak, then stuff by class.
         """
         with torch.autocast(outputs.semantic.device.type, enabled=False):
-            height, width = (side * self.stride for side in outputs.semantic.shape[-2:])
-            rows, columns = size or (height, width)
-            logits = upsample(outputs.semantic.float(), self.stride)[..., :rows, :columns]
+            logits, offset = self.at_pixels(outputs, size)
             classes, confidence = most_likely(logits)
             centers, heights = self._find_centers(outputs.center)
-            offset = upsample(outputs.offset.float(), self.stride)[..., :rows, :columns] * self.stride
             is_thing = thing_table(self.labels.is_thing, logits.device)[classes]
-            instances = self._group_pixels(offset, is_thing, centers, heights)
+            instances = self.group_pixels(offset, is_thing, centers, heights)
             return self._merge_semantic_and_instance(classes, confidence, is_thing, instances, heights)
+
+    def at_pixels(
+        self, outputs: Outputs, size: tuple[int, int] | None = None
+    ) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, "B 2 H W"]]:
+        """Return class logits, and offsets in pixels, at the resolution of the image; see :meth:`decode`."""
+        height, width = (side * self.stride for side in outputs.semantic.shape[-2:])
+        rows, columns = size or (height, width)
+        logits = upsample(outputs.semantic.float(), self.stride)[..., :rows, :columns]
+        return logits, upsample(outputs.offset.float(), self.stride)[..., :rows, :columns] * self.stride
 
     def _find_centers(self, center: Float[Tensor, "B h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
         """Return centers (row, column) in pixels and heights of the peaks of the heatmap; height 0 marks padding."""
@@ -238,7 +258,11 @@ class Codec:
             threshold=self.peak_threshold,
             most=self.max_things,
         )
-        return (peaks + 0.5) * self.stride - 0.5, heights
+        return self.in_pixels(peaks), heights
+
+    def in_pixels(self, cells: Float[Tensor, "B K 2"]) -> Float[Tensor, "B K 2"]:
+        """Convert positions in cells of the heads' maps to pixels."""
+        return (cells + 0.5) * self.stride - 0.5
 
     @torch.no_grad()
     def exceeds_limit(self, outputs: Outputs) -> Bool[Tensor, " B"]:
@@ -251,7 +275,7 @@ class Codec:
             heat = outputs.center.float().sigmoid()
             return count_peaks(heat, window=self.peak_window, threshold=self.peak_threshold) > self.max_things
 
-    def _group_pixels(
+    def group_pixels(
         self,
         offset: Float[Tensor, "B 2 H W"],
         is_thing: Bool[Tensor, "B H W"],
@@ -272,26 +296,62 @@ class Codec:
         heights: Float[Tensor, "B K"],
     ) -> Segments:
         """Merge K instances and C stuff classes to segments, and remove those with too few pixels."""
-        batch, count = heights.shape
+        ids, tally = self.count_candidates(classes, confidence, is_thing, instances, heights.shape[1])
+        renumbered, segments = self.table(tally, heights)
+        return replace(segments, ids=renumbered.gather(1, ids.flatten(1)).view_as(ids).int())
+
+    def count_candidates(
+        self,
+        classes: Int64[Tensor, "B H W"],
+        confidence: Float[Tensor, "B H W"],
+        is_thing: Bool[Tensor, "B H W"],
+        instances: Int64[Tensor, "B H W"],
+        count: int,
+    ) -> tuple[Int64[Tensor, "B H W"], Tally]:
+        """Enumerate the candidates for segments, and count their pixels.
+
+        Args:
+            classes: Class of each pixel.
+            confidence: Probability of that class.
+            is_thing: Whether it is a thing class.
+            instances: Thing of each pixel of a thing class, 1..K, or 0.
+            count: Number of things, K.
+
+        Returns:
+            Candidate of each pixel: 0 is void, then come K things and C stuff classes. Counts of the candidates.
+        """
         num_classes = self.labels.num_classes
         # Majority vote. Pixels outside of instances count for instance 0, which is dropped.
         votes = count_by_key((instances * num_classes + classes).flatten(1), (count + 1) * num_classes)
-        thing_classes = votes.unflatten(1, (count + 1, num_classes))[:, 1:].argmax(2)
-
-        stuff = torch.arange(num_classes, device=classes.device).expand(batch, -1)
         ids = torch.where(is_thing, instances, count + 1 + classes)
-        table_classes = torch.cat([thing_classes, stuff], dim=1)
         areas, sums = sum_by_key(ids.flatten(1), count + num_classes + 1, None, confidence.flatten(1))
-        scores = (sums / areas.clamp(min=1))[:, 1:] * torch.cat([heights, torch.ones_like(stuff).float()], dim=1)
+        return ids, Tally(votes.unflatten(1, (count + 1, num_classes)), areas, sums)
 
-        min_areas = torch.ones_like(areas[0, 1:])
+    def table(self, tally: Tally, heights: Float[Tensor, "B K"]) -> tuple[Int64[Tensor, "B M"], Segments]:
+        """Choose the candidates that become segments, with their classes and scores.
+
+        Args:
+            tally: Counts of the candidates.
+            heights: Heights of the peaks of the things.
+
+        Returns:
+            Segment of each candidate, 0 for those that become void, and segments without a map.
+        """
+        batch, count = heights.shape
+        thing_classes = tally.votes[:, 1:].argmax(2)
+        stuff = torch.arange(self.labels.num_classes, device=heights.device).expand(batch, -1)
+        table_classes = torch.cat([thing_classes, stuff], dim=1)
+        mean = (tally.confidence / tally.areas.clamp(min=1))[:, 1:].float()
+        scores = mean * torch.cat([heights, torch.ones_like(stuff).float()], dim=1)
+
+        min_areas = torch.ones_like(tally.areas[0, 1:])
         min_areas[count:] = max(self.stuff_area, 1)
-        kept = areas[:, 1:] >= min_areas
+        kept = tally.areas[:, 1:] >= min_areas
         renumbered = F.pad(kept.cumsum(1) * kept, (1, 0))
         order = torch.argsort((~kept).int(), dim=1, stable=True)[:, : max(int(kept.sum(1).max()), 1)]
         present = kept.gather(1, order)
-        return Segments(
-            renumbered.gather(1, ids.flatten(1)).view_as(ids).int(),
+        return renumbered, Segments(
+            torch.zeros(batch, 0, 0, dtype=torch.int32, device=heights.device),
             torch.where(present, table_classes.gather(1, order), -1),
             torch.zeros_like(present),
             torch.where(present, scores.gather(1, order).clamp(max=1.0), 0.0),

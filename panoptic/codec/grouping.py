@@ -1,11 +1,13 @@
 """Find centers and assign pixels.
 
 Pure functions of batched tensors on any device. Their temporary memory grows only with the number of pixels: arrays
-over pairs of pixels and classes, or pixels and centers, are computed in chunks.
+over pairs of pixels and classes, or pixels and centers, are computed in chunks. On a CPU, distances to many centers are
+computed for those centers only that can be the nearest one in a block of pixels.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
@@ -58,6 +60,38 @@ def find_peaks(
     count = max(int((heights > 0).sum(1).max()), 1)  # no more than needed, since the cost of later steps grows with K
     heights, index = heights[:, :count], index[:, :count]
     return torch.stack([index // columns, index % columns], dim=-1).float(), heights
+
+
+def find_peaks_in_bands(
+    heat: Float[np.ndarray, "h w"], *, window: int, threshold: float, most: int, device: torch.device, rows: int = 256
+) -> tuple[Float[Tensor, "1 K 2"], Float[Tensor, "1 K"], bool]:
+    """Find the highest local maxima of a heatmap that may lie in a file, a band of rows at a time.
+
+    Args:
+        heat: Heatmap in 0..1.
+        window: Side of the window in which a peak is the maximum; see :func:`find_peaks`.
+        threshold: Minimum height of a peak.
+        most: Maximum number of peaks.
+        device: Device to compute on.
+        rows: Rows of a band.
+
+    Returns:
+        Cells (row, column) and heights of the peaks, as of :func:`find_peaks`, at least one, with height 0 if there is
+        none; and whether there were more than ``most``.
+    """
+    cells, heights, margin = [], [], window // 2
+    for start in range(0, len(heat), rows):
+        above = min(margin, start)
+        band = torch.from_numpy(np.array(heat[start - above : start + rows + margin])).to(device)
+        _, is_peak = _local_maxima(band[None], window, threshold)
+        found = is_peak.view_as(band)[above : above + rows].nonzero()
+        heights.append(band[above:][found[:, 0], found[:, 1]])
+        cells.append(found + found.new_tensor([start, 0]))
+    height, cell = torch.cat(heights), torch.cat(cells)
+    order = height.argsort(descending=True, stable=True)[:most]
+    if len(order) == 0:
+        return torch.zeros(1, 1, 2, device=device), torch.zeros(1, 1, device=device), False
+    return cell[order].float()[None], height[order][None], len(height) > most
 
 
 def count_peaks(heat: Float[Tensor, "B h w"], *, window: int, threshold: float) -> Int64[Tensor, " B"]:
@@ -117,16 +151,56 @@ def nearest_center(
     for image, count in enumerate(counts.tolist()):
         if count == 0:
             continue
-        row, column = where[image].nonzero(as_tuple=True)
-        y, x = (delta[row, column] + start for delta, start in zip(offset[image], (row, column), strict=True))
-        center_y, center_x = centers[image, :count].unbind(1)
-        chunk_size = _chunk_size(count, offset.device)
-        indices = [
-            (chunk_y[:, None] - center_y).square_().add_((chunk_x[:, None] - center_x).square_()).argmin(1)
-            for chunk_y, chunk_x in zip(y.split(chunk_size), x.split(chunk_size), strict=True)
-        ]
-        nearest[image, row, column] = torch.cat(indices)
+        for rows, columns in _blocks(where[image], count):
+            row, column = where[image, rows, columns].nonzero(as_tuple=True)
+            if len(row) == 0:
+                continue
+            row, column = row + rows.start, column + columns.start
+            y, x = (delta[row, column] + start for delta, start in zip(offset[image], (row, column), strict=True))
+            nearest[image, row, column] = _nearest_of(y, x, centers[image, :count])
     return nearest
+
+
+BLOCK = 64
+"""Side in pixels of the blocks whose pixels have few centers near where they point to."""
+
+
+def _blocks(where: Bool[Tensor, "H W"], count: int) -> list[tuple[slice, slice]]:
+    """Return the parts of an image to assign one after another: blocks where that saves distances, else the image."""
+    height, width = where.shape
+    if where.device.type != "cpu" or count <= BLOCK:
+        return [(slice(0, height), slice(0, width))]
+    rows, columns = (
+        [slice(start, min(start + BLOCK, side)) for start in range(0, side, BLOCK)] for side in (height, width)
+    )
+    return [(row, column) for row in rows for column in columns]
+
+
+def _nearest_of(y: Float[Tensor, " P"], x: Float[Tensor, " P"], centers: Float[Tensor, "K 2"]) -> Int64[Tensor, " P"]:
+    """Return the nearest center of each position, the first one of ties."""
+    kept = None
+    if y.device.type == "cpu" and len(centers) > BLOCK:
+        kept = _candidates(y, x, centers)
+        centers = centers[kept]
+    center_y, center_x = centers.unbind(1)
+    chunk_size = _chunk_size(len(centers), y.device)
+    indices = [
+        (chunk_y[:, None] - center_y).square_().add_((chunk_x[:, None] - center_x).square_()).argmin(1)
+        for chunk_y, chunk_x in zip(y.split(chunk_size), x.split(chunk_size), strict=True)
+    ]
+    found = torch.cat(indices)
+    return found if kept is None else kept[found]
+
+
+def _candidates(y: Float[Tensor, " P"], x: Float[Tensor, " P"], centers: Float[Tensor, "K 2"]) -> Int64[Tensor, " k"]:
+    """Return the centers that may be the nearest one of any of the positions, in order.
+
+    A center is none if it is farther from the rectangle of the positions than another one can be from any point of it.
+    """
+    low, high = torch.stack([y.min(), x.min()]), torch.stack([y.max(), x.max()])
+    least = torch.maximum(low - centers, centers - high).clamp(min=0).square().sum(1)
+    most = torch.maximum(centers - low, high - centers).square().sum(1).min()
+    return (least <= most * (1 + 1e-5)).nonzero().squeeze(1)
 
 
 def _chunk_size(elements_per_item: int, device: torch.device) -> int:

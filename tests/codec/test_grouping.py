@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from panoptic.codec import grouping
-from panoptic.codec.grouping import find_peaks, most_likely, nearest_center, window_maximum
+from panoptic.codec.grouping import (
+    count_peaks,
+    find_peaks,
+    find_peaks_in_bands,
+    most_likely,
+    nearest_center,
+    window_maximum,
+)
 
 
 @pytest.fixture(params=[1, 7, 1 << 19])
@@ -144,3 +152,46 @@ def test_scores_are_finite_where_a_network_is_certain():
     logits = torch.full((1, 2, 1, 1), -math.inf)
     logits[0, 1] = 3.0
     assert most_likely(logits)[1].item() == 1.0
+
+    @pytest.mark.parametrize("count", [65, 300])
+    def test_many_centers_give_what_all_distances_give(self, count):
+        # From 65 on, blocks of pixels are assigned with those centers alone that can be nearest. Some are ties.
+        generator = torch.Generator().manual_seed(count)
+        size = (150, 170)
+        centers = torch.rand(1, count, 2, generator=generator) * torch.tensor(size)
+        centers[0, -20:] = centers[0, :20]
+        offset = torch.randn(1, 2, *size, generator=generator) * 20
+        where = torch.rand(1, *size, generator=generator) < 0.5
+        found = nearest_center(offset, where, centers, torch.tensor([count]))
+        grid = torch.stack(torch.meshgrid(torch.arange(150.0), torch.arange(170.0), indexing="ij"))
+        points = (offset[0] + grid).flatten(1).mT
+        distances = ((points[:, None].double() - centers[0].double()) ** 2).sum(2)
+        chosen = distances.gather(1, found.view(-1, 1))[:, 0]
+        on = where.flatten()
+        torch.testing.assert_close(chosen[on], distances.min(1).values[on], rtol=1e-5, atol=1e-4)
+        assert found.max() < count - 20  # of equals the first
+        assert found[~where].sum() == 0
+
+
+class TestBands:
+    @pytest.mark.parametrize("window", [1, 3, 7])
+    @pytest.mark.parametrize("rows", [1, 5, 64])
+    def test_bands_have_the_peaks_of_the_whole(self, window, rows):
+        heat = torch.randint(0, 6, (40, 23), generator=torch.Generator().manual_seed(window)) / 5  # with many ties
+        for most in (7, 1000):
+            cells, heights = find_peaks(heat[None], window=window, threshold=0.3, most=most)
+            found = find_peaks_in_bands(
+                heat.numpy(), window=window, threshold=0.3, most=most, device=torch.device("cpu"), rows=rows
+            )
+            assert torch.equal(found[0], cells)
+            assert torch.equal(found[1], heights)
+            number = int(count_peaks(heat[None], window=window, threshold=0.3))
+            assert found[2] == (number > most)
+
+    def test_no_peak_is_height_0(self):
+        cells, heights, exceeds = find_peaks_in_bands(
+            np.zeros((9, 4), np.float32), window=3, threshold=0.1, most=5, device=torch.device("cpu")
+        )
+        assert cells.shape == (1, 1, 2)
+        assert heights.tolist() == [[0.0]]
+        assert not exceeds
