@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from panoptic.codec import Codec, Outputs
@@ -26,6 +26,7 @@ from panoptic.errors import InputError
 from panoptic.inference.calibration import ScoreCalibration
 from panoptic.inference.compiling import compile_network
 from panoptic.inference.folding import fold_batchnorm
+from panoptic.inference.precision import check_precision, computing_in
 from panoptic.inference.resolution import (
     ADAPTIVE,
     AdaptiveResolution,
@@ -35,14 +36,30 @@ from panoptic.inference.resolution import (
     predict_adaptively,
     predict_at,
 )
+from panoptic.inference.tiles import Tiling, predict_tiled
 from panoptic.inference.tta import VIEWS, check_tta, mean_outputs
 from panoptic.labels import LabelSpace
+from panoptic.models.network import PanopticNetwork
 from panoptic.results import Result
 from panoptic.runtime.images import to_rgb
 from panoptic.runtime.predictor import OnnxPredictor
 from panoptic.segments import Segments
 from panoptic.training import sharing
 from panoptic.training.checkpoint import Checkpoint, build_codec, read_checkpoint, restore_network
+
+
+class ImagePrediction(NamedTuple):
+    """Prediction of one image, on the CPU.
+
+    Attributes:
+        segments: Segments with scores.
+        complexity: Predicted object density and scale variance.
+        alpha: Fusion weights of the levels, fine to coarse, averaged over places.
+    """
+
+    segments: Segments
+    complexity: Float[Tensor, " 2"]
+    alpha: Float[Tensor, " L"]
 
 
 class Predictor:
@@ -59,15 +76,19 @@ class Predictor:
         resolution: Factor of height and width to predict at, or the rule that chooses it for each image.
         checkpoint: Checkpoint that the network is of, to share it.
         calibration: Map of scores to probabilities; by default scores are as decoded.
+        precision: Precision of the network, a key of :data:`panoptic.inference.precision.PRECISIONS`. Decoding is
+            always in single precision.
+        tiling: Sizes of tiles in which larger images are predicted; by default images are predicted whole.
 
     Attributes:
         limited: Number of images so far in which ``codec.max_things`` left things out.
 
     Raises:
-        InputError: If ``tta`` is not in :data:`~panoptic.inference.tta.VIEWS`, or used with another resolution than 1.
+        InputError: If ``tta`` or ``precision`` is unknown, or two of ``tta``, ``resolution`` and ``tiling`` are used
+            together.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # each has a default
         self,
         network: nn.Module,
         codec: Codec,
@@ -77,8 +98,13 @@ class Predictor:
         resolution: Resolution = 1.0,
         checkpoint: Checkpoint | None = None,
         calibration: ScoreCalibration | None = None,
+        precision: str = "fp32",
+        tiling: Tiling | None = None,
     ) -> None:
         check_tta(tta)
+        check_precision(precision)
+        if tiling is not None and (tta != "none" or resolution != 1):
+            raise InputError("tile: expected 0 with test-time augmentation or a resolution other than 1")
         if tta != "none" and resolution != 1:
             given = ADAPTIVE if isinstance(resolution, AdaptiveResolution) else resolution
             raise InputError(f"resolution: expected 1 with test-time augmentation, got {given}")
@@ -89,6 +115,8 @@ class Predictor:
         self.calibration = calibration
         self.network = fold_batchnorm(network).to(self.device).to(memory_format=torch.channels_last)
         self.codec = codec
+        self.precision = precision
+        self.tiling = tiling
         self.limited = 0
         if compile:
             compile_network(self.network, self.device)
@@ -102,6 +130,9 @@ class Predictor:
         tta: str = "none",
         compile: bool = False,
         resolution: float | str = 1.0,
+        precision: str = "fp32",
+        tile: int = 0,
+        overlap: int | None = None,
     ) -> Predictor:
         """Load a predictor from a checkpoint.
 
@@ -113,6 +144,9 @@ class Predictor:
             compile: Whether to compile the network.
             resolution: Factor of height and width to predict at, in (0, 1], or ``adaptive``, by the rule that the
                 checkpoint has.
+            precision: Precision of the network, a key of :data:`panoptic.inference.precision.PRECISIONS`.
+            tile: Maximum side in pixels of the tiles in which larger images are predicted; 0 predicts images whole.
+            overlap: Width of the margin of a tile in pixels; see :class:`~panoptic.inference.tiles.Tiling`.
 
         Raises:
             InputError: If the checkpoint does not exist or cannot be used.
@@ -127,7 +161,8 @@ class Predictor:
         network = restore_network(checkpoint)
         codec = build_codec(checkpoint.config, checkpoint.labels, network)
         calibration = ScoreCalibration.from_record(checkpoint.calibration, str(checkpoint.path))
-        return cls(network, codec, device, tta, compile, rule, checkpoint, calibration)
+        tiling = Tiling.of(tile, overlap)
+        return cls(network, codec, device, tta, compile, rule, checkpoint, calibration, precision, tiling)
 
     @classmethod
     def from_pretrained(
@@ -139,7 +174,8 @@ class Predictor:
             source: Folder that :meth:`save_pretrained` wrote, checkpoint, or id of a repository, ``user/name``.
             revision: Branch, tag or commit of the repository.
             token: Token of the hub, by default the one that its client has stored.
-            options: ``device``, ``tta``, ``compile`` and ``resolution`` of :meth:`load`.
+            options: ``device``, ``tta``, ``compile``, ``resolution``, ``precision``, ``tile`` and ``overlap`` of
+                :meth:`load`.
 
         Raises:
             InputError: If there is no such folder or repository, or it cannot be used.
@@ -204,15 +240,15 @@ class Predictor:
 
     def _result(self, image: Any) -> Result:
         rgb = self._to_rgb(image)
-        segments, outputs = self.predict_one(rgb)
+        segments, complexity, alpha = self.predict_one(rgb)
         assert segments.scores is not None  # decoding gives them
         return Result.from_tables(
             segments.ids.numpy(),
             segments.classes.numpy(),
             segments.scores.numpy(),
             self.labels,
-            complexity=outputs.complexity[0].float().cpu().numpy(),
-            alpha=outputs.alpha_of_image[0].float().cpu().numpy(),
+            complexity=complexity.numpy(),
+            alpha=alpha.numpy(),
             image=rgb,
         )
 
@@ -234,16 +270,46 @@ class Predictor:
         Raises:
             InputError: If the image is not an RGB image.
         """
-        return self.predict_one(self._to_rgb(image))[0]
+        return self.predict_one(self._to_rgb(image)).segments
 
-    def predict_one(self, image: UInt8[np.ndarray, "H W 3"]) -> tuple[Segments, Outputs]:
-        """Predict the segments of one RGB image, on the CPU, and the outputs that they were decoded from.
+    def predict_one(self, image: UInt8[np.ndarray, "H W 3"]) -> ImagePrediction:
+        """Predict one RGB image.
 
         Args:
             image: RGB image.
+
+        Raises:
+            InputError: If the image is predicted in tiles, and their temporary files do not fit on the disk.
         """
-        ((part, prediction),) = self.predictions(collate([Sample(image, None, "")]))
-        return prediction.segments.to("cpu").unstack(part.sizes)[0], prediction.outputs
+        return self.predict_images([image])[0]
+
+    def predict_images(self, images: Sequence[UInt8[np.ndarray, "H W 3"]]) -> list[ImagePrediction]:
+        """Predict RGB images of equal size, together unless they are predicted in tiles.
+
+        Args:
+            images: RGB images.
+
+        Raises:
+            InputError: If images are predicted in tiles, and their temporary files do not fit on the disk.
+        """
+        if self.tiling is not None and not self.tiling.covers(images[0].shape[:2]):
+            return [self._predict_tiled(image, self.tiling) for image in images]
+        found = []
+        for part, prediction in self.predictions(collate([Sample(image, None, "") for image in images])):
+            complexity, alpha = prediction.outputs.complexity, prediction.outputs.alpha_of_image
+            segments = prediction.segments.to("cpu").unstack(part.sizes)
+            found += list(zip(segments, complexity.float().cpu(), alpha.float().cpu(), strict=True))
+        return [ImagePrediction(*each) for each in found]
+
+    def _predict_tiled(self, image: UInt8[np.ndarray, "H W 3"], tiling: Tiling) -> ImagePrediction:
+        assert isinstance(self.network, PanopticNetwork)
+        with computing_in(self.precision, self.device):
+            found = predict_tiled(self.network, self.codec, image, tiling, self.device)
+        self.limited += found.exceeds_limit
+        segments = found.segments
+        if self.calibration is not None:
+            segments = self.calibration.apply(segments, self.labels.is_thing)
+        return ImagePrediction(segments, found.complexity, found.alpha)
 
     @property
     def reading(self) -> Reading:
@@ -274,12 +340,13 @@ class Predictor:
 
     @torch.inference_mode()
     def predictions(self, batch: Batch) -> list[tuple[Batch, Prediction]]:
-        """Predict a batch, on the predictor's device; with a rule for the resolution, image by image.
+        """Predict a batch, on the predictor's device, never in tiles; with a rule for the resolution, image by image.
 
         Returns:
             Parts of the batch, in order, with their predictions.
         """
-        found = self._predictions(batch)
+        with computing_in(self.precision, self.device):
+            found = self._predictions(batch)
         self.limited += sum(int(self.codec.exceeds_limit(prediction.outputs).sum()) for _, prediction in found)
         if self.calibration is None:
             return found

@@ -1,8 +1,8 @@
 """Fusion of three levels into one map, F = α₁·F_high + α₂·F_mid + α₃·F_low.
 
-The variants differ only in how α is computed. They share the signature ``forward(levels, complexity, inside) -> (fused,
-alpha)`` and are selected in the configuration. α sums to 1 over the levels. Initially, all weights are uniform to
-within 0.01, but for those drawn at random. α is in single precision for all, so that variants differ in it alone.
+The variants differ only in how α is computed. They share the signature ``forward(levels, complexity, inside, pooled) ->
+(fused, alpha)`` and are selected in the configuration. α sums to 1 over the levels. Initially, all weights are uniform
+to within 0.01, but for those drawn at random. α is in single precision for all, so that variants differ in it alone.
 
 What an MLP for α is given is standardized by running statistics over images. Pooled features otherwise share one large
 direction over all images, along which an optimizer soon drives the hidden units out of the range where they respond.
@@ -39,6 +39,9 @@ SIZE_WINDOW = 3
 Inside = tuple[float, float] | None
 """Height and width of the image in cells of the finest level, beyond which cells are padding; ``None`` if none is."""
 
+Pooled = Float[Tensor, "B LC"] | None
+"""Result of :func:`pool` for whole images, where the levels are of a part of them; ``None`` to compute it."""
+
 
 class UniformFusion(nn.Module):
     """Mean of the levels, the ablation that shows the value of choosing weights.
@@ -52,7 +55,9 @@ class UniformFusion(nn.Module):
         super().__init__()
         self.num_levels = num_levels
 
-    def forward(self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None) -> FusedAndAlpha:
+    def forward(
+        self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None, pooled: Pooled = None
+    ) -> FusedAndAlpha:
         """Fuse levels with uniform weights."""
         alpha = torch.full((levels[0].shape[0], self.num_levels), 1.0 / self.num_levels, device=levels[0].device)
         return weighted_sum(levels, alpha), alpha
@@ -79,7 +84,9 @@ class StaticFusion(nn.Module):
         self.adamw_lr = lr
         self.logits = nn.Parameter(torch.zeros(num_levels))
 
-    def forward(self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None) -> FusedAndAlpha:
+    def forward(
+        self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None, pooled: Pooled = None
+    ) -> FusedAndAlpha:
         """Fuse levels with the learned weights."""
         alpha = _bound(self.logits[None]).softmax(1).expand(levels[0].shape[0], -1)
         return weighted_sum(levels, alpha), alpha
@@ -100,7 +107,9 @@ class RandomFusion(nn.Module):
         super().__init__()
         self.num_levels = num_levels
 
-    def forward(self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None) -> FusedAndAlpha:
+    def forward(
+        self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None, pooled: Pooled = None
+    ) -> FusedAndAlpha:
         """Fuse levels with random weights, or with uniform ones in evaluation."""
         shape, device = (levels[0].shape[0], self.num_levels), levels[0].device
         # Exponential variables divided by their sum have the distribution Dirichlet(1, ..., 1).
@@ -138,9 +147,11 @@ class AdaptiveFusion(nn.Module):
         self.activation = nn.SiLU()
         self.logits = _init_near_uniform(nn.Linear(hidden, num_levels))
 
-    def forward(self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None) -> FusedAndAlpha:
+    def forward(
+        self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None, pooled: Pooled = None
+    ) -> FusedAndAlpha:
         """Fuse levels with weights from the complexity of the image and the pooled features."""
-        features = self.standardize_features(pool(levels, inside))
+        features = self.standardize_features(pool(levels, inside) if pooled is None else pooled)
         hidden = self.activation(self.from_complexity(self.measures(complexity)) + self.from_features(features))
         alpha = _bound(self.logits(hidden)).softmax(1)
         return weighted_sum(levels, alpha), alpha
@@ -194,7 +205,9 @@ class LocalFusion(nn.Module):
         self.activation = nn.SiLU()
         self.logits = _init_near_uniform(nn.Conv2d(hidden, num_levels, 1))
 
-    def forward(self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None) -> FusedAndAlpha:
+    def forward(
+        self, levels: Levels, complexity: ComplexityEstimate, inside: Inside = None, pooled: Pooled = None
+    ) -> FusedAndAlpha:
         """Fuse levels with weights per cell of the finest level."""
         size = levels[0].shape[-2:]
         # Applying a 1x1 convolution to each level and adding the upsampled results is equivalent to one convolution of

@@ -133,7 +133,7 @@ class PanopticNetwork(nn.Module):
         levels = self.levels(images)  # P2, P3, P4: [B D _ _]
         if complexity is None:
             complexity = self.estimate(levels, size, extents)  # [B 2], [B 2 gh gw], [B 3 gh gw]
-        return self._fused_outputs(levels, complexity, size)
+        return self.fused_outputs(levels, complexity, size)
 
     def levels(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B D _ _"]]:
         """Compute the levels of the feature pyramid for plain RGB, fine to coarse."""
@@ -152,7 +152,7 @@ class PanopticNetwork(nn.Module):
         size = images.shape[-2:]
         levels = self.levels(images)
         complexity = self.estimate(levels, size, extents)
-        outputs = self._fused_outputs(levels, complexity, size)
+        outputs = self.fused_outputs(levels, complexity, size)
         weights = torch.eye(len(levels), device=images.device)[:, None].expand(-1, len(images), -1)
         with frozen_statistics(self):
             of_levels = [self.outputs(weighted_sum(levels, alpha), alpha, complexity, size) for alpha in weights]
@@ -174,13 +174,27 @@ class PanopticNetwork(nn.Module):
         inside = self._inside(size) if extents is None else extents / self.backbone.strides[0]
         return self.complexity(levels, inside)
 
-    def _fused_outputs(
-        self, levels: Sequence[Float[Tensor, "B D _ _"]], complexity: ComplexityEstimate, size: Sequence[int]
+    def fused_outputs(
+        self,
+        levels: Sequence[Float[Tensor, "B D _ _"]],
+        complexity: ComplexityEstimate,
+        size: Sequence[int],
+        pooled: Float[Tensor, "B LD"] | None = None,
     ) -> Outputs:
-        fused, alpha = self.fusion(levels, complexity, self._inside(size))  # [B D h w], [B L] or [B L h w]
+        """Fuse levels, and compute outputs from the result.
+
+        Args:
+            levels: Levels of the feature pyramid, fine to coarse.
+            complexity: Complexity of the images.
+            size: Height and width of the images, which the maps cover, rounded up to whole cells.
+            pooled: Averages of the levels over whole images, where these are parts of them; see
+                :func:`panoptic.models.fusion.pool`. By default they are computed.
+        """
+        inside = self._inside(size)
+        fused, alpha = self.fusion(levels, complexity, inside, pooled)  # [B D h w], [B L] or [B L h w]
         of_instances = None
         if self.instance_fusion is not None:
-            of_instances, _ = self.instance_fusion(levels, complexity, self._inside(size))
+            of_instances, _ = self.instance_fusion(levels, complexity, inside, pooled)
         return self.outputs(fused, alpha, complexity, size, of_instances)
 
     def outputs(
