@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ if importlib.util.find_spec("beartype") is not None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         # All of the suite needs them anyway, and what is imported from within the package is compiled anew: the hook
         # has caches of its own, for all that is imported meanwhile.
-        import torchmetrics  # noqa: F401
+        for package in ("albumentations", "lightning.pytorch", "matplotlib", "timm", "torchmetrics", "torchvision"):
+            importlib.import_module(package)
 
     # The hook reaches what is imported after it, so it comes before any test file imports the package.
     from tests.shape_checks import check_signatures
