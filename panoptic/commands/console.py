@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -16,7 +16,6 @@ from panoptic.labels import LabelSpace
 
 if TYPE_CHECKING:
     from panoptic.analysis.evaluation import Evaluated
-    from panoptic.segments import Segments
 
 T = TypeVar("T")
 
@@ -67,12 +66,19 @@ PRINTED_ROWS = 20
 """Maximum number of images shown by :func:`print_counts`."""
 
 
-def counts_row(name: str, segments: Segments, labels: LabelSpace) -> tuple[str, ...]:
-    """Return the row of an image for :func:`print_counts`: name, size, number of things, and categories."""
-    classes = segments.classes.tolist()
+def counts_row(name: str, written: Mapping[str, Any], labels: LabelSpace) -> tuple[str, ...]:
+    """Return the row of an image for :func:`print_counts`: name, size, number of things, and categories.
+
+    Args:
+        name: Name of the image.
+        written: ``size`` of the image and its ``segments_info``.
+        labels: Label space.
+    """
+    class_of = {category.id: c for c, category in enumerate(labels.categories)}
+    classes = [class_of[info["category_id"]] for info in written["segments_info"]]
     things = sum(labels.is_thing[c] for c in classes)
     categories = ", ".join(labels.names[c] for c in sorted(set(classes)))
-    return name, "{1} x {0}".format(*segments.size), str(things), categories
+    return name, "{1} x {0}".format(*written["size"]), str(things), categories
 
 
 def print_counts(rows: Sequence[tuple[str, ...]], images: int) -> None:

@@ -2,100 +2,108 @@
 
 from __future__ import annotations
 
-import csv
 import os
+import zlib
 from collections import Counter
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from panoptic.errors import InputError
+from panoptic.errors import InputError, expect_at_least
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from panoptic.codec import Outputs
     from panoptic.data.bands import Reading
-    from panoptic.labels import LabelSpace
-    from panoptic.segments import Segments
+    from panoptic.inference.many import ImageFile
+    from panoptic.inference.predictor import Predictor
+    from panoptic.inference.result_folder import ResultFolder
+    from panoptic.training.checkpoint import Checkpoint
 
 
 def predict(config: DictConfig) -> None:
     """Predict as configured.
 
-    Images that cannot be read are passed over, and listed at the end.
+    Images that cannot be read are passed over, and listed at the end. Those that were predicted before, with the same
+    checkpoint and settings, are not predicted again.
 
     Raises:
         InputError: If an option or the checkpoint cannot be used, or an image cannot be read; if none can, nothing is
             written.
     """
-    from panoptic.commands.console import PRINTED_ROWS, counts_row, print_counts, progress
     from panoptic.data.bands import Reading
-    from panoptic.data.coco.writer import CocoPanopticWriter
-    from panoptic.data.images import find_images, output_names
+    from panoptic.data.images import find_images
+    from panoptic.inference.precision import check_precision
     from panoptic.inference.predictor import Predictor
+    from panoptic.inference.result_folder import ResultFolder
+    from panoptic.inference.tiles import Tiling
     from panoptic.inference.tta import check_tta
     from panoptic.training.checkpoint import read_checkpoint
     from panoptic.training.runs import default_output
-    from panoptic.utils.files import writable_folder
-    from panoptic.visualization.overlay import save_overlay
 
     check_tta(config.tta)
-    paths = find_images(config.input)
+    check_precision(config.precision)
+    Tiling.of(config.tile, config.overlap)
+    if config.batch_size is not None:
+        expect_at_least(1, batch_size=config.batch_size)
+    files = _image_files(find_images(config.input))
     checkpoint = read_checkpoint(config.checkpoint, config.overrides)
-    failures: list[InputError] = []
-    reading = Reading.of_data(checkpoint.config.data)
-    images = _readable(list(zip(paths, output_names(paths), strict=True)), reading, failures)
-    first = next(images, None)
-    if first is None:
-        _raise(failures, len(paths))
-    predictor = Predictor.load(checkpoint, tta=config.tta, compile=config.compile, resolution=config.resolution)
-    folder = writable_folder(config.output or default_output(checkpoint.path, "predict"), "output")
-    if config.visualize:
-        writable_folder(folder / "overlays", "output")
-    names = Counter(path.name for path in paths)
-    common = os.path.commonpath([os.path.abspath(path.parent) for path in paths])
-    rows: list[tuple[str, ...]] = []
-    count = 0
-    with (
-        CocoPanopticWriter(folder, predictor.labels, name="panoptic") as writer,
-        (folder / "images.csv").open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        table = csv.writer(file)
-        table.writerow(COLUMNS)
-        for path, name, image in progress(chain([first], images), "predicting images", len(paths)):
-            segments, outputs = predictor.predict_one(image)
-            file_name = path.name if names[path.name] == 1 else _below(common, path)
-            writer.add(name, segments, file_name=file_name)
-            table.writerow([file_name, *_numbers(segments, outputs, predictor.labels)])
-            count += 1
-            if len(rows) < PRINTED_ROWS:
-                rows.append(counts_row(file_name, segments, predictor.labels))
-            if config.visualize:
-                save_overlay(folder / "overlays" / f"{name}.png", image, segments, predictor.labels)
-    print_counts(rows, count)
+    _check_readable(files, Reading.of_data(checkpoint.config.data))
+    options = {key: config[key] for key in ("tta", "resolution", "precision", "tile", "overlap")}
+    predictor = Predictor.load(checkpoint, compile=config.compile, **options)
+    folder = ResultFolder(
+        config.output or default_output(checkpoint.path, "predict"),
+        predictor.labels,
+        _settings(checkpoint, options),
+        overlays=config.visualize,
+    )
+    failures = _predict(predictor, folder, files, config.batch_size)
+    _print_counts(folder, files)
     if note := predictor.limit_note():
         print(f"note: {note}")
-    print(f"results: {folder}")
+    print(f"results: {folder.folder}")
     if failures:
-        _raise(failures, len(paths))
+        _raise(failures, len(files))
 
 
-COLUMNS = ("file_name", "width", "height", "things", "stuff", "object_density", "scale_variance", "lowest_score")
-"""Columns of ``images.csv``: numbers of segments, predicted complexity, and the score of the least certain segment."""
+def _predict(
+    predictor: Predictor, folder: ResultFolder, files: Sequence[ImageFile], batch_size: int | None
+) -> list[InputError]:
+    """Predict the files that are not done, and return the errors of those that cannot be read."""
+    from panoptic.commands.console import progress
+    from panoptic.inference.many import Unread, predict_files
+
+    pending = [file for file in files if not folder.is_done(file)]
+    if len(pending) < len(files):
+        print(f"predicted before, with the same settings: {len(files) - len(pending)} of {len(files)} images")
+    failures = []
+    try:
+        with closing(predict_files(predictor, pending, folder.write, batch_size)) as results:
+            for result in progress(results, "predicting images", len(pending)):
+                if isinstance(result, Unread):
+                    failures.append(result.error)
+                else:
+                    folder.note(result)
+    except BaseException:
+        with suppress(InputError):  # of a full disk, as the first
+            folder.finish(files)
+        raise
+    folder.finish(files)
+    return failures
 
 
-def _numbers(segments: Segments, outputs: Outputs, labels: LabelSpace) -> list[str]:
-    """Return the row of an image, without its name."""
-    height, width = segments.size
-    things = sum(labels.is_thing[c] for c in segments.classes.tolist())
-    assert segments.scores is not None  # decoding gives them
-    lowest = [f"{segments.scores.min():.4f}"] if len(segments.scores) else [""]
-    complexity = [f"{number:.4f}" for number in outputs.complexity[0].tolist()]
-    return [str(n) for n in (width, height, things, len(segments.classes) - things)] + complexity + lowest
+def _image_files(paths: Sequence[Path]) -> list[ImageFile]:
+    """Name the outputs of image files."""
+    from panoptic.data.images import output_names
+    from panoptic.inference.many import ImageFile
+
+    names = Counter(path.name for path in paths)
+    common = os.path.commonpath([os.path.abspath(path.parent) for path in paths])
+    return [
+        ImageFile(path, name, path.name if names[path.name] == 1 else _below(common, path))
+        for path, name in zip(paths, output_names(paths), strict=True)
+    ]
 
 
 def _below(folder: str, path: Path) -> str:
@@ -103,20 +111,47 @@ def _below(folder: str, path: Path) -> str:
     return Path(os.path.relpath(os.path.abspath(path), folder)).as_posix()
 
 
-def _readable(
-    paths: list[tuple[Path, str]], reading: Reading, failures: list[InputError]
-) -> Iterator[tuple[Path, str, np.ndarray]]:
-    """Yield path, name and image of each file that can be read; gather the errors of the others."""
-    for path, name in paths:
+def _check_readable(files: Sequence[ImageFile], reading: Reading) -> None:
+    """Raise if no file can be read."""
+    failures = []
+    for file in files:
         try:
-            image = reading.read(path)
+            reading.read(file.path)
         except InputError as error:
             failures.append(error)
-            continue
-        yield path, name, image
+        else:
+            return
+    _raise(failures, len(files))
 
 
-def _raise(failures: list[InputError], images: int) -> NoReturn:
+def _settings(checkpoint: Checkpoint, options: dict[str, Any]) -> dict[str, Any]:
+    """Return what predictions depend on, apart from the images."""
+    import torch
+
+    from panoptic import __version__
+
+    weights = 0
+    for name, tensor in checkpoint.weights.items():
+        weights = zlib.crc32(name.encode(), weights)
+        values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        weights = zlib.crc32(values.tobytes(), weights)
+    config = OmegaConf.to_container(checkpoint.config, resolve=True)
+    assert isinstance(config, dict)
+    used = {key: config[key] for key in ("model", "codec", "data")}
+    rules = {"resolution_rule": checkpoint.resolution, "calibration": checkpoint.calibration}
+    return {"version": __version__, "weights": weights, **used, **rules, **options}
+
+
+def _print_counts(folder: ResultFolder, files: Sequence[ImageFile]) -> None:
+    """Print a table of the first images."""
+    from panoptic.commands.console import PRINTED_ROWS, counts_row, print_counts
+
+    done = [(file, record) for file in files if (record := folder.record(file)) is not None]
+    rows = [counts_row(file.file_name, record["written"], folder.labels) for file, record in done[:PRINTED_ROWS]]
+    print_counts(rows, len(done))
+
+
+def _raise(failures: Sequence[InputError], images: int) -> NoReturn:
     """Report the images that could not be read."""
     if images == 1:
         raise failures[0]

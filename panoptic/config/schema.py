@@ -183,12 +183,18 @@ class PredictConfig:
 
     Attributes:
         checkpoint: Checkpoint of a run.
-        input: Image file, folder of images, or glob pattern.
+        input: Image file, folder of images, glob pattern, or list of image files, a path a line in a ``.txt`` file.
         output: Output folder; by default next to the checkpoint.
         visualize: Whether to write an overlay for every image.
         tta: Test-time augmentation: ``none``, ``flip`` or ``multiscale``.
         resolution: Factor of height and width to predict at, in (0, 1], or ``adaptive``: full size where the first look
             finds many things; see ``python -m panoptic.resolution``.
+        tile: Maximum side in pixels of the tiles in which larger images are predicted, with bounded memory; 0 predicts
+            images whole.
+        overlap: Width in pixels of the margin that is seen of a tile's neighbors; by default 128, and half a tile at
+            most.
+        precision: Precision of the network: ``fp32``, ``bf16`` or ``fp16``.
+        batch_size: Largest number of images predicted together; by default one on a CPU, else up to eight.
         compile: Whether to use ``torch.compile``.
         overrides: Overrides of the checkpoint's configuration.
     """
@@ -199,6 +205,10 @@ class PredictConfig:
     visualize: bool = True
     tta: str = "none"
     resolution: Any = 1.0
+    tile: int = 0
+    overlap: int | None = None
+    precision: str = "fp32"
+    batch_size: int | None = None
     compile: bool = False
     overrides: list[str] = field(default_factory=list)
 

@@ -121,12 +121,16 @@ def find_images(pattern: str | os.PathLike) -> list[Path]:
 
     Args:
         pattern: File with any suffix, folder whose images are taken without those in subfolders, or glob pattern, in
-            which ``**`` includes subfolders. An existing path is never treated as a pattern; ``~`` is expanded.
+            which ``**`` includes subfolders. An existing path is never treated as a pattern; ``~`` is expanded. A file
+            named ``*.txt`` is a list, with a path a line, relative to its folder; it keeps its order.
 
     Raises:
-        InputError: If the path does not exist, the folder has no image, or nothing matches.
+        InputError: If the path does not exist, the folder has no image, a list has none or one that is not there, or
+            nothing matches.
     """
     expanded = os.path.expanduser(os.fspath(pattern))
+    if os.path.isfile(expanded) and expanded.lower().endswith(".txt"):
+        return _listed_images(Path(expanded))
     if os.path.isfile(expanded):
         return [Path(expanded)]
     if os.path.isdir(expanded):
@@ -147,6 +151,25 @@ def find_images(pattern: str | os.PathLike) -> list[Path]:
     if not images:
         raise InputError(f"{pattern}: expected a pattern that matches images ({' '.join(SUFFIXES)}), got no match")
     return images
+
+
+def _listed_images(file: Path) -> list[Path]:
+    """Return the paths in a list of images."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: expected a list of images, a path a line, got a file that is no text") from error
+    named: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            named.setdefault(line.strip(), number)
+    if not named:
+        raise InputError(f"{file}: expected a list of images, a path a line, got an empty one")
+    paths = [file.parent / os.path.expanduser(name) for name in named]
+    for path, number in zip(paths, named.values(), strict=True):
+        if not path.is_file():
+            raise InputError(f"{file}, line {number}: expected an image, got {path}, which is no file that is there")
+    return paths
 
 
 def output_names(paths: Sequence[str | os.PathLike]) -> list[str]:

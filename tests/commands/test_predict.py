@@ -111,6 +111,156 @@ def test_predict_reads_images_as_the_data_were(trained: Path, tmp_path: Path) ->
     np.testing.assert_array_equal(*overlays)
 
 
+def some_photos(folder: Path, count: int, size: tuple[int, int] = (40, 56)) -> None:
+    folder.mkdir()
+    random = np.random.default_rng(count)
+    for number in range(count):
+        pixels = np.kron(random.integers(0, 256, (size[0] // 8, size[1] // 8, 3)), np.ones((8, 8, 1)))
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "progress.jsonl")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+class Counting:
+    """Counts the images that predictors predict, and can be stopped after some."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.batches: list[int] = []
+        self.stop_after: int | None = None
+        original = Predictor.predict_images
+
+        def predict_images(predictor: Predictor, images: list[np.ndarray]) -> object:
+            if self.stop_after is not None and sum(self.batches) >= self.stop_after:
+                raise KeyboardInterrupt
+            self.batches.append(len(images))
+            return original(predictor, images)
+
+        monkeypatch.setattr(Predictor, "predict_images", predict_images)
+
+    def taken(self) -> list[int]:
+        batches, self.batches = self.batches, []
+        return batches
+
+
+def test_predict_goes_on_where_it_was_stopped(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    some_photos(tmp_path / "photos", 8)
+    counting = Counting(monkeypatch)
+    checkpoint = f"checkpoint={trained}/checkpoints/best.ckpt"
+    run("predict", checkpoint, "input=photos", "output=whole")
+    assert counting.taken() == [1] * 8
+    counting.stop_after = 5
+    with pytest.raises(SystemExit, match="130"):
+        run("predict", checkpoint, "input=photos", "output=out")
+    counting.stop_after = None
+    before = counting.taken()
+    done = json.loads(Path("out/panoptic.json").read_text())["images"]  # what was done until then is valid
+    assert [image["file_name"] for image in done] == [f"{n}.png" for n in range(len(done))]
+    with open("out/progress.jsonl", "a") as file:
+        file.write('{"name": "7", "sour')  # as if it was killed while it wrote
+    capsys.readouterr()
+    run("predict", checkpoint, "input=photos", "output=out")
+    assert len(before) == 5
+    assert counting.taken() == [1] * (8 - len(done))
+    if done:
+        assert f"predicted before, with the same settings: {len(done)} of 8 images" in capsys.readouterr().out
+    assert contents(Path("out")) == contents(Path("whole"))
+    run("predict", checkpoint, "input=photos", "output=out")  # a line after the one that was cut off is read
+    assert counting.taken() == []
+    assert contents(Path("out")) == contents(Path("whole"))
+
+
+def test_predict_repeats_what_has_changed_alone(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    some_photos(tmp_path / "photos", 4)
+    counting = Counting(monkeypatch)
+    arguments = (f"checkpoint={trained}/checkpoints/best.ckpt", "input=photos", "output=out")
+    run("predict", *arguments, "visualize=false")
+    assert counting.taken() == [1] * 4
+    run("predict", *arguments)  # overlays are missing
+    assert counting.taken() == [1] * 4
+    Path("out/overlays/2.png").unlink()
+    Image.fromarray(np.zeros((32, 48, 3), np.uint8)).save("photos/0.png")
+    run("predict", *arguments)
+    assert counting.taken() == [1, 1]
+    (first, *others) = json.loads(Path("out/panoptic.json").read_text())["images"]
+    assert (first["height"], first["width"]) == (32, 48)
+    assert len(others) == 3
+    run("predict", *arguments, "codec.peak_threshold=0.01")  # other settings
+    assert counting.taken() == [1] * 4
+    run("predict", *arguments, "codec.peak_threshold=0.01", "tile=64")
+    assert counting.taken() == [1] * 4
+
+
+def test_images_of_equal_size_are_predicted_together(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some_photos(tmp_path / "photos", 5)
+    Image.fromarray(np.zeros((32, 48, 3), np.uint8)).save("photos/3.png")
+    (tmp_path / "photos" / "5.png").write_text("no picture")
+    counting = Counting(monkeypatch)
+    arguments = (f"checkpoint={trained}/checkpoints/best.ckpt", "input=photos")
+    with pytest.raises(SystemExit, match="1"):
+        run("predict", *arguments, "output=together", "batch_size=2")
+    assert counting.taken() == [2, 1, 1, 1]
+    with pytest.raises(SystemExit, match="1"):
+        run("predict", *arguments, "output=alone")
+    assert counting.taken() == [1] * 5
+    for name, expected in contents(Path("alone/panoptic")).items():
+        assert Path("together/panoptic", name).read_bytes() == expected
+
+
+def test_predict_takes_a_list_of_images(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    some_photos(tmp_path / "photos", 3)
+    (tmp_path / "photos" / "some.txt").write_text("2.png\n\n0.png\n2.png\n")
+    checkpoint = f"checkpoint={trained}/checkpoints/best.ckpt"
+    run("predict", checkpoint, "input=photos/some.txt", "output=out", "visualize=false")
+    images = json.loads(Path("out/panoptic.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["2.png", "0.png"]
+    for text, message in (
+        (
+            "0.png\nmissing.png\n",
+            "photos/some.txt, line 2: expected an image, got photos/missing.png, which is no file",
+        ),
+        ("\n", "photos/some.txt: expected a list of images, a path a line, got an empty one"),
+    ):
+        (tmp_path / "photos" / "some.txt").write_text(text)
+        with pytest.raises(SystemExit, match="1"):
+            run("predict", checkpoint, "input=photos/some.txt", "output=none")
+        assert message in capsys.readouterr().err
+    assert not Path("none").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("tile=10", "tile: expected at least 64 pixels, or 0 for none, got 10"),
+        ("precision=int8", "precision: expected fp32, bf16, fp16, got 'int8'"),
+        ("batch_size=0", "batch_size: expected at least 1, got 0"),
+    ],
+)
+def test_options_that_make_no_sense(
+    trained: Path, tmp_path: Path, key: str, message: str, capsys: pytest.CaptureFixture
+) -> None:
+    some_photos(tmp_path / "photos", 1)
+    with pytest.raises(SystemExit, match="1"):
+        run("predict", f"checkpoint={trained}/checkpoints/best.ckpt", "input=photos", "output=none", key)
+    assert message in capsys.readouterr().err
+    assert not Path("none").exists()
+
+
+def test_lower_precision_changes_little(trained: Path) -> None:
+    image = np.kron(np.random.default_rng(0).integers(0, 256, (8, 12, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    exact = Predictor.load(trained / "checkpoints" / "best.ckpt", device="cpu").predict_one(image)
+    coarse = Predictor.load(trained / "checkpoints" / "best.ckpt", device="cpu", precision="bf16").predict_one(image)
+    assert not torch.equal(exact.complexity, coarse.complexity)  # it was used
+    torch.testing.assert_close(exact.complexity, coarse.complexity, rtol=0.05, atol=0.05)
+    assert (exact.segments.semantic() == coarse.segments.semantic()).float().mean() > 0.9
+
+
 @pytest.mark.skipif(not FIXTURES.is_dir(), reason="the real photos are not here")
 def test_predict_on_real_photos(trained: Path, tmp_path: Path) -> None:
     run(

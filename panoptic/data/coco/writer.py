@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from PIL import Image
+from scipy.ndimage import find_objects
 
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
@@ -96,8 +97,9 @@ class CocoPanopticWriter:
         if len(segments.classes) and int(segments.classes.max()) >= len(self.labels):
             raise ValueError(f"classes: expected 0..{len(self.labels) - 1}, got {int(segments.classes.max())}")
         numbers, segments = self._numbered(segments.to("cpu"))
-        stored = np.concatenate([[0], numbers])[segments.ids.numpy()]
-        pixels = np.stack([stored & 255, (stored >> 8) & 255, stored >> 16], axis=-1).astype(np.uint8)
+        stored = np.concatenate([[0], numbers])
+        table = np.stack([stored & 255, (stored >> 8) & 255, stored >> 16], axis=-1).astype(np.uint8)
+        pixels = table[segments.ids.numpy()]
         png = self.panoptic_dir / f"{name}{self.suffix}.png"
         try:
             self.panoptic_json.unlink(missing_ok=True)
@@ -181,14 +183,10 @@ class CocoPanopticWriter:
 
 def _segments_info(segments: Segments, numbers: Int64[np.ndarray, " N"], labels: LabelSpace) -> list[dict[str, Any]]:
     """Return the entries of ``segments_info``; every segment must have a pixel."""
-    flat, count = segments.ids.flatten().long(), len(segments.classes)
-    bounds = []  # first and last row, then first and last column, of each segment
-    for axis, length in enumerate(segments.size):
-        coordinates = torch.arange(length).unsqueeze(1 - axis).expand(segments.size).flatten()
-        for reduce, start in (("amin", length), ("amax", -1)):
-            bounds.append(torch.full((count + 1,), start).scatter_reduce_(0, flat, coordinates, reduce)[1:])
-    top, bottom, left, right = bounds
-    boxes = torch.stack([left, top, right - left + 1, bottom - top + 1], dim=1).tolist()
+    boxes = [
+        [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start]
+        for rows, columns in find_objects(segments.ids.numpy(), max_label=len(segments.classes))
+    ]
     infos = [
         {"id": number, "category_id": labels.categories[c].id, "area": area, "bbox": box, "iscrowd": int(crowd)}
         for number, c, area, box, crowd in zip(
