@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from panoptic.errors import InputError, expect_at_least
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from panoptic.inference.many import ImageFile
     from panoptic.inference.predictor import Predictor
     from panoptic.inference.result_folder import ResultFolder
-    from panoptic.training.checkpoint import Checkpoint
 
 
 def predict(config: DictConfig) -> None:
@@ -36,7 +34,7 @@ def predict(config: DictConfig) -> None:
     from panoptic.data.images import find_images
     from panoptic.inference.precision import check_precision
     from panoptic.inference.predictor import Predictor
-    from panoptic.inference.result_folder import ResultFolder
+    from panoptic.inference.result_folder import ResultFolder, settings_of
     from panoptic.inference.tiles import Tiling
     from panoptic.inference.tta import check_tta
     from panoptic.training.checkpoint import read_checkpoint
@@ -55,7 +53,7 @@ def predict(config: DictConfig) -> None:
     folder = ResultFolder(
         config.output or default_output(checkpoint.path, "predict"),
         predictor.labels,
-        _settings(checkpoint, options),
+        settings_of(checkpoint, options),
         overlays=config.visualize,
     )
     failures = _predict(predictor, folder, files, config.batch_size)
@@ -122,24 +120,6 @@ def _check_readable(files: Sequence[ImageFile], reading: Reading) -> None:
         else:
             return
     _raise(failures, len(files))
-
-
-def _settings(checkpoint: Checkpoint, options: dict[str, Any]) -> dict[str, Any]:
-    """Return what predictions depend on, apart from the images."""
-    import torch
-
-    from panoptic import __version__
-
-    weights = 0
-    for name, tensor in checkpoint.weights.items():
-        weights = zlib.crc32(name.encode(), weights)
-        values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        weights = zlib.crc32(values.tobytes(), weights)
-    config = OmegaConf.to_container(checkpoint.config, resolve=True)
-    assert isinstance(config, dict)
-    used = {key: config[key] for key in ("model", "codec", "data")}
-    rules = {"resolution_rule": checkpoint.resolution, "calibration": checkpoint.calibration}
-    return {"version": __version__, "weights": weights, **used, **rules, **options}
 
 
 def _print_counts(folder: ResultFolder, files: Sequence[ImageFile]) -> None:

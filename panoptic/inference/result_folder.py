@@ -9,15 +9,21 @@ from __future__ import annotations
 import csv
 import json
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from omegaconf import OmegaConf
+
+from panoptic import __version__
 from panoptic.data.coco.writer import CocoPanopticWriter
 from panoptic.errors import InputError
 from panoptic.inference.many import ImageFile, Predicted
 from panoptic.inference.predictor import ImagePrediction
 from panoptic.labels import LabelSpace
+from panoptic.training.checkpoint import Checkpoint
 from panoptic.utils.files import naming, replacing, writable_folder
 from panoptic.visualization.overlay import save_overlay
 
@@ -124,6 +130,25 @@ class ResultFolder:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
             raise InputError(f"{self._progress}: expected to write it, got: {error.strerror}") from error
+
+
+def settings_of(checkpoint: Checkpoint, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what predictions depend on, apart from the images.
+
+    Args:
+        checkpoint: Checkpoint of the network.
+        options: Options of the prediction.
+    """
+    weights = 0
+    for name, tensor in checkpoint.weights.items():
+        weights = zlib.crc32(name.encode(), weights)
+        values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        weights = zlib.crc32(values.tobytes(), weights)
+    config = OmegaConf.to_container(checkpoint.config, resolve=True)
+    assert isinstance(config, dict)
+    used = {key: config[key] for key in ("model", "codec", "data")}
+    rules = {"resolution_rule": checkpoint.resolution, "calibration": checkpoint.calibration}
+    return {"version": __version__, "weights": weights, **used, **rules, **options}
 
 
 def _source(file: ImageFile) -> list[Any]:
