@@ -32,6 +32,7 @@ def predict(config: DictConfig) -> None:
     """
     from panoptic.data.bands import Reading
     from panoptic.data.images import find_images
+    from panoptic.data.video import VideoReader, is_video
     from panoptic.inference.precision import check_precision
     from panoptic.inference.predictor import Predictor
     from panoptic.inference.result_folder import ResultFolder, settings_of
@@ -45,18 +46,27 @@ def predict(config: DictConfig) -> None:
     Tiling.of(config.tile, config.overlap)
     if config.batch_size is not None:
         expect_at_least(1, batch_size=config.batch_size)
-    files = _image_files(find_images(config.input))
+    film = is_video(config.input)
+    files = [] if film else _image_files(find_images(config.input))
     checkpoint = read_checkpoint(config.checkpoint, config.overrides)
-    _check_readable(files, Reading.of_data(checkpoint.config.data))
+    if film:
+        with VideoReader(config.input) as video:
+            next(video.frames())  # nothing is written if there is none
+    else:
+        _check_readable(files, Reading.of_data(checkpoint.config.data))
     options = {key: config[key] for key in ("tta", "resolution", "precision", "tile", "overlap")}
     predictor = Predictor.load(checkpoint, compile=config.compile, **options)
     folder = ResultFolder(
         config.output or default_output(checkpoint.path, "predict"),
         predictor.labels,
         settings_of(checkpoint, options),
-        overlays=config.visualize,
+        overlays=config.visualize and not film,
+        anew=film,
     )
-    failures = _predict(predictor, folder, files, config.batch_size)
+    if film:
+        failures, files = [], _predict_video(predictor, folder, config)
+    else:
+        failures = _predict(predictor, folder, files, config.batch_size)
     _print_counts(folder, files)
     if note := predictor.limit_note():
         print(f"note: {note}")
@@ -89,6 +99,27 @@ def _predict(
         raise
     folder.finish(files)
     return failures
+
+
+def _predict_video(predictor: Predictor, folder: ResultFolder, config: DictConfig) -> list[ImageFile]:
+    """Predict the frames of a video, and return them as files."""
+    from panoptic.commands.console import progress
+    from panoptic.data.video import VideoReader
+    from panoptic.inference.video import predict_video
+
+    files: list[ImageFile] = []
+    try:
+        with VideoReader(config.input) as video:
+            overlays = folder.folder / f"{video.path.stem}.mp4" if config.visualize else None
+            with closing(predict_video(predictor, video, folder, overlays, config.batch_size)) as results:
+                for file, _ in progress(results, "predicting frames", video.expected):
+                    files.append(file)
+    except BaseException:
+        with suppress(InputError):  # of a full disk, as the first
+            folder.finish(files)
+        raise
+    folder.finish(files)
+    return files
 
 
 def _image_files(paths: Sequence[Path]) -> list[ImageFile]:

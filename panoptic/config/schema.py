@@ -183,7 +183,8 @@ class PredictConfig:
 
     Attributes:
         checkpoint: Checkpoint of a run.
-        input: Image file, folder of images, glob pattern, or list of image files, a path a line in a ``.txt`` file.
+        input: Image file, folder of images, glob pattern, list of image files, a path a line in a ``.txt`` file, or
+            video.
         output: Output folder; by default next to the checkpoint.
         visualize: Whether to write an overlay for every image.
         tta: Test-time augmentation: ``none``, ``flip`` or ``multiscale``.

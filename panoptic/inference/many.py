@@ -95,16 +95,22 @@ def predict_files(
     ahead = 2 if predictor.tiling is not None else 2 * (batch_size or LARGEST_BATCH)
     with (
         closing(in_threads(lambda file: (file, read(file)), files, ahead)) as images,
-        closing(_predict(predictor, images, batch_size)) as predictions,
+        closing(predict_stream(predictor, images, batch_size)) as predictions,
         closing(in_threads(finish, predictions, ahead)) as results,
     ):
         yield from results
 
 
-def _predict(
-    predictor: Predictor, images: Iterable[tuple[ImageFile, np.ndarray | Unread]], batch_size: int | None
+def predict_stream(
+    predictor: Predictor, images: Iterable[tuple[ImageFile, np.ndarray | Unread]], batch_size: int | None = None
 ) -> Generator[Predicted | Unread, None, None]:
-    """Predict images, those of equal size that follow each other together."""
+    """Predict images, those of equal size that follow each other together.
+
+    Args:
+        predictor: Predictor.
+        images: Files with their RGB images, or why they cannot be read, which is passed on.
+        batch_size: Largest number predicted together; see :func:`predict_files`.
+    """
     batch: list[tuple[ImageFile, np.ndarray]] = []
     for file, image in images:
         if isinstance(image, Unread):

@@ -14,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Int64
 from omegaconf import OmegaConf
 
 from panoptic import __version__
@@ -45,18 +47,21 @@ class ResultFolder:
         labels: Label space of the predictions.
         settings: What the predictions depend on, apart from the images. Those of other settings are not kept.
         overlays: Whether to write an overlay of each image.
+        anew: Whether to keep nothing of before.
 
     Raises:
         InputError: If the folder cannot be written.
     """
 
-    def __init__(self, folder: str | Path, labels: LabelSpace, settings: Mapping[str, Any], *, overlays: bool) -> None:
+    def __init__(
+        self, folder: str | Path, labels: LabelSpace, settings: Mapping[str, Any], *, overlays: bool, anew: bool = False
+    ) -> None:
         self.folder = writable_folder(folder, "output")
         self.labels = labels
         self.overlays = writable_folder(self.folder / "overlays", "output") if overlays else None
         self._writer = CocoPanopticWriter(self.folder, labels, name="panoptic")
         self._progress = self.folder / "progress.jsonl"
-        self._records = _read_progress(self._progress, dict(settings))
+        self._records = {} if anew else _read_progress(self._progress, dict(settings))
         if not self._records:
             self._progress.unlink(missing_ok=True)
             self._append({"version": VERSION, "settings": dict(settings)})
@@ -71,14 +76,18 @@ class ResultFolder:
             return False
         return all(path.is_file() for path in self._files_of(file.name))
 
-    def write(self, predicted: Predicted) -> Record:
+    def write(self, predicted: Predicted, numbers: Int64[np.ndarray, " N"] | None = None) -> Record:
         """Write the PNG and the overlay of an image, and return what is to be noted of it. Threads may call this.
+
+        Args:
+            predicted: Image with its prediction.
+            numbers: Id of each segment in the PNG; by default they are counted.
 
         Raises:
             InputError: If a file cannot be written.
         """
         file, image, prediction = predicted
-        written = self._writer.write_png(file.name, prediction.segments)
+        written = self._writer.write_png(file.name, prediction.segments, numbers)
         if self.overlays is not None:
             path = self._files_of(file.name)[1]
             try:

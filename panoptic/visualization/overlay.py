@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int32, UInt8
+from jaxtyping import Float, Int32, Int64, UInt8
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,7 +19,11 @@ LEVEL_COLORS = np.array([[230, 80, 60], [70, 170, 90], [70, 110, 220]], dtype=np
 
 
 def overlay(
-    image: UInt8[np.ndarray, "H W 3"], segments: Segments, labels: LabelSpace, opacity: float = 0.55
+    image: UInt8[np.ndarray, "H W 3"],
+    segments: Segments,
+    labels: LabelSpace,
+    opacity: float = 0.55,
+    variations: Int64[np.ndarray, " N"] | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Blend an image with the colors of its segments, and draw a thin contour along the inside of each segment.
 
@@ -31,6 +35,7 @@ def overlay(
         segments: Segments of one image, of the same height and width.
         labels: Label space of the segments.
         opacity: Weight of the colors in 0..1; 0 draws contours only.
+        variations: Variation of the color that each thing has; by default things of a category are counted.
 
     Raises:
         ValueError: If the sizes differ, the opacity is out of range, or the segments are a batch or of another label
@@ -40,7 +45,7 @@ def overlay(
         raise ValueError(f"opacity: expected 0..1, got {opacity}")
     if image.shape[:2] != tuple(segments.size):
         raise ValueError(f"image: expected the size of the segments, {tuple(segments.size)}, got {image.shape[:2]}")
-    return paint(image, _ids(segments), _color_table(segments, labels), opacity)
+    return paint(image, _ids(segments), _color_table(segments, labels, variations), opacity)
 
 
 def save_overlay(path: Path, image: UInt8[np.ndarray, "H W 3"], segments: Segments, labels: LabelSpace) -> None:
@@ -54,8 +59,10 @@ def _ids(segments: Segments) -> Int32[np.ndarray, "H W"]:
     return segments.ids.cpu().numpy()
 
 
-def _color_table(segments: Segments, labels: LabelSpace) -> UInt8[np.ndarray, "rows 3"]:
-    return color_table(segments.classes.cpu().numpy(), labels, segments.crowd.cpu().numpy())
+def _color_table(
+    segments: Segments, labels: LabelSpace, variations: Int64[np.ndarray, " N"] | None = None
+) -> UInt8[np.ndarray, "rows 3"]:
+    return color_table(segments.classes.cpu().numpy(), labels, segments.crowd.cpu().numpy(), variations)
 
 
 def alpha_picture(alpha: Float[Tensor, "L ..."], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:

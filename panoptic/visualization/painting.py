@@ -39,7 +39,9 @@ def paint(image: np.ndarray, ids: np.ndarray, table: np.ndarray, opacity: float)
     return np.where((ids == 0)[..., None], image, with_contours)
 
 
-def color_table(classes: np.ndarray, labels: LabelSpace, crowd: np.ndarray | None = None) -> np.ndarray:
+def color_table(
+    classes: np.ndarray, labels: LabelSpace, crowd: np.ndarray | None = None, variations: np.ndarray | None = None
+) -> np.ndarray:
     """Return the color of each segment id, uint8 ``[N + 1 3]``; row 0 is void, in black.
 
     Stuff, crowds and the first thing of a category have the category's color. Further things have variations of it.
@@ -48,6 +50,8 @@ def color_table(classes: np.ndarray, labels: LabelSpace, crowd: np.ndarray | Non
         classes: Class of each segment ``[N]``; -1 marks padding.
         labels: Label space of the segments.
         crowd: Whether each segment is a crowd ``[N]``. By default none is.
+        variations: Number of the variation that each thing has ``[N]``, from 0, the color itself. By default things of
+            a category are counted.
 
     Raises:
         ValueError: If a class is not in the label space.
@@ -62,23 +66,24 @@ def color_table(classes: np.ndarray, labels: LabelSpace, crowd: np.ndarray | Non
         rows = np.flatnonzero(classes == c)
         table[rows + 1] = labels.categories[c].color
         things = rows[~unvaried[rows]]
-        table[things + 1] = _variations(labels.categories[c].color, len(things))
+        numbers = np.arange(len(things)) if variations is None else variations[things]
+        table[things + 1] = _varied(labels.categories[c].color, numbers)
     return table
 
 
-def _variations(color: tuple[int, int, int], count: int) -> np.ndarray:
-    """Return a color followed by variations of it."""
+def _varied(color: tuple[int, int, int], numbers: np.ndarray) -> np.ndarray:
+    """Return variations of a color by their numbers; 0 is the color itself."""
     red, green, blue = (channel / 255 for channel in color)
     hue, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
-    colors = [color]
-    for k in range(1, count):
+    colors = []
+    for k in numbers.tolist():
         # The sequence starts at 0.5, the unchanged color.
         brightness, rotation = (2 * ((0.5 + k * step) % 1) - 1 for step in _R2)
         varied = np.array(colorsys.hsv_to_rgb((hue + _HUE * rotation) % 1, saturation, value))
         extreme = 1.0 if brightness > 0 else 0.0  # white or black
         varied += (extreme - varied) * abs(brightness) * _BRIGHTNESS
-        colors.append(tuple((varied * 255).round().astype(int)))
-    return np.array(colors[:count], dtype=np.uint8).reshape(count, 3)
+        colors.append(color if k == 0 else tuple((varied * 255).round().astype(int)))
+    return np.array(colors, dtype=np.uint8).reshape(len(numbers), 3)
 
 
 def _inner_edges(ids: np.ndarray, width: int) -> np.ndarray:

@@ -81,7 +81,9 @@ class CocoPanopticWriter:
         self._check(name, image_id)
         self.note(name, self.write_png(name, segments), image_id=image_id, file_name=file_name)
 
-    def write_png(self, name: str, segments: Segments) -> dict[str, Any]:
+    def write_png(
+        self, name: str, segments: Segments, numbers: Int64[np.ndarray, " N"] | None = None
+    ) -> dict[str, Any]:
         """Write the PNG of an image without recording its segments.
 
         This is the first half of :meth:`add`, and may run in another process than :meth:`note`.
@@ -89,14 +91,19 @@ class CocoPanopticWriter:
         Args:
             name: Name of the PNG, without suffix.
             segments: Segments of one image.
+            numbers: Id of each segment in the PNG, above 0 and distinct. By default those of :meth:`numbers`.
 
         Returns:
             Argument ``written`` of :meth:`note`: ``size`` of the image and its ``segments_info``.
         """
+        kept = segments.areas().numpy() > 0 if numbers is not None else None
         segments = segments.compact()
         if len(segments.classes) and int(segments.classes.max()) >= len(self.labels):
             raise ValueError(f"classes: expected 0..{len(self.labels) - 1}, got {int(segments.classes.max())}")
-        numbers, segments = self._numbered(segments.to("cpu"))
+        if numbers is None or kept is None:
+            numbers, segments = self._numbered(segments.to("cpu"))
+        else:
+            numbers = numbers[kept]
         stored = np.concatenate([[0], numbers])
         table = np.stack([stored & 255, (stored >> 8) & 255, stored >> 16], axis=-1).astype(np.uint8)
         pixels = table[segments.ids.numpy()]
