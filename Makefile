@@ -34,6 +34,7 @@ bench: $(INSTALLED)
 	$(PY) -m benchmarks.startup --output $(RESULTS)/startup.json
 	$(PY) -m pip install --quiet --editable '.[dev,bench,export,openvino]'
 	$(PY) -m benchmarks.export --output $(RESULTS)/export.json
+	$(PY) -m benchmarks.predicting --output $(RESULTS)/predicting.json
 	$(PY) -m benchmarks.inference --output $(RESULTS)/inference.json
 	$(PY) -m benchmarks.training --output $(RESULTS)/training.json
 	$(PY) -m benchmarks.loading --output $(RESULTS)/loading.json

@@ -43,6 +43,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "cpu_profiling": ("profiling.json", cpu_tables.profiling),
     "cpu_allocation": ("allocation.json", cpu_tables.allocation),
     "cpu_export": ("export.json", cpu_tables.exported),
+    "cpu_predicting": ("predicting.json", cpu_tables.predicting),
     "soak": ("soak.json", soak),
     "metrics": ("metrics.json", cpu_tables.metrics),
     "fusion_summary": ("fusion_study.json", study.fusion_summary),
