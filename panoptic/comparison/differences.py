@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from panoptic.comparison.runs import TRUTH, Run
+from panoptic.comparison.images import TRUTH
+from panoptic.comparison.runs import Run
 from panoptic.comparison.spread import REPLICATES, Spread, spread
 from panoptic.comparison.variants import Variant, paired
 from panoptic.comparison.weights import AlphaRow, alpha_row, explained_complexity, shuffled_changes, tables_of
@@ -208,16 +209,17 @@ def quality(counts: Float64[np.ndarray, "*n C 4"]) -> Float64[np.ndarray, " *n"]
 
 
 def bootstrap_differences(
-    pairs: Sequence[tuple[Float64[np.ndarray, "I C 4"], Float64[np.ndarray, "I C 4"]]],
+    pairs: Sequence[tuple[Float64[np.ndarray, "I C K"], Float64[np.ndarray, "I C K"]]],
     replicates: int = REPLICATES,
     score: Callable[[np.ndarray], np.ndarray] = quality,
 ) -> Float64[np.ndarray, "R ..."]:
-    """Bootstrap the mean difference in PQ over images and pairs of runs; all runs share the resampled images.
+    """Bootstrap the mean difference in a score over images and pairs of runs; all runs share the resampled images.
 
     Args:
-        pairs: Counts of a run of the variant and of the baseline's run with the same seed.
+        pairs: Counts of a run of the variant and of the baseline's run with the same seed, or other numbers that add
+            up over images.
         replicates: Number of replicates.
-        score: Function from counts to PQ, or to PQ of each category.
+        score: Function from counts to scores in points, by default PQ.
 
     Returns:
         Mean difference of each replicate, in points.
@@ -226,7 +228,7 @@ def bootstrap_differences(
     images = len(pairs[0][0])
     weights = rng.multinomial(images, np.full(images, 1 / images), size=replicates).astype(np.float64)
 
-    def resampled_score(counts: Float64[np.ndarray, "I C 4"]) -> np.ndarray:
+    def resampled_score(counts: Float64[np.ndarray, "I C K"]) -> np.ndarray:
         return score((weights @ counts.reshape(images, -1)).reshape(replicates, *counts.shape[1:]))
 
     differences = np.stack([resampled_score(run) - resampled_score(base) for run, base in pairs])  # [n R], [n R C]

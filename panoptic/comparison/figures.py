@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from panoptic.comparison.differences import Comparison
+from panoptic.comparison.images import TRUTH
 from panoptic.comparison.report import NAMES, PERCENT
-from panoptic.comparison.runs import TRUTH
 from panoptic.comparison.variants import Variant
 from panoptic.comparison.weights import varies
 from panoptic.utils.statistics import Estimate

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from panoptic.comparison.differences import Comparison, Difference, excludes_zero, points
-from panoptic.comparison.runs import TRUTH, Run
+from panoptic.comparison.images import TRUTH
+from panoptic.comparison.runs import Run
 from panoptic.comparison.spread import REPLICATES, Spread, spread
 from panoptic.comparison.variants import Variant
 from panoptic.utils.statistics import CONFIDENCE, Estimate
@@ -64,7 +65,7 @@ def difference_table(comparison: Comparison) -> Table:
             difference.variant,
             NAMES[difference.score],
             _signed(difference.interval.value),
-            _number(difference.points.std),
+            number_text(difference.points.std),
             interval_text(difference.interval),
             interval_text(difference.bootstrap),
             str(difference.points.count),
@@ -88,7 +89,7 @@ def category_table(comparison: Comparison) -> Table:
     """Return PQ of the baseline by category, and the differences of the other variants."""
     columns = ["category", comparison.baseline.name, *(variant.name for variant in comparison.others)]
     rows = [
-        [row.category, _number(row.baseline), *(_with_interval(row.differences[v.name]) for v in comparison.others)]
+        [row.category, number_text(row.baseline), *(with_interval(row.differences[v.name]) for v in comparison.others)]
         for row in comparison.category_rows
     ]
     return columns, rows
@@ -103,7 +104,7 @@ def quartile_table(comparison: Comparison, measure: str) -> Table:
         if row.measure == measure:
             cells = [str(row.quartile), f"{row.low:.3g} to {row.high:.3g}", str(row.images)]
             cells += [spread_text(row.scores[variant.name]) for variant in comparison.variants]
-            rows.append([*cells, *(_with_interval(row.differences[v.name]) for v in comparison.others)])
+            rows.append([*cells, *(with_interval(row.differences[v.name]) for v in comparison.others)])
     return columns, rows
 
 
@@ -113,7 +114,7 @@ def alpha_table(comparison: Comparison) -> Table:
     for row in comparison.alpha_rows:
         for level, mean in row.means.items():
             correlations = [row.correlations.get((level, measure)) for measure in TRUTH]
-            texts = ["does not vary" if rho is None else _with_interval(rho) for rho in correlations]
+            texts = ["does not vary" if rho is None else with_interval(rho) for rho in correlations]
             rows.append([row.variant, level, spread_text(mean, 3), *texts])
     return ["variant", "level", "mean α", *(f"ρ with {NAMES[measure]}" for measure in TRUTH)], rows
 
@@ -127,7 +128,7 @@ def complexity_table(comparison: Comparison) -> Table:
             continue
         texts = ["–", "–"] if explained is None else [spread_text(part) for part in explained]
         conclusion = "–" if change is None or math.isnan(change.low) else _direction(change)
-        rows.append([name, *texts, "–" if change is None else _with_interval(change), conclusion])
+        rows.append([name, *texts, "–" if change is None else with_interval(change), conclusion])
     return ["variant", *(f"R² of {NAMES[m]}" for m in TRUTH), "PQ with another image's complexity", "says"], rows
 
 
@@ -161,7 +162,7 @@ def _lines(comparison: Comparison, about: About, figures: frozenset[str]) -> Ite
         yield "\n## Warnings\n"
         yield from (f"- {warning}" for warning in about.warnings)
     yield "\n## Scores\n"
-    yield from _table(score_table(comparison))
+    yield from table_lines(score_table(comparison))
     yield (
         "\nMean ± standard deviation over all runs of a variant, in points (100 x the score). The deviation is that of "
         "single runs, of the sample; minutes are those of training.\n"
@@ -186,7 +187,7 @@ def _scored_checkpoints(runs: Sequence[Run]) -> str:
 def _differences(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]:
     base = comparison.baseline.name
     yield f"## Differences to {base}\n"
-    yield from _table(difference_table(comparison))
+    yield from table_lines(difference_table(comparison))
     yield (
         f"\nPoints of a variant less those of {base} with the same seed. The t interval is that of the paired t test, "
         "for other seeds on the same images. A difference counts as shown only if neither interval includes 0.\n"
@@ -231,7 +232,7 @@ def _categories(comparison: Comparison, figures: frozenset[str]) -> Iterator[str
     if not comparison.category_rows:
         return
     yield "## Categories\n"
-    yield from _table(category_table(comparison))
+    yield from table_lines(category_table(comparison))
     if comparison.others:
         interval = (
             "bootstrap interval over seeds and images" if comparison.by_image else "interval of the paired t test"
@@ -239,12 +240,12 @@ def _categories(comparison: Comparison, figures: frozenset[str]) -> Iterator[str
         yield (
             f"\nPQ of {comparison.baseline.name} in points, the mean over its runs; then the difference of each other "
             f"variant with the {PERCENT} {interval}. * marks an interval without 0. "
-            f"{_by_chance(len(comparison.category_rows) * len(comparison.others)).strip()}\n"
+            f"{by_chance(len(comparison.category_rows) * len(comparison.others)).strip()}\n"
         )
         yield from _figure("categories.png", "differences in PQ by category", figures)
 
 
-def _by_chance(comparisons: int) -> str:
+def by_chance(comparisons: int) -> str:
     """State how many of the intervals are expected to exclude 0 without any true difference."""
     expected = (1 - CONFIDENCE) * comparisons
     return f"Of {comparisons} intervals, about {expected:.1f} would be by chance alone. " if comparisons else ""
@@ -254,13 +255,13 @@ def _quartiles(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]
     yield "## Complexity of the scene\n"
     for measure in TRUTH:
         yield f"By quartile of {NAMES[measure]}:\n"
-        yield from _table(quartile_table(comparison, measure))
+        yield from table_lines(quartile_table(comparison, measure))
         yield ""
     yield (
         "PQ of the images of each quartile together, from their summed counts: mean ± standard deviation over runs, "
         f"and the paired difference with its {PERCENT} bootstrap interval over seeds and images. * marks an interval "
         "without 0; elsewhere no difference is shown. "
-        f"{_by_chance(len(comparison.quartile_rows) * len(comparison.others))}"
+        f"{by_chance(len(comparison.quartile_rows) * len(comparison.others))}"
         "Images are sorted by their truth; those at the value of an edge belong to the lower quartile, and a quartile "
         "that ties leave empty is left out. Different quartiles have different categories and objects: compare along a "
         "row.\n"
@@ -275,7 +276,7 @@ def _alpha(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]:
         return
     yield "## α\n"
     if comparison.alpha_rows:
-        yield from _table(alpha_table(comparison))
+        yield from table_lines(alpha_table(comparison))
         interval = "bootstrap interval over seeds and images" if comparison.by_image else "t interval over seeds"
         yield (
             "\nMean α of each level (mean ± standard deviation over runs), and Spearman's ρ over images between α and "
@@ -287,7 +288,7 @@ def _alpha(comparison: Comparison, figures: frozenset[str]) -> Iterator[str]:
         yield from _figure("alpha_maps.png", maps[1], figures)
         yield f"*{maps[1]}*\n"
     if rows:
-        yield from _table((columns, rows))
+        yield from table_lines((columns, rows))
         yield (
             "\nR² is the share of the variance of the true complexity that the predicted one explains: 1 at best, 0 "
             "for the mean, below 0 for worse than that. The change of PQ is in points, when each image is fused with "
@@ -311,7 +312,8 @@ def _figure(name: str, caption: str, figures: frozenset[str]) -> Iterator[str]:
         yield f"![{caption}]({name})\n"
 
 
-def _table(table: Table) -> Iterator[str]:
+def table_lines(table: Table) -> Iterator[str]:
+    """Yield the lines of a table in Markdown."""
     columns, rows = table
     for i, row in enumerate([columns, *rows]):
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
@@ -332,7 +334,8 @@ def interval_text(estimate: Estimate) -> str:
     return "–" if math.isnan(estimate.low) else f"[{_signed(estimate.low)}, {_signed(estimate.high)}]"
 
 
-def _with_interval(estimate: Estimate) -> str:
+def with_interval(estimate: Estimate) -> str:
+    """Format an estimate as ``+0.31 [+0.10, +0.52] *``, with the mark if the interval excludes 0."""
     if math.isnan(estimate.value):
         return "–"
     if math.isnan(estimate.low):
@@ -346,7 +349,8 @@ def _direction(change: Estimate) -> str:
     return "higher" if change.value > 0 else "lower"
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """Format a number, or NaN as a dash."""
     return "–" if math.isnan(value) else f"{value:.2f}"
 
 

@@ -2,48 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from jaxtyping import Float64
-
+from panoptic.comparison.images import Images, read_images
 from panoptic.errors import InputError
 
 SPLITS = ("test", "val")
 SCORES = ("pq", "pq_things", "pq_stuff", "boundary_f1", "boundary_pq", "mean_iou")
 """Scores of a run that are compared, in addition to ``pq/<category>``."""
-
-COUNTS = ("iou_sum", "tp", "fp", "fn")
-TRUTH = ("object_density", "scale_variance")
-"""Complexity measures of the ground truth."""
-
-
-class Images(NamedTuple):
-    """Results for each image on which a run was evaluated, sorted by image id.
-
-    Attributes:
-        ids: Image ids.
-        categories: Names of the categories.
-        counts: Sum of IoU, true positives, false positives and false negatives by image and category.
-        truth: Object density and scale variance of the ground truth, by image.
-        predicted: Predicted object density and scale variance by image, or ``None`` if not recorded.
-        levels: Names of the levels weighted by α; empty if not recorded.
-        alpha: Fusion weights α by image and level; for local fusion, their mean over locations.
-    """
-
-    ids: tuple[str, ...]
-    categories: tuple[str, ...]
-    counts: Float64[np.ndarray, "I C 4"]
-    truth: Float64[np.ndarray, "I 2"]
-    predicted: Float64[np.ndarray, "I 2"] | None
-    levels: tuple[str, ...]
-    alpha: Float64[np.ndarray, "I L"]
 
 
 @dataclass(frozen=True)
@@ -232,52 +203,6 @@ def _read_json(
             expected = "an object" if kind is dict else "a list" if kind is list else "a number"
             raise InputError(f"{path}: expected {expected} under {key}, got {content.get(key)!r}")
     return content
-
-
-def read_images(path: Path) -> Images:
-    """Read the per-image table written by evaluation; unknown columns are ignored.
-
-    Raises:
-        InputError: If a required column is missing, there are no rows, or a value is not a number.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = [row for row in csv.reader(file) if row] or [[]]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: expected a table as CSV, got: {error}") from None
-    categories = tuple(name.removeprefix("iou_sum/") for name in header if name.startswith("iou_sum/"))
-    levels = tuple(name.removeprefix("alpha_") for name in header if name.startswith("alpha_"))
-    required = ["image_id", *TRUTH, *(f"{count}/{name}" for name in categories for count in COUNTS)]
-    missing = [name for name in required if name not in header]
-    if missing or not categories or not rows:
-        raise InputError(
-            f"{path}: expected rows with image_id, {', '.join(TRUTH)} and counts of each category, "
-            f"got {f'no {missing[0]}' if missing else 'no categories' if not categories else 'no rows'}"
-        )
-    index = {name: i for i, name in enumerate(header)}
-    ids = [row[index["image_id"]] for row in rows]
-    order = sorted(range(len(rows)), key=ids.__getitem__)
-
-    def columns(names: Sequence[str], finite: bool = True) -> Float64[np.ndarray, "I n"]:
-        try:
-            values = [[float(rows[i][index[name]]) for name in names] for i in order]
-            if finite and not np.isfinite(values).all():
-                raise ValueError("NaN or infinite")
-        except (ValueError, IndexError):
-            raise InputError(f"{path}: expected a number in each row under {', '.join(names[:4])}...") from None
-        return np.array(values, np.float64).reshape(len(rows), len(names))
-
-    predicted = [f"predicted_{name}" for name in TRUTH]
-    counts = columns([f"{count}/{name}" for name in categories for count in COUNTS])
-    return Images(
-        tuple(ids[i] for i in order),
-        categories,
-        counts.reshape(len(rows), len(categories), len(COUNTS)),
-        columns(TRUTH),
-        columns(predicted, finite=False) if set(predicted) <= set(header) else None,
-        levels,
-        columns([f"alpha_{name}" for name in levels], finite=False),
-    )
 
 
 def thing_categories(runs: Sequence[Run]) -> frozenset[str] | None:

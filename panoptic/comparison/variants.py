@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from panoptic.comparison.images import same_truth
 from panoptic.comparison.runs import Run
 from panoptic.config.keys import WITHOUT_EFFECT, is_below, leaves
 from panoptic.errors import InputError
@@ -284,7 +283,6 @@ def same_images(runs: Sequence[Run]) -> tuple[bool, str | None]:
     if any(table.categories != first.categories for table in tables):
         return False, f"runs were evaluated with different categories: {effect}"
     for table in tables:
-        segments = [images.counts[..., 1] + images.counts[..., 3] for images in (table, first)]
-        if not np.array_equal(*segments) or not np.allclose(table.truth, first.truth, atol=1e-4):
+        if not same_truth(table, first):
             return False, f"runs were evaluated on images of the same ids but with another truth: {effect}"
     return True, None

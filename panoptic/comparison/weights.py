@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
-from panoptic.comparison.runs import TRUTH, Images, shuffled_change
+from panoptic.comparison.images import TRUTH, Images
+from panoptic.comparison.runs import shuffled_change
 from panoptic.comparison.spread import REPLICATES, Spread, spread
 from panoptic.comparison.variants import Variant
 from panoptic.utils.statistics import (
