@@ -15,7 +15,7 @@ COMMANDS = {
     "export": "Write a network to a file that runs without PyTorch.",
     "resolution": "Choose the resolution of an image by its complexity.",
     "score": "Score saved predictions against a ground truth.",
-    "compare": "Compare the variants among finished runs.",
+    "compare": "Compare finished runs by seed, or any models by image.",
     "convert": "Make a data set in COCO panoptic format from other label files.",
     "inspect": "Check a data set for faults, and show what is in it.",
     "scenes": "Write synthetic street scenes as a data set.",

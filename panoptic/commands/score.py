@@ -55,7 +55,8 @@ def score(config: DictConfig) -> None:
             worst.add(rows.add(image_id, file_name, scores))
         if output is not None:  # before the rows are moved to their final path, so that both files appear or neither
             inputs = {"ground_truth": str(pairs.truth_json), "predictions": str(pairs.prediction_json)}
-            write_json(output, inputs | {"without_prediction": pairs.missing} | evaluation.result())
+            about = {"without_prediction": pairs.missing, "categories": pairs.labels.to_dicts()}
+            write_json(output, inputs | about | evaluation.result())
     print_table(f"{len(pairs)} images", score_rows(evaluation.scores(), pairs.labels, SUMMARY))
     if note := settings.note(pairs.labels):
         print(note)

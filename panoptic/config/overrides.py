@@ -245,12 +245,16 @@ PATHS = (
     "predictions",
     "predictions_dir",
     "runs",
+    "scores",
+    "names",
     "baseline",
 )
 """Keys whose values are paths or names and may contain special characters of Hydra's grammar: ``=``, commas, brackets.
 
-``runs`` may also be a list of paths without commas.
+Those of :data:`LISTS` may also be a list of paths or names without commas.
 """
+
+LISTS = ("runs", "scores", "names")
 
 
 INPUTS = ("checkpoint", "images", "input", "resume", "start_from", "ground_truth", "predictions")
@@ -260,7 +264,7 @@ INPUTS = ("checkpoint", "images", "input", "resume", "start_from", "ground_truth
 def _quoted_path(argument: str) -> str:
     key, equals, value = argument.partition("=")
     unquoted = key in PATHS and equals and value not in ("", "null") and value[0] not in "'\""
-    if unquoted and key == "runs" and value.startswith("["):
+    if unquoted and key in LISTS and value.startswith("["):
         paths = value[1:-1].split(",")
         unsupported = not value.endswith("]") or any(not path.strip() or set(path) & set("[]'\"") for path in paths)
         return argument if unsupported else f"{key}=[{','.join(_quoted(path.strip()) for path in paths)}]"

@@ -273,12 +273,18 @@ class CompareConfig:
 
     Attributes:
         runs: Folder with finished runs at any depth, or a list of such folders.
-        split: Split of the compared scores, ``test`` or ``val``; by default test if any run was evaluated on it.
-        baseline: Variant with which the others are compared; by default uniform fusion, else the one with most runs.
-        output: Output folder; by default a folder below ``runs/compare`` named after the first folder.
+        scores: In place of runs, a list of the per-image tables that ``score`` and ``evaluate`` write, one for each
+            model.
+        names: Names of these models; by default those of the files.
+        split: Split of the compared runs, ``test`` or ``val``; by default test if any run was evaluated on it.
+        baseline: Variant or model with which the others are compared; by default uniform fusion, else the variant with
+            most runs; of scores, the last one.
+        output: Output folder; by default a folder below ``runs/compare`` named after what is compared.
     """
 
-    runs: Any = MISSING
+    runs: Any = None
+    scores: Any = None
+    names: Any = None
     split: str | None = None
     baseline: str | None = None
     output: str | None = None
