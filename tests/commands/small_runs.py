@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from panoptic.commands.app import command
+from panoptic.commands.convert import convert
 from panoptic.commands.evaluate import evaluate
 from panoptic.commands.export import export
 from panoptic.commands.headroom import headroom
@@ -36,8 +37,13 @@ TINY = (
 SYNTHETIC = ("data.height", "data.width", "data.train_size", "data.val_size", "data.test_size")
 RUN = {
     **{"train": train, "evaluate": evaluate, "headroom": headroom, "predict": predict},
-    **{"export": export, "resolution": resolution, "inspect": inspect},
+    **{"convert": convert, "export": export, "resolution": resolution, "inspect": inspect},
 }
+NO_TORCH = """
+import sys
+sys.modules.update(dict.fromkeys(("torch", "torchvision", "timm", "lightning", "hydra", "jaxtyping", "cv2")))
+"""
+"""What begins a program that cannot import torch, nor what else prediction with an exported file does not need."""
 
 
 def run(name: str, *arguments: str) -> None:

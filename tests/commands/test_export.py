@@ -21,7 +21,7 @@ from panoptic.inference.export import exporting
 from panoptic.inference.export.formats import FORMATS, convert_to_openvino, load_openvino
 from panoptic.runtime.record import OUTPUTS
 from panoptic.scenes.source import SyntheticSource
-from tests.commands.small_runs import CONF, run, shell
+from tests.commands.small_runs import CONF, NO_TORCH, run, shell
 from tests.made_once import made_once
 
 onnx = pytest.importorskip("onnx")
@@ -127,9 +127,7 @@ def test_the_file_says_what_it_is(exported: Path, predictor: Predictor) -> None:
     assert not any(node.op_type == "BatchNormalization" for node in model.graph.node)
 
 
-WITHOUT_TORCH = """
-import sys
-sys.modules.update(dict.fromkeys(("torch", "torchvision", "timm", "lightning", "hydra", "jaxtyping", "cv2")))
+WITHOUT_TORCH = f"""{NO_TORCH}
 import panoptic
 from panoptic import InputError, OnnxPredictor, Predictor
 
