@@ -23,7 +23,7 @@ from benchmarks.soak.setting import STEPS, TINY, run, same, weights
 from benchmarks.soak.tables import EQUAL
 from panoptic.errors import InputError
 from panoptic.training.callbacks.throughput import Throughput
-from panoptic.training.checkpoint_io import AtomicCheckpointIO
+from panoptic.training.checkpoint_plugin import AtomicCheckpointIO
 from panoptic.training.resuming import whole_checkpoint
 
 LONGEST = 120.0

@@ -12,7 +12,6 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from panoptic.data.augment import augment
 from panoptic.data.sample import Sample, Source, Unreadable
 from panoptic.data.sampler import SampleKey
 from panoptic.errors import InputError
@@ -170,6 +169,8 @@ class TrainingDataset(Dataset[Sample]):
         return len(self.source)
 
     def __getitem__(self, key: SampleKey) -> Sample:
+        from panoptic.data.augment import augment  # prediction uses this module, and not albumentations
+
         index, sample = self._readable(key)
         if sample.segments is None:
             raise InputError(f"{sample.name}: expected its truth, which training needs, and there is none")

@@ -1,7 +1,8 @@
 """Writing and reading the files of checkpoints: whole or not at all, and verified.
 
 A checkpoint is the zip archive that :func:`torch.save` writes, with a SHA-256 digest of everything before it as the
-comment of the archive. The checksums that archives have by themselves cover neither names nor headers.
+comment of the archive. The checksums that archives have by themselves cover neither names nor headers. Prediction reads
+checkpoints too, so nothing here imports Lightning.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.plugins import TorchCheckpointIO
 
 from panoptic.errors import InputError
 from panoptic.utils.files import replacing
@@ -24,20 +24,6 @@ PREFIX = b"panoptic sha256 "
 COMMENT_SIZE = len(PREFIX) + 64
 END_SIZE = 22
 """Size of the record at the end of an archive; its last two bytes are the length of the comment that follows it."""
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Plugin for Lightning's trainer that writes and reads checkpoints with :func:`save` and :func:`load`."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint."""
-        save(checkpoint, Path(path))
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = "cpu", weights_only: bool | None = True
-    ) -> dict[str, Any]:
-        """Read a checkpoint, without running code whatever ``weights_only`` says."""
-        return load(Path(path), map_location)
 
 
 def save(content: dict[str, Any], path: Path) -> None:

@@ -27,7 +27,7 @@ from panoptic.training.callbacks.pictures import Pictures
 from panoptic.training.callbacks.progress import progress_callbacks
 from panoptic.training.callbacks.summary import Summary
 from panoptic.training.callbacks.throughput import Throughput
-from panoptic.training.checkpoint_io import AtomicCheckpointIO
+from panoptic.training.checkpoint_plugin import AtomicCheckpointIO
 from panoptic.training.resuming import Start
 from panoptic.utils.precision import has_fast_bfloat16
 

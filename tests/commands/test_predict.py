@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from panoptic.data.bands import Reading
 from panoptic.data.video import VideoReader, VideoWriter
 from panoptic.inference.predictor import Predictor
 from tests.commands.small_runs import (
+    CONF,
     FIXTURES,
     run,
     sizes_of,
@@ -328,3 +332,29 @@ def test_predict_takes_a_video(trained: Path, tmp_path: Path, capsys: pytest.Cap
         run("predict", checkpoint, "input=bad.mp4", "output=none")
     assert "bad.mp4: expected a video, got a file that is none" in capsys.readouterr().err
     assert not Path("none").exists()
+
+
+LEAN = """
+import sys
+from panoptic.commands.app import command
+from panoptic.commands.predict import predict
+
+command("predict", predict)
+print(*sorted({"lightning", "torchmetrics", "albumentations", "transformers", "tensorboard"} & set(sys.modules)))
+"""
+
+
+def test_prediction_imports_nothing_that_only_training_needs(trained: Path) -> None:
+    """Most of the time from the start of the command to its result is imports."""
+    Image.fromarray(np.zeros((32, 64, 3), np.uint8)).save("black.png")
+    given = (f"checkpoint={trained}/checkpoints/last.ckpt", "input=black.png", "output=out")
+    done = subprocess.run(
+        [sys.executable, "-c", LEAN, *given],
+        env={**os.environ, "PYTHONPATH": str(CONF.parent)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == ""
+    assert Path("out/overlays/black.png").is_file()

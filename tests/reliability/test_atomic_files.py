@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from panoptic.errors import InputError
-from panoptic.training.checkpoint_io import AtomicCheckpointIO, load, save, verify
+from panoptic.training.checkpoint_io import load, save, verify
+from panoptic.training.checkpoint_plugin import AtomicCheckpointIO
 from panoptic.training.runs import record_event
 from panoptic.utils.files import remove_strays, replacing
 from tests.reliability.tiny_runs import TINY, refused
