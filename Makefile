@@ -35,6 +35,7 @@ bench: $(INSTALLED)
 	$(PY) -m pip install --quiet --editable '.[dev,bench,export,openvino]'
 	$(PY) -m benchmarks.export --output $(RESULTS)/export.json
 	$(PY) -m benchmarks.predicting --output $(RESULTS)/predicting.json
+	$(PY) -m benchmarks.latency --output $(RESULTS)/latency.json
 	$(PY) -m benchmarks.inference --output $(RESULTS)/inference.json
 	$(PY) -m benchmarks.training --output $(RESULTS)/training.json
 	$(PY) -m benchmarks.loading --output $(RESULTS)/loading.json

@@ -125,6 +125,29 @@ def startup(report: Report) -> str:
 
 
 @on_machine
+def latency(report: Report) -> str:
+    """Format the time until one image is segmented, from the start of a process and with all loaded, and of imports."""
+    if "cold, s" not in report:
+        return UNKNOWN
+    height, width = report["size"]
+    weights = ", ".join(f"{name} {count:.1f}" for name, count in report["weights, millions"].items())
+    found = ", ".join(f"{name} {count}" for name, count in report["segments found"].items())
+    cold, warm = report["cold, s"], report["warm, s"]
+    ours, loaded = next(iter(cold.values())), next(iter(warm.values()))
+    title = f"One image of {height}x{width}, from the start of a process to files"
+    text = table(title, ("with", "s", "x as long as the first"), [(n, s, f"{s / ours:.2f}") for n, s in cold.items()])
+    rows = [(name, 1000 * s, f"{s / loaded:.2f}") for name, s in warm.items()]
+    text += "\n" + table(
+        "Each further image, from its path to segments", ("with", "ms", "x as long as the first"), rows
+    )
+    rows = [(name, f"{1000 * s:.0f}") for name, s in report["import, s"].items()]
+    text += "\n" + table("In a fresh process", ("", "ms"), rows)
+    return text.strip() + (
+        f"\n\nMillions of weights: {weights}. Segments found: {found}. Medians of {report['repeats']} alternating runs."
+    )
+
+
+@on_machine
 def scaling(report: Report) -> str:
     """Format the scaling of run time with images, pixels and things."""
     rows = [

@@ -39,6 +39,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "cpu_augmenting": ("loading.json", cpu_tables.augmenting),
     "cpu_loading": ("loading.json", cpu_tables.loading),
     "cpu_startup": ("startup.json", cpu_tables.startup),
+    "cpu_latency": ("latency.json", cpu_tables.latency),
     "cpu_scaling": ("scaling.json", cpu_tables.scaling),
     "cpu_profiling": ("profiling.json", cpu_tables.profiling),
     "cpu_allocation": ("allocation.json", cpu_tables.allocation),
