@@ -220,7 +220,7 @@ class LossConfig:
     center: float = MISSING
     offset: float = MISSING
     complexity: float = MISSING
-    class_weights: dict[str, float] | None = None
+    class_weights: Any = None  # numbers by name; OmegaConf replaces no typed dict by None
 
 
 @dataclass

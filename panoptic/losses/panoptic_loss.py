@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -156,7 +157,9 @@ class PanopticLoss(nn.Module):
         expect_at_least(0, **{f"loss__{name}": weight for name, weight in {**self.weights, "levels": levels}.items()})
         self.losses = nn.ModuleDict(
             {
-                "semantic": SemanticLoss(boundary_weight, hard_pixels, class_balance, _by_class(class_weights, names)),
+                "semantic": SemanticLoss(
+                    boundary_weight, hard_pixels, class_balance, weights_by_class(class_weights, names)
+                ),
                 "center": CenterLoss(),
                 "offset": OffsetLoss(),
                 "complexity": ComplexityLoss(),
@@ -190,14 +193,24 @@ class PanopticLoss(nn.Module):
         return {**terms, "total": total}
 
 
-def _by_class(weights: Mapping[str, float] | None, names: Sequence[str]) -> list[float] | None:
-    """Return the weight of each class, 1 where none is given; ``None`` if none is given at all."""
-    if not weights:
+def weights_by_class(weights: Any, names: Sequence[str]) -> list[float] | None:
+    """Return the weight of each class, 1 where none is given; ``None`` if none is given at all.
+
+    Args:
+        weights: Numbers by names of categories.
+        names: Names of all classes.
+
+    Raises:
+        InputError: If it is something else.
+    """
+    if weights is None or weights == {}:
         return None
+    if not isinstance(weights, Mapping):
+        raise InputError(f"loss.class_weights: expected numbers by names of categories, {{pole: 4}}, got {weights!r}")
     unknown = [name for name in weights if name not in names]
     if unknown:
         raise InputError(f"loss.class_weights: expected names of categories ({', '.join(names)}), got {unknown[0]!r}")
     for name, weight in weights.items():
-        if not 0 <= weight < math.inf:
-            raise InputError(f"loss.class_weights.{name}: expected at least 0, got {weight}")
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
+            raise InputError(f"loss.class_weights.{name}: expected a number of at least 0, got {weight!r}")
     return [float(weights.get(name, 1.0)) for name in names]

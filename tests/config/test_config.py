@@ -18,6 +18,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from panoptic.config import groups as schema
 from panoptic.config.composing import config_path
 from panoptic.config.groups import OPTIONS
+from panoptic.config.overrides import validate
 from panoptic.config.schema import register
 from panoptic.config.targets import TARGETS
 from panoptic.data.datamodule import DataModule
@@ -205,3 +206,10 @@ def test_packages_export_what_they_say(package: str) -> None:
     assert {alias.name for statement in checked.body for alias in statement.names} == set(module.__all__)
     with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nothing'"):
         module.nothing  # noqa: B018
+
+
+def test_weights_of_categories_are_given_by_name() -> None:
+    config = composed("loss.class_weights={pole: 4, sign: 2.5}")
+    validate(config)
+    assert config.loss.class_weights == {"pole": 4, "sign": 2.5}
+    assert composed().loss.class_weights is None

@@ -9,6 +9,7 @@ from panoptic.codec import Codec, Outputs
 from panoptic.errors import InputError
 from panoptic.labels import Category, LabelSpace
 from panoptic.losses import CenterLoss, ComplexityLoss, OffsetLoss, PanopticLoss, SemanticLoss, functional
+from panoptic.losses.panoptic_loss import weights_by_class
 from panoptic.segments import Segments
 
 ROAD, CAR = 0, 1
@@ -190,8 +191,13 @@ def test_void_has_no_weight_whatever_categories_have():
 
 @pytest.mark.parametrize(
     ("weights", "got"),
-    [({"bus": 2.0}, r"expected names of categories \(road, car\), got 'bus'"), ({"car": -1.0}, "at least 0, got -1.0")],
+    [
+        ({"bus": 2.0}, r"expected names of categories \(road, car\), got 'bus'"),
+        ({"car": -1.0}, "at least 0, got -1.0"),
+        ({"car": "x"}, "at least 0, got 'x'"),
+        (4, "expected numbers by names of categories, .*, got 4"),
+    ],
 )
 def test_weights_of_categories_that_cannot_be(weights, got):
     with pytest.raises(InputError, match=f"loss.class_weights.*{got}"):
-        PanopticLoss(class_weights=weights, names=LABELS.names)
+        weights_by_class(weights, LABELS.names)
