@@ -13,6 +13,7 @@ COMMANDS = {
     "headroom": "Measure what choosing fusion weights could gain at most.",
     "predict": "Segment images with a checkpoint.",
     "export": "Write a network to a file that runs without PyTorch.",
+    "demo": "Serve a web page that segments the images dropped on it.",
     "resolution": "Choose the resolution of an image by its complexity.",
     "score": "Score saved predictions against a ground truth.",
     "compare": "Compare finished runs by seed, or any models by image.",

@@ -31,8 +31,11 @@ ALLOWED = {  # a package or module, and the others that it may import
     "training": (*VOCABULARY, *CORE, "config", "utils", "__version__"),
     "inference": (*VOCABULARY, *CORE, "training", "results", "runtime", "utils", "__version__"),
     "analysis": (*VOCABULARY, *CORE, "training", "inference", "config", "utils"),
+    "demo_page": (*VOCABULARY, *CORE, "inference", "results", "runtime"),
     "comparison": ("errors", "labels", "config", "utils", "visualization"),
-    "commands": (*(*VOCABULARY, *CORE, "training", "inference", "analysis", "comparison", "config", "utils"),),
+    "commands": (
+        *(*VOCABULARY, *CORE, "training", "inference", "analysis", "comparison", "demo_page", "config", "utils"),
+    ),
 }
 
 FORBIDDEN = {  # packages that do not know these libraries
@@ -41,6 +44,7 @@ FORBIDDEN = {  # packages that do not know these libraries
     "results.py": ("torch", "lightning", "hydra", "jaxtyping", "cv2"),
     "runtime": ("torch", "lightning", "hydra", "jaxtyping", "cv2"),
     "config": ("torch", "lightning"),
+    "demo_page": ("lightning", "hydra", "omegaconf"),
     "comparison": ("torch", "lightning", "hydra", "matplotlib.pyplot"),
     **dict.fromkeys(("models", "losses", "metrics", "codec", "utils"), ("lightning", "hydra", "omegaconf")),
     "scenes": ("lightning", "hydra", "omegaconf"),
@@ -81,7 +85,7 @@ def test_rooms_know_each_other_one_way(room: str) -> None:
 
 def test_every_room_has_a_row() -> None:
     commands = {"train", "evaluate", "export", "headroom", "predict", "resolution", "score", "compare"}
-    commands |= {"convert", "inspect"}
+    commands |= {"convert", "demo", "inspect"}
     rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
     assert rooms - {"__init__", "__main__"} - commands == {room.removesuffix(".py") for room in ALLOWED}
 
@@ -125,6 +129,7 @@ def test_no_command_imports_another() -> None:
             "score",
             "compare",
             "convert",
+            "demo",
             "inspect",
         ),
         *("scenes/__init__", "scenes/__main__", "training/__init__", "training/runs", "data/__init__"),

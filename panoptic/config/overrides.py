@@ -182,9 +182,9 @@ def _parse(override: str) -> Override:
 def pack_overrides(name: str, arguments: list[str]) -> list[str]:
     """Collect overrides of a checkpoint's configuration in the key ``overrides``.
 
-    Evaluation, export, headroom, prediction, resolution and resuming read their configuration from a checkpoint, which
-    requires torch. Until then, the overrides are kept as given; only their keys are checked here, so that errors appear
-    early.
+    Demo, evaluation, export, headroom, prediction, resolution and resuming read their configuration from a checkpoint,
+    which requires torch. Until then, the overrides are kept as given; only their keys are checked here, so that errors
+    appear early.
 
     Args:
         name: Name of the command.
@@ -207,7 +207,7 @@ def pack_overrides(name: str, arguments: list[str]) -> list[str]:
         if "study" in keys:
             raise InputError("study: expected none with resume, which goes on in the folder of the run")
         own = {"resume"}
-    elif name in ("evaluate", "export", "headroom", "predict", "resolution"):
+    elif name in ("demo", "evaluate", "export", "headroom", "predict", "resolution"):
         own = {f.name for f in dataclasses.fields(COMMANDS[name])}
     else:
         return arguments
@@ -228,6 +228,7 @@ def pack_overrides(name: str, arguments: list[str]) -> list[str]:
 
 PATHS = (
     "checkpoint",
+    "compare_with",
     "images",
     "input",
     "output",
@@ -257,7 +258,7 @@ Those of :data:`LISTS` may also be a list of paths or names without commas.
 LISTS = ("runs", "scores", "names")
 
 
-INPUTS = ("checkpoint", "images", "input", "resume", "start_from", "ground_truth", "predictions")
+INPUTS = ("checkpoint", "compare_with", "images", "input", "resume", "start_from", "ground_truth", "predictions")
 """Keys of paths that exist, in whose names ``${`` begins no interpolation."""
 
 

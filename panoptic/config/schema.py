@@ -236,6 +236,29 @@ class ExportConfig:
 
 
 @dataclass
+class DemoConfig:
+    """Schema of ``python -m panoptic.demo``.
+
+    Attributes:
+        checkpoint: Checkpoint of a run, or exported file (``.onnx``).
+        compare_with: Another one of the same categories, to show beside it.
+        host: Name or address of this machine to listen on; ``0.0.0.0`` lets in everybody who can reach it.
+        port: Port to listen on; 0 takes a free one.
+        max_upload: Size of the largest file that is taken, in MB.
+        max_pixels: Size of the largest image that is taken, in millions of pixels.
+        overrides: Overrides of the checkpoint's configuration.
+    """
+
+    checkpoint: str = MISSING
+    compare_with: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 7860
+    max_upload: float = 20.0
+    max_pixels: float = 16.0
+    overrides: list[str] = field(default_factory=list)
+
+
+@dataclass
 class ScoreConfig:
     """Schema of ``python -m panoptic.score``.
 
@@ -376,6 +399,7 @@ COMMANDS: dict[str, type] = {
     "headroom": HeadroomConfig,
     "predict": PredictConfig,
     "export": ExportConfig,
+    "demo": DemoConfig,
     "resolution": ResolutionConfig,
     "score": ScoreConfig,
     "compare": CompareConfig,

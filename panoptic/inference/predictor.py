@@ -240,7 +240,16 @@ class Predictor:
 
     def _result(self, image: Any) -> Result:
         rgb = self._to_rgb(image)
-        segments, complexity, alpha = self.predict_one(rgb)
+        return self.to_result(self.predict_one(rgb), rgb)
+
+    def to_result(self, prediction: ImagePrediction, image: UInt8[np.ndarray, "H W 3"]) -> Result:
+        """Return the result of what :meth:`predict_one` gave for an image.
+
+        Args:
+            prediction: Prediction of the image.
+            image: RGB image.
+        """
+        segments, complexity, alpha = prediction
         assert segments.scores is not None  # decoding gives them
         return Result.from_tables(
             segments.ids.numpy(),
@@ -249,7 +258,7 @@ class Predictor:
             self.labels,
             complexity=complexity.numpy(),
             alpha=alpha.numpy(),
-            image=rgb,
+            image=image,
         )
 
     def _to_rgb(self, image: Any) -> UInt8[np.ndarray, "H W 3"]:

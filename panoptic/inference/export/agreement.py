@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 
 def agreeing_pixels(
@@ -16,7 +16,17 @@ def agreeing_pixels(
     other_ids: Int[np.ndarray, "H W"],
     other_classes: Int[np.ndarray, " M"],
 ) -> int:
-    """Count the pixels with the same class and the same instance, or void in both.
+    """Count the pixels of :func:`agreement`."""
+    return int(agreement(ids, classes, other_ids, other_classes).sum())
+
+
+def agreement(
+    ids: Int[np.ndarray, "H W"],
+    classes: Int[np.ndarray, " N"],
+    other_ids: Int[np.ndarray, "H W"],
+    other_classes: Int[np.ndarray, " M"],
+) -> Bool[np.ndarray, "H W"]:
+    """Return which pixels have the same class and the same instance, or are void in both.
 
     Two segments are the same instance if they are of one class and each is the one that covers most of the other.
 
@@ -27,12 +37,14 @@ def agreeing_pixels(
         other_classes: The same of another prediction.
     """
     rows, columns = len(classes) + 1, len(other_classes) + 1
-    common = np.bincount(ids.ravel().astype(np.int64) * columns + other_ids.ravel(), minlength=rows * columns)
-    common = common.reshape(rows, columns)
+    pair = ids.astype(np.int64) * columns + other_ids
+    common = np.bincount(pair.ravel(), minlength=rows * columns).reshape(rows, columns)
     common[0, 1:] = common[1:, 0] = 0  # void is no segment, and agrees with void alone
     best, back = common.argmax(1), common.argmax(0)
     same_class = np.append(-1, classes) == np.append(-1, other_classes)[best]
-    return int(common[np.arange(rows), best][(back[best] == np.arange(rows)) & same_class].sum())
+    same = np.zeros((rows, columns), dtype=bool)
+    same[np.arange(rows), best] = (back[best] == np.arange(rows)) & same_class
+    return same.ravel()[pair]
 
 
 def seconds_in_turn(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
