@@ -127,14 +127,14 @@ class Answers:
         mark = None if found is None else nearest(found.either, fitting_size(results[0].size))
         scene = Scene(name, tuple(predictions), tuple(fitting(result) for result in results), found, mark)
         view = self.view(scene, strength, shown)
-        links = html.downloads(results[0], name)
+        links = [html.downloads(result, name, title) for result, title in zip(results, self.titles, strict=True)]
         drawing = time.perf_counter() - start
         parts = [self._details(p, drawing, t) for p, t in zip(predictions, self.titles, strict=True)]
         height, width = results[0].size
         told = f"{name}: {width} x {height}"
         if found is not None:
             told = f"{told}; {html.difference_text(found)}"
-        return Answer(scene, html.message(told), view, links, html.views(parts))
+        return Answer(scene, html.message(told), view, html.views(links), html.views(parts))
 
     def view(self, scene: Scene, strength: float, shown: Filter) -> str:
         """Draw what a visitor looks at, without predicting again."""

@@ -61,7 +61,7 @@ def difference_text(found: Difference) -> str:
     """Return how much of an image differs."""
     return (
         f"class differs in {found.classes.mean():.1%} of the pixels, instance alone in {found.instances.mean():.1%}; "
-        "both are marked in magenta"
+        "both are striped in magenta"
     )
 
 
@@ -74,18 +74,19 @@ def details(result: Result, alpha: Sequence[np.ndarray] | None, seconds: Mapping
         seconds: Time of each stage by name.
         title: Heading.
     """
-    parts = [f"<h3>{escape(title)}</h3>"]
+    numbers = []
     if result.complexity is not None:
         names = [name.replace("_", " ") for name in COMPLEXITY_NAMES]
         rows = [(n, f"{value:.3f}") for n, value in zip(names, result.complexity.tolist(), strict=True)]
-        parts.append(table(("predicted complexity", ""), rows))
+        numbers.append(table(("predicted complexity", ""), rows))
     if result.alpha is not None:
-        parts.append(bars(result.alpha))
+        numbers.append(bars(result.alpha))
     if alpha is not None:
-        parts.append(_maps(alpha))
-    parts.append(table(("time", ""), [(stage, f"{1000 * value:.0f} ms") for stage, value in seconds.items()]))
-    parts.append(table(("category", "segments", "share"), category_rows(result)))
-    return f'<section class="details">{"".join(parts)}</section>'
+        numbers.append(_maps(alpha))
+    numbers.append(table(("time", ""), [(stage, f"{1000 * value:.0f} ms") for stage, value in seconds.items()]))
+    found = table(("category", "segments", "share"), category_rows(result))
+    inner = views([f"<div>{''.join(numbers)}</div>", f"<div>{found}</div>"])
+    return f'<section class="details"><h3>{escape(title)}</h3>{inner}</section>'
 
 
 def category_rows(result: Result) -> list[tuple[str, str, str]]:
@@ -145,28 +146,29 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def downloads(result: Result, name: str) -> str:
+def downloads(result: Result, name: str, title: str) -> str:
     """Return links to the segments in COCO panoptic form, the PNG of ids and the JSON file, which are in the page.
 
     Args:
         result: Result of a prediction, whole.
         name: Name of the image.
+        title: Title of the network, whose first word is in the names of the files.
     """
-    stem = PurePath(name).stem or "image"
+    stem = f"{PurePath(name).stem or 'image'}_{title.partition(':')[0]}"
     picture, infos = result.to_coco()
     height, width = result.size
     content = {
         "images": [{"id": 1, "file_name": name, "height": height, "width": width}],
-        "annotations": [{"image_id": 1, "file_name": f"{stem}_panoptic.png", "segments_info": infos}],
+        "annotations": [{"image_id": 1, "file_name": f"{stem}.png", "segments_info": infos}],
         "categories": result.labels.to_dicts(),
     }
     text = base64.b64encode(json.dumps(content).encode()).decode()
     links = (
-        ("PNG", f"{stem}_panoptic.png", png(picture)),
-        ("JSON", f"{stem}_panoptic.json", f"data:application/json;base64,{text}"),
+        ("PNG", f"{stem}.png", png(picture)),
+        ("JSON", f"{stem}.json", f"data:application/json;base64,{text}"),
     )
     parts = (f'<a class="download" download="{escape(file)}" href="{data}">{kind}</a>' for kind, file, data in links)
-    return f'<p class="downloads">COCO panoptic: {" ".join(parts)}</p>'
+    return f'<p class="downloads">COCO panoptic of {escape(title.partition(":")[0])}: {" ".join(parts)}</p>'
 
 
 def drop_area(role: str, text: str, accept: str) -> str:

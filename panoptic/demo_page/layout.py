@@ -124,8 +124,9 @@ def build_page(answers: Answers, examples: Sequence[Example]) -> Any:
                         for n, each in enumerate(examples)
                     ]
                 strength = gr.Slider(0, 1, STRENGTH, step=0.05, label="Strength of the colors", elem_id="strength")
-                lowest = gr.Slider(0, 1, 0, step=0.05, label="Lowest score", elem_id="lowest")
-                categories = gr.CheckboxGroup(names, value=names, label="Categories", elem_id="categories")
+                with gr.Accordion("Filter", open=False, elem_id="filter"):
+                    lowest = gr.Slider(0, 1, 0, step=0.05, label="Lowest score", elem_id="lowest")
+                    categories = gr.CheckboxGroup(names, value=names, label="Categories", elem_id="categories")
             with gr.Column(scale=3, min_width=280):
                 outputs = [scene, *(gr.HTML(elem_id=part) for part in ("message", "view", "downloads", "details"))]
                 with gr.Accordion("Score against a truth", open=False, elem_id="truth"):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ class Prediction(NamedTuple):
     seconds: dict[str, float]
 
 
+@runtime_checkable
 class Network(Protocol):
     """What the page needs of a network.
 

@@ -19,6 +19,9 @@ LONGEST = 1600
 MARK = np.array([255, 0, 220], dtype=np.uint8)
 """Color of pixels that differ, which no label space in use has."""
 
+STRIPE = 3
+"""Width of the diagonal stripes of marked pixels, and of what is seen between them."""
+
 
 @dataclass(frozen=True)
 class Filter:
@@ -94,14 +97,18 @@ def picture(
         result: Result with its image.
         strength: Weight of the colors in 0..1; 0 draws contours only.
         shown: Which segments are shown.
-        mark: Pixels to be marked, bool ``[H W]``.
+        mark: Pixels to be marked, bool ``[H W]``; they are striped.
     """
     assert result.image is not None  # a prediction has it
     classes = np.full(_rows(result), -1)
     for segment in result.segments:
         classes[segment.id - 1] = segment.class_index
     drawn = paint(result.image, shown.apply(result).ids, color_table(classes, result.labels), strength)
-    return drawn if mark is None else np.where(mark[..., None], MARK, drawn)
+    if mark is None:
+        return drawn
+    diagonal = np.add.outer(np.arange(mark.shape[0]), np.arange(mark.shape[1]))
+    striped = mark & (diagonal % (2 * STRIPE) < STRIPE)
+    return np.where(striped[..., None], MARK, drawn)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 from collections.abc import Sequence
@@ -87,6 +88,11 @@ def build_app(answers: Answers, examples: Sequence[Example]) -> Gate:
     Raises:
         InputError: If Gradio is not installed.
     """
+    return asyncio.run(_build(answers, examples))
+
+
+async def _build(answers: Answers, examples: Sequence[Example]) -> Gate:
+    """Build the application where a loop of events runs: elsewhere Gradio makes some, and leaves them open."""
     gr = import_gradio()
     from fastapi import FastAPI
 

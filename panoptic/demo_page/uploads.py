@@ -86,7 +86,7 @@ def clean_name(name: str) -> str:
     """Return the last part of a name, of which visitors choose every character, fit to be shown."""
     last = name.replace("\\", "/").rpartition("/")[2]
     shown = "".join(character for character in last if character.isprintable()).strip()
-    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…" if shown else "file"
+    return (shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…") or "file"
 
 
 def read_upload(upload: Upload, read: Callable[[Path], Read]) -> Read:
