@@ -124,10 +124,12 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         InputError: If it cannot be had.
     """
+    if not 0 <= port < 2**16:
+        raise InputError(f"port: expected 0 to 65535, got {port}")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"host={host} port={port}: expected an address that is free, got: {reason}") from None
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from panoptic.commands.app import command
 from panoptic.commands.scenes import scenes
+from panoptic.scenes.source import SyntheticSource
 from tests.commands import made_maps
-from tests.commands.small_runs import TINY, shell
+from tests.commands.small_runs import SETTINGS, TINY, shell, vary
 from tests.made_once import made_once
 
 
@@ -44,6 +47,32 @@ def train_two_epochs(folder: Path) -> None:
     # Here, before a test adds results to it.
     left = {"config.yaml", "history.jsonl", "summary.json", "checkpoints", "tensorboard"}
     assert {p.name for p in (folder / "run").iterdir()} == left
+
+
+@pytest.fixture(scope="session")
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with ``network.onnx`` of the shared run, what the command said, and two scenes."""
+
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+
+    def make(folder: Path) -> None:
+        for index, (height, width) in enumerate(((64, 128), (75, 101))):
+            scene = SyntheticSource(split="val", size=2, height=height, width=width).read(index)
+            Image.fromarray(scene.image).save(folder / f"scene{index}.png")
+        vary(trained / "checkpoints" / "last.ckpt", folder / "network.ckpt")
+        arguments = ("checkpoint=network.ckpt", "images=*.png", *SETTINGS)
+        # In a process of its own: the checks of the signatures do not know the sizes that are recorded.
+        done = shell("export", *arguments, cwd=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+        writing, agreement, time, file = done.stdout.splitlines()
+        assert writing == "writing onnx, and comparing it with PyTorch on 2 images"
+        assert agreement.startswith("same class and same instance as PyTorch: 100.000% of the pixels of 2 images, ")
+        assert re.fullmatch(r"an image of 64x128 on the CPU: PyTorch \d+ ms, onnx \d+ ms, [\d.]+ times as fast", time)
+        assert re.fullmatch(r"file: network.onnx \([\d.]+ MB\)", file)
+        assert done.stderr == ""
+
+    return made_once(tmp_path_factory, "exported", make)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from panoptic.commands.app import command
 from panoptic.commands.convert import convert
+from panoptic.commands.demo import demo
 from panoptic.commands.evaluate import evaluate
 from panoptic.commands.export import export
 from panoptic.commands.headroom import headroom
@@ -34,10 +35,12 @@ TINY = (
     *("model.backbone.weights=random", "callbacks.pictures=1", "trainer.log_every_n_steps=1"),
     "trainer.check_val_every_n_epoch=1",
 )
+SETTINGS = ("codec.max_things=7", "codec.stuff_area=20")
+"""Settings of the exported network: fewer things than there are peaks."""
 SYNTHETIC = ("data.height", "data.width", "data.train_size", "data.val_size", "data.test_size")
 RUN = {
     **{"train": train, "evaluate": evaluate, "headroom": headroom, "predict": predict},
-    **{"convert": convert, "export": export, "resolution": resolution, "inspect": inspect},
+    **{"convert": convert, "demo": demo, "export": export, "resolution": resolution, "inspect": inspect},
 }
 NO_TORCH = """
 import sys
@@ -65,6 +68,16 @@ def shell(name: str, *arguments: str, cwd: Path, **environment: str) -> subproce
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
     return torch.load(checkpoint, weights_only=True)["state_dict"]
+
+
+def vary(checkpoint: Path, path: Path, seed: int = 0) -> None:
+    """Write a checkpoint with random heads: two epochs teach nothing but road, in which there is little to compare."""
+    content = torch.load(checkpoint, weights_only=True)
+    generator = torch.Generator().manual_seed(seed)
+    for layer in ("semantic_head.logits", "instance_head.center", "instance_head.offset"):
+        content["state_dict"][f"network.{layer}.conv.weight"].normal_(std=5.0, generator=generator)
+        content["state_dict"][f"network.{layer}.conv.bias"].zero_()
+    torch.save(content, path)
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import panoptic
@@ -20,49 +18,11 @@ from panoptic.errors import InputError
 from panoptic.inference.export import exporting
 from panoptic.inference.export.formats import FORMATS, convert_to_openvino, load_openvino
 from panoptic.runtime.record import OUTPUTS
-from panoptic.scenes.source import SyntheticSource
-from tests.commands.small_runs import CONF, NO_TORCH, run, shell
-from tests.made_once import made_once
+from tests.commands.small_runs import CONF, NO_TORCH, SETTINGS, run
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
-
-SETTINGS = ("codec.max_things=7", "codec.stuff_area=20")
-"""Fewer things than there are peaks."""
-
-
-@pytest.fixture(scope="session")
-def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with ``network.onnx`` of the shared run, what the command said, and two scenes."""
-
-    def make(folder: Path) -> None:
-        for index, (height, width) in enumerate(((64, 128), (75, 101))):
-            scene = SyntheticSource(split="val", size=2, height=height, width=width).read(index)
-            Image.fromarray(scene.image).save(folder / f"scene{index}.png")
-        vary(trained / "checkpoints" / "last.ckpt", folder / "network.ckpt")
-        arguments = ("checkpoint=network.ckpt", "images=*.png", *SETTINGS)
-        # In a process of its own: the checks of the signatures do not know the sizes that are recorded.
-        done = shell("export", *arguments, cwd=folder)
-        assert done.returncode == 0, done.stdout + done.stderr
-        writing, agreement, time, file = done.stdout.splitlines()
-        assert writing == "writing onnx, and comparing it with PyTorch on 2 images"
-        assert agreement.startswith("same class and same instance as PyTorch: 100.000% of the pixels of 2 images, ")
-        assert re.fullmatch(r"an image of 64x128 on the CPU: PyTorch \d+ ms, onnx \d+ ms, [\d.]+ times as fast", time)
-        assert re.fullmatch(r"file: network.onnx \([\d.]+ MB\)", file)
-        assert done.stderr == ""
-
-    return made_once(tmp_path_factory, "exported", make)
-
-
-def vary(checkpoint: Path, path: Path) -> None:
-    """Write a checkpoint with random heads: two epochs teach nothing but road, in which there is little to compare."""
-    content = torch.load(checkpoint, weights_only=True)
-    generator = torch.Generator().manual_seed(0)
-    for layer in ("semantic_head.logits", "instance_head.center", "instance_head.offset"):
-        content["state_dict"][f"network.{layer}.conv.weight"].normal_(std=5.0, generator=generator)
-        content["state_dict"][f"network.{layer}.conv.bias"].zero_()
-    torch.save(content, path)
 
 
 @pytest.fixture
