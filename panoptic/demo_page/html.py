@@ -187,7 +187,7 @@ def drop_area(role: str, text: str, accept: str) -> str:
 
 def jpeg(image: np.ndarray) -> str:
     """Return a picture as a data address, for looking at."""
-    return _data(Image.fromarray(image), "JPEG", quality=JPEG_QUALITY)
+    return _data(Image.fromarray(image), "JPEG", quality=JPEG_QUALITY, subsampling=0)  # contours are thin
 
 
 def png(image: Image.Image) -> str:

@@ -134,8 +134,8 @@ def listen(host: str, port: int) -> socket.socket:
         raise InputError(f"host={host} port={port}: expected an address that is free, got: {reason}") from None
 
 
-def server_of(app: Gate) -> Any:
-    """Return the server of an application, ``uvicorn.Server``."""
+def server_of(app: Any) -> Any:
+    """Return the server of an ASGI application, ``uvicorn.Server``."""
     import uvicorn
 
     config = uvicorn.Config(
