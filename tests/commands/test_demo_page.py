@@ -44,7 +44,7 @@ pytestmark = [
 
 LIMITS = Limits(bytes=300_000, pixels=200_000)
 SCENES = SyntheticSource(split="val", size=2, height=64, width=128)
-PATIENCE = 20_000  # milliseconds, on a machine that does much else
+PATIENCE = 60_000  # milliseconds, on a machine that does much else
 
 
 class Recorder:
@@ -99,7 +99,7 @@ def in_blocks(checkpoint: Path, path: Path, seed: int) -> None:
     """Write a checkpoint with random heads that give all pixels of a cell the same: contours leave some inside."""
     content = torch.load(checkpoint, weights_only=True)
     weights, generator = content["state_dict"], torch.Generator().manual_seed(seed)
-    heads = (("semantic_head.logits", 19, 0.3), ("instance_head.center", 1, 5.0), ("instance_head.offset", 2, 5.0))
+    heads = (("semantic_head.logits", 19, 2.0), ("instance_head.center", 1, 5.0), ("instance_head.offset", 2, 5.0))
     for layer, maps, deviation in heads:
         weight = weights[f"network.{layer}.conv.weight"]
         drawn = torch.randn(maps, *weight.shape[1:], generator=generator) * deviation
@@ -253,12 +253,14 @@ def test_strength_and_filter_draw_again_without_predicting(site: Site, visit: An
     assert (np.abs(weak - [255, 0, 220]).sum(-1) < 60).mean() > 0.2  # striped, where they differ
 
     page.click("#filter button:has-text('Filter')")
+    assert max(segment.score for segment in result.segments) < 1
+    drawn_anew(lambda: set_slider(page, "lowest", 1))
+    assert not shown(page, "img.ids").any()
+    drawn_anew(lambda: set_slider(page, "lowest", 0))
     category = result.segments[0].category
     drawn_anew(lambda: page.click(f"#categories label:has-text('{category}')"))
     kept = Filter([name for name in result.labels.names if name != category]).apply(result)
     assert np.array_equal(shown(page, "img.ids")[..., 0], kept.ids % 256)
-    drawn_anew(lambda: set_slider(page, "lowest", 1))
-    assert not shown(page, "img.ids").any()
     assert len(site.network.results) == predicted
 
 
