@@ -54,19 +54,16 @@ def test_images_are_read_as_the_predictor_reads_them(checkpoint: Path) -> None:
     assert percentiles.read(Path("deep.png")).max() == 255
 
 
-def test_local_fusion_has_maps_of_its_weights(checkpoint: Path) -> None:
-    network = load_network(str(checkpoint))
-    assert isinstance(network, TorchNetwork)
-    predictor = network._predictor
-    outputs = predictor.outputs
+def test_local_fusion_has_maps_of_its_weights(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = Predictor.outputs
 
-    def with_places(batch: Any) -> Any:
-        found = outputs(batch)
+    def with_places(self: Predictor, batch: Any) -> Any:
         alpha = torch.zeros(1, 3, 4, 8)
         alpha[:, 0, :, :4], alpha[:, 2, :, 4:] = 1.0, 1.0
-        return found._replace(alpha=alpha)
+        return outputs(self, batch)._replace(alpha=alpha)
 
-    predictor.outputs = with_places
+    monkeypatch.setattr(Predictor, "outputs", with_places)
+    network = load_network(str(checkpoint))
     found = network.predict(IMAGE)
     assert found.alpha is not None
     assert found.alpha.shape == (3, 4, 8)
