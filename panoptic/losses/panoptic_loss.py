@@ -155,6 +155,7 @@ class PanopticLoss(nn.Module):
             **({"dice": dice} if dice else {}),
         }
         expect_at_least(0, **{f"loss__{name}": weight for name, weight in {**self.weights, "levels": levels}.items()})
+        by_class = weights_by_class(class_weights, names)
         self.losses = nn.ModuleDict(
             {
                 "semantic": SemanticLoss(
