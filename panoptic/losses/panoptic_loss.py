@@ -158,9 +158,7 @@ class PanopticLoss(nn.Module):
         by_class = weights_by_class(class_weights, names)
         self.losses = nn.ModuleDict(
             {
-                "semantic": SemanticLoss(
-                    boundary_weight, hard_pixels, class_balance, weights_by_class(class_weights, names)
-                ),
+                "semantic": SemanticLoss(boundary_weight, hard_pixels, class_balance, by_class),
                 "center": CenterLoss(),
                 "offset": OffsetLoss(),
                 "complexity": ComplexityLoss(),

@@ -344,7 +344,8 @@ def test_nothing_of_the_machine_reaches_visitors_and_nothing_foreign_is_asked(
     assert [to for to in connected if to[0] not in ("127.0.0.1", "::1") and not str(to).startswith("/")] == []
     html = page.evaluate("fetch('/').then(answer => answer.text())")
     assert re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=[\"']?(?:https?:)?//[^\"' >]*", html) == []
-    sent = b"\n".join(site.tap.sent)
+    # Without pictures, whose text may be like any short path.
+    sent = re.sub(rb"[A-Za-z0-9+/=]{200,}", b"", b"\n".join(site.tap.sent))
     assert b"scene.png" in sent
     assert b"font-src 'self'" in sent
     for path in (
