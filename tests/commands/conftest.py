@@ -16,6 +16,7 @@ from panoptic.scenes.source import SyntheticSource
 from tests.commands import made_maps
 from tests.commands.small_runs import SETTINGS, TINY, shell, vary
 from tests.made_once import made_once
+from tests.scenes_once import _paint_once  # noqa: F401
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +36,7 @@ def train_two_epochs(folder: Path) -> None:
     settings = (
         "experiment=quick",
         *TINY,
+        "callbacks.pictures=1",
         "trainer.max_epochs=2",
         "curriculum.stages=2",
         "curriculum.epochs_per_stage=1",

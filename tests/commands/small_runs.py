@@ -32,7 +32,7 @@ TINY = (
     "data.epoch_size=null",
     *("data.height=64", "data.width=128", "data.crop=[64,128]", "data.workers=0"),
     *("data.train_size=8", "data.val_size=2", "data.test_size=2"),
-    *("model.backbone.weights=random", "callbacks.pictures=1", "trainer.log_every_n_steps=1"),
+    *("model.backbone.weights=random", "callbacks.pictures=0", "trainer.log_every_n_steps=1"),
     "trainer.check_val_every_n_epoch=1",
 )
 SETTINGS = ("codec.max_things=7", "codec.stuff_area=20")

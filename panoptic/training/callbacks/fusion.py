@@ -50,7 +50,14 @@ class FusionMonitor(Callback):
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start to record."""
         self._alpha.clear()
-        self._units = HiddenUnits(_fusion(pl_module)).__enter__()
+        self._units = HiddenUnits(_fusion(pl_module))
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Watch the hidden units, in batches alone: other callbacks use the network too."""
+        if self._units is not None:
+            self._units.__enter__()
 
     def on_validation_batch_end(  # type: ignore[override]  # the outputs are those of validation_step
         self,
@@ -62,6 +69,7 @@ class FusionMonitor(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the weights of the images."""
+        self._stop()
         self._alpha.append(outputs.outputs.alpha_of_image.detach().float())
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -69,7 +77,6 @@ class FusionMonitor(Callback):
         units, self._units = self._units, None
         if units is None or not self._alpha:
             return
-        units.__exit__(None, None, None)
         std = torch.cat(self._alpha).std(0, correction=0)
         pl_module.log_dict({f"val/alpha_std_P{i + 2}": value for i, value in enumerate(std)}, sync_dist=True)
         share = units.active_share()
@@ -79,9 +86,12 @@ class FusionMonitor(Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Stop to record."""
+        self._stop()
+        self._units = None
+
+    def _stop(self) -> None:
         if self._units is not None:
             self._units.__exit__(None, None, None)
-            self._units = None
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print a warning if the weights of a fusion with an MLP do not vary over images."""

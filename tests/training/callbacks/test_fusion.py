@@ -37,17 +37,22 @@ def trainer(scaler=None) -> Mock:
     return Mock(spec=Trainer, is_global_zero=True, precision_plugin=SimpleNamespace(scaler=scaler))
 
 
+def fuse(fusion: nn.Module, generator: torch.Generator) -> None:
+    levels = [torch.randn(1, 4, 8 >> i, 8 >> i, generator=generator) for i in range(3)]
+    fusion(
+        levels,
+        ComplexityEstimate(torch.rand(1, 2, generator=generator), torch.zeros(1, 2, 1, 1), torch.zeros(1, 3, 1, 1)),
+    )
+
+
 def validated(fusion: nn.Module, alpha: list[list[float]]) -> tuple[Module, FusionMonitor]:
     """A monitor that saw a validation with an image a batch."""
     module, monitor = Module(fusion), FusionMonitor()
     monitor.on_validation_epoch_start(trainer(), module)
     generator = torch.Generator().manual_seed(0)
     for row in alpha:
-        levels = [torch.randn(1, 4, 8 >> i, 8 >> i, generator=generator) for i in range(3)]
-        fusion(
-            levels,
-            ComplexityEstimate(torch.rand(1, 2, generator=generator), torch.zeros(1, 2, 1, 1), torch.zeros(1, 3, 1, 1)),
-        )
+        monitor.on_validation_batch_start(trainer(), module, None, 0)
+        fuse(fusion, generator)
         evaluated = Mock(spec=Evaluated, outputs=Mock(alpha_of_image=torch.tensor([row])))
         monitor.on_validation_batch_end(trainer(), module, evaluated, None, 0)
     monitor.on_validation_epoch_end(trainer(), module)
@@ -98,9 +103,24 @@ def test_uniform_fusion_is_meant_to_be_static(capsys):
 def test_an_interrupted_validation_leaves_no_hook():
     fusion, monitor = AdaptiveFusion(4, 3), FusionMonitor()
     monitor.on_validation_epoch_start(trainer(), Module(fusion))
+    monitor.on_validation_batch_start(trainer(), Module(fusion), None, 0)
     assert len(fusion.activation._forward_hooks) == 1
     monitor.on_exception(trainer(), Module(fusion), KeyboardInterrupt())
     assert len(fusion.activation._forward_hooks) == 0
+
+
+def test_what_others_compute_with_the_network_does_not_count():
+    fusion, monitor, generator = AdaptiveFusion(4, 3), FusionMonitor(), torch.Generator().manual_seed(0)
+    module = Module(fusion)
+    monitor.on_validation_epoch_start(trainer(), module)
+    monitor.on_validation_batch_start(trainer(), module, None, 0)
+    levels = [torch.ones(1, 4, 8 >> i, 8 >> i) for i in range(3)]
+    fusion(levels, ComplexityEstimate(torch.ones(1, 2), torch.zeros(1, 2, 1, 1), torch.zeros(1, 3, 1, 1)))
+    evaluated = Mock(spec=Evaluated, outputs=Mock(alpha_of_image=torch.tensor([[0.5, 0.3, 0.2]])))
+    monitor.on_validation_batch_end(trainer(), module, evaluated, None, 0)
+    fuse(fusion, generator)  # as for a picture
+    monitor.on_validation_epoch_end(trainer(), module)
+    assert module.logged["val/alpha_active_units"] == 0  # of one image, nothing varies
 
 
 @pytest.mark.parametrize("scale", [None, 8.0])
