@@ -274,8 +274,6 @@ def exported(report: Report) -> str:
 
 def predicting(report: Report) -> str:
     """Format the agreement, memory and speed of prediction in tiles and of many images."""
-    if "throughput" not in report:
-        return UNKNOWN
     parts = []
     if "agreement" in report:
         columns = (
@@ -299,16 +297,19 @@ def predicting(report: Report) -> str:
         ]
         title = f"Tiles of {report['tile']} pixels against the whole image, {report['scenes']} scenes of 1024x2048"
         parts.append(table(title, columns, rows))
-    side, large = report["side"], report["large"]
-    rows = [(f"{side}x{side} in tiles of 1024", f"{large['gigabytes']:.2f}", f"{large['seconds']:.0f}")]
-    parts.append(table("One large image, ResNet-50", ("image", "peak memory, GB", "seconds"), rows))
-    many = report["throughput"]
-    rows = [
-        ("the network with its decoding", f"{many['network']:.3f}", "1.00"),
-        ("a folder, with reading and writing", f"{many['folder']:.3f}", f"{many['folder'] / many['network']:.2f}"),
-    ]
-    title = f"{many['count']} images of 512x1024, ResNet-50"
-    parts.append(table(title, ("what", "images/s", "of the network's"), rows))
-    rows = [(count, f"{peak:.2f}") for count, peak in report["memory"].items()]
-    parts.append(table("Folders of images of 256x512, ResNet-18", ("images", "peak memory, GB"), rows))
-    return "\n".join(parts).strip()
+    if "large" in report:
+        side, large = report["side"], report["large"]
+        rows = [(f"{side}x{side} in tiles of 1024", f"{large['gigabytes']:.2f}", f"{large['seconds']:.0f}")]
+        parts.append(table("One large image, ResNet-50", ("image", "peak memory, GB", "seconds"), rows))
+    if "throughput" in report:
+        many = report["throughput"]
+        rows = [
+            ("the network with its decoding", f"{many['network']:.3f}", "1.00"),
+            ("a folder, with reading and writing", f"{many['folder']:.3f}", f"{many['folder'] / many['network']:.2f}"),
+        ]
+        title = f"{many['count']} images of 512x1024, ResNet-50"
+        parts.append(table(title, ("what", "images/s", "of the network's"), rows))
+    if "memory" in report:
+        rows = [(count, f"{peak:.2f}") for count, peak in report["memory"].items()]
+        parts.append(table("Folders of images of 256x512, ResNet-18", ("images", "peak memory, GB"), rows))
+    return "\n".join(parts).strip() or UNKNOWN

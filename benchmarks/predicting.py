@@ -37,6 +37,7 @@ from panoptic.training.checkpoint import build_codec, build_network
 from panoptic.utils.malloc import keep_freed_memory
 
 CPU = torch.device("cpu")
+PARTS = ("tiles", "large", "memory", "many")
 MARGINS = (0, 64, 128, 256)
 SHARE = 0.2
 """Share of a thing that each of two parts of it has at least."""
@@ -175,6 +176,7 @@ def memory_of(count: int) -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="others are kept from the output file")
     parser.add_argument("--checkpoint", type=Path, help="network that agreement is measured with")
     parser.add_argument("--scenes", type=at_least_one, default=20, help="number of scenes of 1024x2048")
     parser.add_argument("--tile", type=at_least_one, default=512, help="side of a tile for agreement")
@@ -192,16 +194,22 @@ def main() -> None:
     if arguments.memory_of:
         memory_of(arguments.memory_of)
         return
-    report: dict[str, Any] = {"machine": machine(), "freed memory kept": keep_freed_memory(), "tile": arguments.tile}
-    if arguments.checkpoint:
+    report: dict[str, Any] = {"machine": machine(), "freed memory kept": keep_freed_memory()}
+    if arguments.output and arguments.output.is_file():
+        report = json.loads(arguments.output.read_text()) | report
+    module = "benchmarks.predicting"
+    if "tiles" in arguments.parts and arguments.checkpoint:
         predictor = Predictor.load(arguments.checkpoint, device="cpu")
         images = scenes(arguments.scenes, (1024, 2048))
-        report["scenes"], report["agreement"] = len(images), agreement(predictor, images, arguments.tile)
-    module = "benchmarks.predicting"
-    report["side"] = arguments.side
-    report["large"] = in_own_process(module, "--one-large", str(arguments.side), "1024")
-    report["memory"] = {str(n): in_own_process(module, "--memory-of", str(n)) for n in arguments.memory}
-    report["throughput"] = throughput(arguments.images, min(arguments.images, 5))
+        report["tile"], report["scenes"] = arguments.tile, len(images)
+        report["agreement"] = agreement(predictor, images, arguments.tile)
+    if "large" in arguments.parts:
+        report["side"] = arguments.side
+        report["large"] = in_own_process(module, "--one-large", str(arguments.side), "1024")
+    if "memory" in arguments.parts:
+        report["memory"] = {str(n): in_own_process(module, "--memory-of", str(n)) for n in arguments.memory}
+    if "many" in arguments.parts:
+        report["throughput"] = throughput(arguments.images, min(arguments.images, 5))
     print(cpu_tables.predicting(report))
     write(arguments.output, report)
 
