@@ -275,7 +275,7 @@ def exported(report: Report) -> str:
 def predicting(report: Report) -> str:
     """Format the agreement, memory and speed of prediction in tiles and of many images."""
     parts = []
-    if "agreement" in report:
+    for name, found in report.get("agreement", {}).items():
         columns = (
             "margin, pixels",
             "PQ",
@@ -293,9 +293,9 @@ def predicting(report: Report) -> str:
                 row["cut"],
                 f"{row['times']:.2f}",
             )
-            for row in report["agreement"]
+            for row in found["rows"]
         ]
-        title = f"Tiles of {report['tile']} pixels against the whole image, {report['scenes']} scenes of 1024x2048"
+        title = f"Tiles of {found['tile']} pixels against the whole image, {found['count']} of {name}"
         parts.append(table(title, columns, rows))
     if "large" in report:
         side, large = report["side"], report["large"]

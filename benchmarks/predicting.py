@@ -1,6 +1,7 @@
 """``python -m benchmarks.predicting``: prediction of large images in tiles, and of many images.
 
-Tiles: with the checkpoint that is given, scenes are predicted whole and in tiles with margins of several widths. PQ is
+Tiles: with the checkpoint that is given, images are predicted whole and in tiles with margins of several widths: scenes
+of 1024x2048, mosaics of that size for a network of scenes of 128x256, or those of a folder. PQ is
 that of the tiled result with the whole one as truth. A thing of the whole result counts as cut if it lies across a
 seam and two tiled things of its class each have a fifth of it or more. Memory: the peak of a process that predicts one
 square image in tiles, with the network of ``full``. Many: images per second of a folder, with reading and writing of
@@ -25,6 +26,7 @@ from PIL import Image
 from benchmarks import cpu_tables
 from benchmarks.inference import NUM_CLASSES, our_network
 from benchmarks.measuring import at_least_one, experiment, in_own_process, machine, peak_memory, write
+from panoptic.data.images import find_images, read_image
 from panoptic.inference.many import ImageFile, predict_files
 from panoptic.inference.predictor import Predictor
 from panoptic.inference.result_folder import ResultFolder
@@ -38,12 +40,13 @@ from panoptic.utils.malloc import keep_freed_memory
 
 CPU = torch.device("cpu")
 PARTS = ("tiles", "large", "memory", "many")
-MARGINS = (0, 64, 128, 256)
 SHARE = 0.2
 """Share of a thing that each of two parts of it has at least."""
 
 
-def agreement(predictor: Predictor, images: Sequence[np.ndarray], tile: int) -> list[dict[str, Any]]:
+def agreement(
+    predictor: Predictor, images: Sequence[np.ndarray], tile: int, margins: Sequence[int]
+) -> list[dict[str, Any]]:
     """Compare tiled results with whole ones."""
     whole, seconds = [], 0.0
     for image in images:
@@ -51,7 +54,7 @@ def agreement(predictor: Predictor, images: Sequence[np.ndarray], tile: int) -> 
         whole.append(predictor.predict_one(image).segments)
         seconds += time.perf_counter() - start
     rows = []
-    for margin in MARGINS:
+    for margin in margins:
         tiling, metric = Tiling(tile, margin), PanopticQuality(predictor.labels)
         found, cut, same, tiled_seconds = 0, 0, [], 0.0
         for image, expected in zip(images, whole, strict=True):
@@ -123,6 +126,25 @@ def scenes(count: int, size: tuple[int, int]) -> list[np.ndarray]:
     return [source.read(index).image for index in range(count)]
 
 
+def mosaics(count: int) -> list[np.ndarray]:
+    """Return mosaics of 1024x2048 of 81 scenes of 128x256 each, shifted so that seams of tiles cut scenes."""
+    source = SyntheticSource(split="test", size=81 * count, height=128, width=256, generator=2)
+    found = []
+    for start in range(0, len(source), 81):
+        rows = [[source.read(start + 9 * i + j).image for j in range(9)] for i in range(9)]
+        found.append(
+            np.ascontiguousarray(np.concatenate([np.concatenate(row, axis=1) for row in rows])[48:1072, 100:2148])
+        )
+    return found
+
+
+def images_of(on: str, count: int) -> list[np.ndarray]:
+    """Return the images that agreement is measured on."""
+    if on == "scenes":
+        return scenes(count, (1024, 2048))
+    return mosaics(count) if on == "mosaics" else [read_image(path) for path in find_images(on)[:count]]
+
+
 def folder_of_images(folder: Path, count: int, size: tuple[int, int]) -> list[ImageFile]:
     """Write images, ten scenes over and over, and return their files."""
     pictures = [Image.fromarray(image) for image in scenes(10, size)]
@@ -178,7 +200,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="others are kept from the output file")
     parser.add_argument("--checkpoint", type=Path, help="network that agreement is measured with")
-    parser.add_argument("--scenes", type=at_least_one, default=20, help="number of scenes of 1024x2048")
+    parser.add_argument("--on", default="scenes", help="scenes, mosaics, or a folder or glob of images")
+    parser.add_argument("--title", help="name of these images in the table")
+    parser.add_argument("--count", type=at_least_one, default=20, help="number of these images")
+    parser.add_argument("--margins", type=int, nargs="*", default=[0, 64, 128, 256], help="margins in pixels")
     parser.add_argument("--tile", type=at_least_one, default=512, help="side of a tile for agreement")
     parser.add_argument("--side", type=at_least_one, default=8192, help="side of the large image, in tiles of 1024")
     parser.add_argument("--images", type=at_least_one, default=200, help="number of images of a folder")
@@ -200,9 +225,10 @@ def main() -> None:
     module = "benchmarks.predicting"
     if "tiles" in arguments.parts and arguments.checkpoint:
         predictor = Predictor.load(arguments.checkpoint, device="cpu")
-        images = scenes(arguments.scenes, (1024, 2048))
-        report["tile"], report["scenes"] = arguments.tile, len(images)
-        report["agreement"] = agreement(predictor, images, arguments.tile)
+        images = images_of(arguments.on, arguments.count)
+        rows = agreement(predictor, images, arguments.tile, arguments.margins)
+        found = {"tile": arguments.tile, "count": len(images), "rows": rows}
+        report["agreement"] = report.get("agreement", {}) | {arguments.title or arguments.on: found}
     if "large" in arguments.parts:
         report["side"] = arguments.side
         report["large"] = in_own_process(module, "--one-large", str(arguments.side), "1024")
