@@ -165,13 +165,15 @@ def predict_tiled(
                 file.unlink()
             seen = (row.seen.stop - row.seen.start, column.seen.stop - column.seen.start)
             outputs = network.fused_outputs(levels, gathered.crop(complexity, row, column, levels), seen, pooled)
-            logits, offset = codec.at_pixels(outputs, seen)
-            values = torch.cat([logits.softmax(1), offset], dim=1)[0]
+            rows_used, columns_used = classes_and_offsets.used(number)
+            logits, offset = (each[0, :, rows_used, columns_used] for each in codec.at_pixels(outputs, seen))
+            values = torch.cat([logits.softmax(0), offset])
             at, final = classes_and_offsets.add(number, values)
             confidence, classes = final[:-2].max(0)
             maps.classes[at], maps.confidence[at] = classes.byte().cpu().numpy(), confidence.cpu().numpy()
             maps.offset[:, at[0], at[1]] = final[-2:].cpu().numpy()
-            at, final = center.add(number, outputs.center.float().sigmoid())
+            rows_used, columns_used = center.used(number)
+            at, final = center.add(number, outputs.center[:, rows_used, columns_used].float().sigmoid())
             maps.center[at] = final[0].cpu().numpy()
             share = (row.core.stop - row.core.start) * (column.core.stop - column.core.start) / (size[0] * size[1])
             alpha = alpha + share * _mean_alpha(outputs.alpha, row, column, network.backbone.strides[0]).cpu()
@@ -196,19 +198,27 @@ class Blender:
         self.right: Tensor | None = None
         self.below: list[Tensor | None] = [None] * len(columns)
 
+    def used(self, number: int) -> tuple[slice, slice]:
+        """Return the cells of a tile's maps that are used, of all that it sees.
+
+        Args:
+            number: Number of the tile, row by row.
+        """
+        i, j = divmod(number, len(self.columns))
+        return _within(self.rows[i]), _within(self.columns[j])
+
     def add(self, number: int, values: Float[Tensor, "C h w"]) -> tuple[tuple[slice, slice], Float[Tensor, "C a b"]]:
         """Add the maps of the next tile.
 
         Args:
             number: Number of the tile, row by row.
-            values: Its maps, on all that it sees.
+            values: Its maps, in the cells that are :meth:`used`.
 
         Returns:
             Where the sum is complete now, in cells of the whole map, and the sum there.
         """
         i, j = divmod(number, len(self.columns))
         row, column = self.rows[i], self.columns[j]
-        values = values[:, _within(row), _within(column)]
         before, after = _seams(self.columns, j)
         values = values * _weights(values.shape[2], before, after, values.device)
         if before:
