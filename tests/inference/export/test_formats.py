@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,7 @@ def test_each_format_says_what_it_needs(name: str, monkeypatch: pytest.MonkeyPat
     from panoptic.errors import InputError
     from panoptic.inference.export import formats
 
-    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 10):
+    if tuple(map(int, version("torch").split(".")[:2])) < (2, 10):
         pytest.skip("torch is too old, which is said first")
     monkeypatch.setattr(formats, "find_spec", lambda package: None)
     if name == "torch_export":
