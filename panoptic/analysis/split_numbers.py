@@ -10,17 +10,24 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
+from scipy.ndimage import find_objects
 
 from panoptic.complexity import COMPLEXITY_NAMES, image_complexity
 from panoptic.data.checks.faults import Examined, Examiner, Fault
+from panoptic.data.checks.near_duplicates import perceptual_hash
 from panoptic.labels import LabelSpace
 from panoptic.metrics.functional import as_batch
+from panoptic.segments import Segments
 from panoptic.utils.processes import in_processes
 from panoptic.visualization.overlay import overlay
 
 THUMBNAIL = 320
 """Maximum width and height of an image in a contact sheet, in pixels."""
+
+
+PICTURE = 200
+"""Maximum width and height of a single picture, in pixels."""
 
 
 @dataclass
@@ -32,8 +39,11 @@ class ImageNumbers:
         faults: Faults of the image and its ground truth.
         size: Height and width; ``None`` if the image cannot be read.
         digest: Hash of the file's content; ``None`` if it is empty or cannot be read.
-        classes: Class of each segment; ``None`` without ground truth, as ``areas``, ``crowd`` and ``complexity``.
+        perceptual: Perceptual hash; ``None`` if the image is flat or cannot be read.
+        classes: Class of each segment; ``None`` without ground truth, as ``areas``, ``extents``, ``crowd`` and
+            ``complexity``.
         areas: Area of each segment in pixels.
+        extents: Height and width of the box around each segment.
         crowd: Whether each segment is a crowd.
         complexity: Object density and scale variance.
         thumbnail: Image next to the image with its segments; ``None`` if not requested.
@@ -44,8 +54,10 @@ class ImageNumbers:
     faults: list[Fault]
     size: tuple[int, int] | None = None
     digest: str | None = None
+    perceptual: np.ndarray | None = None
     classes: np.ndarray | None = None
     areas: np.ndarray | None = None
+    extents: np.ndarray | None = None
     crowd: np.ndarray | None = None
     complexity: np.ndarray | None = None
     thumbnail: np.ndarray | None = None
@@ -77,6 +89,7 @@ def _examine(context: tuple[Examiner, frozenset[int]], index: int) -> ImageNumbe
         numbers.digest = hashlib.blake2b(content, digest_size=16).hexdigest() if content else None
     if examined.image is not None:
         numbers.size = examined.image.shape[:2]
+        numbers.perceptual = perceptual_hash(examined.image)
         if index in shown:
             numbers.thumbnail = _thumbnail(examined, examiner.labels)
     segments = examined.segments
@@ -85,18 +98,51 @@ def _examine(context: tuple[Examiner, frozenset[int]], index: int) -> ImageNumbe
         numbers.classes, numbers.areas, numbers.crowd = (
             part.numpy() for part in (segments.classes, areas, segments.crowd)
         )
+        numbers.extents = _extents(segments)
         numbers.complexity = image_complexity(as_batch(segments), examiner.labels.is_thing, areas[None])[0].numpy()
     return numbers
+
+
+def _extents(segments: Segments) -> Int64[np.ndarray, "N 2"]:
+    """Return height and width of the box around each segment, 0 without a pixel."""
+    boxes = find_objects(segments.ids.numpy(), len(segments.classes))
+    sides = [(0, 0) if box is None else tuple(side.stop - side.start for side in box) for box in boxes]
+    return np.array(sides, np.int64).reshape(-1, 2)
 
 
 def _thumbnail(examined: Examined, labels: LabelSpace) -> UInt8[np.ndarray, "h w 3"]:
     """Draw a small version of the image next to one with its segments."""
     image = examined.image
     assert image is not None  # only readable images get a thumbnail
-    factor = min(THUMBNAIL / max(image.shape[:2]), 1.0)
     drawn = image if examined.segments is None else overlay(image, examined.segments, labels)
+    return np.concatenate([_shrink(part, THUMBNAIL) for part in (image, drawn)], axis=1)
+
+
+def _shrink(image: UInt8[np.ndarray, "H W 3"], most: int) -> UInt8[np.ndarray, "h w 3"]:
+    """Return an image whose sides are at most ``most``."""
+    factor = min(most / max(image.shape[:2]), 1.0)
     size = (max(round(image.shape[1] * factor), 1), max(round(image.shape[0] * factor), 1))
-    return np.concatenate([cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (image, drawn)], axis=1)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def take_pictures(
+    examiner: Examiner, indices: Sequence[int], workers: int | None = None
+) -> dict[int, UInt8[np.ndarray, "h w 3"]]:
+    """Return small pictures of some images of a split, of those that can be read.
+
+    Args:
+        examiner: Examiner of the split.
+        indices: Indices of the images.
+        workers: Number of processes; see :func:`panoptic.utils.processes.in_processes`.
+    """
+    pictures = in_processes(_take_picture, (examiner, indices), len(indices), workers)
+    return {i: picture for i, picture in zip(indices, pictures, strict=True) if picture is not None}
+
+
+def _take_picture(context: tuple[Examiner, Sequence[int]], position: int) -> UInt8[np.ndarray, "h w 3"] | None:
+    examiner, indices = context
+    image = examiner.examine(indices[position]).image
+    return None if image is None else _shrink(image, PICTURE)
 
 
 @dataclass
@@ -114,6 +160,8 @@ class SplitNumbers:
         pixels: Number of pixels of each class; the last entry is void.
         complexity: Object density and scale variance of each image with ground truth.
         thing_areas: Areas of the things in each image, except crowds, in pixels.
+        thing_classes: Classes of these things.
+        thing_extents: Heights and widths of the boxes around these things.
         split_stuff: Number of images in which a category of stuff has several segments, by class.
     """
 
@@ -127,6 +175,8 @@ class SplitNumbers:
     pixels: np.ndarray = field(init=False)
     complexity: list[np.ndarray] = field(default_factory=list)
     thing_areas: list[np.ndarray] = field(default_factory=list)
+    thing_classes: list[np.ndarray] = field(default_factory=list)
+    thing_extents: list[np.ndarray] = field(default_factory=list)
     split_stuff: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -144,7 +194,9 @@ class SplitNumbers:
         self.images += 1
         if image.size is not None:
             self.sizes[image.size] = self.sizes.get(image.size, 0) + 1
-        if image.classes is None or image.areas is None or image.crowd is None or image.complexity is None:
+        if image.classes is None or image.areas is None or image.extents is None:
+            return
+        if image.crowd is None or image.complexity is None:
             return
         self.with_truth += 1
         count = len(self.labels)
@@ -157,8 +209,10 @@ class SplitNumbers:
         if image.size is not None:
             self.pixels[count] += image.size[0] * image.size[1] - image.areas.sum()
         self.complexity.append(image.complexity)
-        is_thing = np.array(self.labels.is_thing)[image.classes]
-        self.thing_areas.append(image.areas[is_thing & ~image.crowd])
+        things = np.array(self.labels.is_thing)[image.classes] & ~image.crowd
+        self.thing_areas.append(image.areas[things])
+        self.thing_classes.append(image.classes[things])
+        self.thing_extents.append(image.extents[things])
 
     def result(self) -> dict[str, Any]:
         """Return the statistics as plain containers, for JSON; shares of pixels are in 0..1."""
