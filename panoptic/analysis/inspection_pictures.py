@@ -67,13 +67,13 @@ def write_histograms(path: Path, splits: dict[str, SplitNumbers], most_classes: 
     _histogram(axes[3], sides, "longer side of an image, pixels")
     labels = next(iter(splits.values())).labels
     order = np.argsort(-sum(s.pixels[:-1] for s in splits.values()), kind="stable")[:most_classes]
-    names = [labels.names[c] for c in order]
+    names = [name if len(name) <= 30 else f"{name[:29]}…" for name in (labels.names[c] for c in order)]
     for axis, quantity in ((axes[4], "pixels"), (axes[5], "segments")):
         for name, split in splits.items():
             values = getattr(split, quantity)[: len(labels)]
             shares = values / max(values.sum(), 1)
             axis.plot(shares[order], np.arange(len(order)), "o", label=name, markersize=4)
-        axis.set_yticks(np.arange(len(order)), names, fontsize=7)
+        axis.set_yticks(np.arange(len(order)), names, fontsize=7, parse_math=False)  # a name may hold a $
         axis.invert_yaxis()
         axis.set(title=f"share of the {quantity} by category", xlim=(0, None))
         axis.grid(axis="x", alpha=0.3)

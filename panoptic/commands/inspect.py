@@ -35,9 +35,9 @@ def inspect(config: DictConfig) -> None:
     folder = writable_folder(config.output or Path("runs") / "inspect" / _name(config.data), "output")
     inspection = inspect_data(data, splits, config.splits or ("train", "val"), config.sheet, config.workers, progress)
     counted = [(split, fault) for split, fault in inspection.faults if fault.kind not in config.ignore]
-    results = _write(folder, inspection, fit=not counted, ignored=list(config.ignore))
+    results = _write(folder, inspection, _name(config.data), counted, list(config.ignore), data.crop)
     _print(results, inspection.faults, inspection.notes)
-    print(f"results: {folder}")
+    print(f"results: {folder} (open report.html)")
     if counted:
         raise InputError(
             f"{config.data.get('root') or 'the data set'}: expected a data set without faults, got {len(counted)} "
@@ -80,23 +80,36 @@ def _splits(data: DataModule, wanted: Sequence[str] | None) -> dict[str, tuple[s
     return splits
 
 
-def _write(folder: Path, inspection: Inspection, *, fit: bool, ignored: list[str]) -> dict[str, dict[str, Any]]:
-    """Write report, faults and pictures; return the numbers of each split."""
+def _write(
+    folder: Path,
+    inspection: Inspection,
+    name: str,
+    counted: Sequence[tuple[str, Fault]],
+    ignored: list[str],
+    crop: tuple[int, int],
+) -> dict[str, dict[str, Any]]:
+    """Write reports, faults and pictures; return the numbers of each split."""
     from PIL import Image
 
+    from panoptic.analysis.inspection_findings import Scale, findings_json
     from panoptic.analysis.inspection_pictures import contact_sheet, write_histograms
-    from panoptic.utils.files import write_json
+    from panoptic.analysis.inspection_report import report
+    from panoptic.utils.files import replacing, write_json
 
-    for name in ("contact_sheet.png", "histograms.png"):  # of an earlier inspection
-        (folder / name).unlink(missing_ok=True)
+    for picture in ("contact_sheet.png", "histograms.png"):  # of an earlier inspection
+        (folder / picture).unlink(missing_ok=True)
     with (folder / "faults.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["split", "kind", "file", "fault"])
         rows.writerows([split, fault.kind, fault.file, fault.what] for split, fault in inspection.faults)
     results = {split: numbers.result() for split, numbers in inspection.numbers.items()}
     kinds = Counter(fault.kind for _, fault in inspection.faults)
-    about = {"fit": fit, "faults": dict(kinds), "ignored": ignored, "notes": inspection.notes}
-    write_json(folder / "report.json", about | {"splits": results})
+    about = {"fit": not counted, "faults": dict(kinds), "ignored": ignored, "notes": inspection.notes}
+    findings = findings_json(inspection.numbers, Scale(crop), inspection.near_duplicates, inspection.files)
+    write_json(folder / "report.json", about | {"splits": results} | findings)
+    with replacing(folder / "report.html") as part:  # names of files may hold bytes that are no text
+        text = report(inspection, name, counted, Scale(crop))
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
     if inspection.numbers:
         write_histograms(folder / "histograms.png", inspection.numbers)
     if inspection.thumbnails:

@@ -207,7 +207,7 @@ def test_pictures_of_an_earlier_inspection_do_not_stay() -> None:
     for split in ("train", "val"):
         Path(f"coco_panoptic/panoptic_{split}.json").write_text("[]")
     assert inspected("data=coco_panoptic", "data.root=coco_panoptic")[0] == 1
-    assert sorted(p.name for p in Path("out").iterdir()) == ["faults.csv", "report.json"]
+    assert sorted(p.name for p in Path("out").iterdir()) == ["faults.csv", "report.html", "report.json"]
 
 
 def test_kinds_can_be_ignored(capsys: pytest.CaptureFixture) -> None:
