@@ -69,6 +69,7 @@ class Evaluated:
         left_out: Why images could not be read, and are left out.
         predictions: Whether predictions were written.
         scores: Scores by name; see :meth:`panoptic.metrics.per_image.Evaluation.scores`.
+        errors: Counts of what went wrong; see :meth:`panoptic.metrics.per_image.Evaluation.result`.
         worst: Scores of the images with the lowest PQ, by image.
         oracle: Scores with parts of the outputs replaced by the truth, by variant; ``None`` if not asked for.
         shuffled: PQ of each round with shuffled complexity; ``None`` if not asked for.
@@ -84,6 +85,7 @@ class Evaluated:
     left_out: Sequence[str]
     predictions: bool
     scores: Mapping[str, float]
+    errors: Mapping[str, Any]
     worst: Mapping[str, Mapping[str, float]]
     oracle: Mapping[str, Mapping[str, float]] | None
     shuffled: Sequence[float] | None
@@ -129,6 +131,7 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
     images, left_out = scores.evaluation.images, list(loader.left_out.reasons.values())
     found = scores.evaluation.scores() if images else {}
     rounds = None
+    result: dict[str, Any] = {"errors": {}}
     calibration: dict[str, Any] = {}
     if images:
         about: dict[str, Any] = {"checkpoint": str(checkpoint.path), "split": options.split, "tta": options.tta}
@@ -154,6 +157,7 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
         left_out,
         options.predictions,
         found,
+        result["errors"],
         scores.worst.rows(),
         oracle.rows() if oracle is not None and images else None,
         rounds,

@@ -16,7 +16,7 @@ from panoptic.config.schema import EvaluateConfig, ScoreConfig
 from panoptic.data.coco.pairs import PredictionPairs
 from panoptic.errors import InputError, expect_at_least
 from panoptic.labels import LabelSpace
-from panoptic.metrics.functional import PanopticCounts
+from panoptic.metrics.functional import ErrorCounts, PanopticCounts
 from panoptic.metrics.per_image import ImageScores, Settings, image_row, score_image
 from panoptic.utils.files import replacing
 from panoptic.utils.processes import in_processes
@@ -75,11 +75,12 @@ def _arrays(part: Any) -> Any:
 
 def _scores_of(arrays: tuple) -> ImageScores:
     """Invert :func:`_arrays`."""
-    quality, confusion, complexity, boundary_quality, boundary_f1 = arrays
+    quality, confusion, complexity, errors, boundary_quality, boundary_f1 = arrays
     return ImageScores(
         PanopticCounts(*map(torch.from_numpy, quality)),
         torch.from_numpy(confusion),
         torch.from_numpy(complexity),
+        ErrorCounts(*map(torch.from_numpy, errors)),
         None if boundary_quality is None else PanopticCounts(*map(torch.from_numpy, boundary_quality)),
         None if boundary_f1 is None else torch.from_numpy(boundary_f1),
     )

@@ -21,13 +21,32 @@ T = TypeVar("T")
 
 
 def print_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> None:
-    """Print a table of numbers, given by row and column name."""
+    """Print a table of scores or counts, given by row and column name."""
     if not rows:
         print(f"{title}: nothing to score")
         return
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
-    cells = [[name, *(f"{row[c]:.4f}" if c in row else "" for c in columns)] for name, row in rows.items()]
+    cells = [[name, *(_cell(row.get(c)) for c in columns)] for name, row in rows.items()]
     print_rows(title, ["", *columns], cells)
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.4f}"
+
+
+def print_errors(errors: Mapping[str, Any]) -> None:
+    """Print tables of what went wrong, those with a row only.
+
+    Args:
+        errors: Counts as :meth:`panoptic.metrics.per_image.Evaluation.result` has them under ``errors``.
+    """
+    from panoptic.metrics.display import error_rows
+
+    for name, title in (("fn", "true segments that are missed"), ("fp", "predicted segments that are false")):
+        if rows := error_rows(errors, name):
+            print_table(title, rows)
 
 
 def print_evaluation(evaluated: Evaluated) -> None:
@@ -42,6 +61,7 @@ def print_evaluation(evaluated: Evaluated) -> None:
         print_table(f"{split}: {evaluated.images} images", score_rows(evaluated.scores, evaluated.labels, SUMMARY))
         if note := evaluated.settings.note(evaluated.labels):
             print(note)
+        print_errors(evaluated.errors)
         if evaluated.calibration_errors:
             errors = ", ".join(f"{kind} {error:.3f}" for kind, error in evaluated.calibration_errors.items())
             print(f"scores of segments are off by (expected calibration error): {errors}")

@@ -18,7 +18,7 @@ def score(config: DictConfig) -> None:
         InputError: If an input is invalid; nothing is written in that case.
     """
     from panoptic.analysis.scoring import RowWriter, Worst, score_pairs, scoring_settings
-    from panoptic.commands.console import print_table, progress
+    from panoptic.commands.console import print_errors, print_table, progress
     from panoptic.config.schema import ScoreConfig
     from panoptic.data.coco.pairs import PredictionPairs
     from panoptic.metrics.display import SUMMARY, score_rows
@@ -53,13 +53,15 @@ def score(config: DictConfig) -> None:
         for image_id, file_name, scores in progress(scored, "scoring images", len(pairs)):
             evaluation.add(scores)
             worst.add(rows.add(image_id, file_name, scores))
+        result = evaluation.result()
         if output is not None:  # before the rows are moved to their final path, so that both files appear or neither
             inputs = {"ground_truth": str(pairs.truth_json), "predictions": str(pairs.prediction_json)}
             about = {"without_prediction": pairs.missing, "categories": pairs.labels.to_dicts()}
-            write_json(output, inputs | about | evaluation.result())
+            write_json(output, inputs | about | result)
     print_table(f"{len(pairs)} images", score_rows(evaluation.scores(), pairs.labels, SUMMARY))
     if note := settings.note(pairs.labels):
         print(note)
+    print_errors(result["errors"])
     if config.worst:
         print_table(f"the {len(worst.rows())} images with the lowest PQ", worst.rows())
     if output is not None:

@@ -53,6 +53,20 @@ def score_rows(
     return {row: cells for row, cells in without_nan.items() if cells}
 
 
+def error_rows(errors: Mapping[str, Any], name: str) -> dict[str, dict[str, int]]:
+    """Arrange counts of errors by row (all, things, stuff, each category) and kind, without rows of zeros.
+
+    Args:
+        errors: Counts as :meth:`panoptic.metrics.per_image.Evaluation.result` has them under ``errors``.
+        name: ``fn`` for true segments that are missed, ``fp`` for predicted ones that are false.
+    """
+    groups = {group: errors[group][name] for group in ("all", "things", "stuff")}
+    named = errors["per_class"].items()
+    groups |= {f"{category} (category)" if category in groups else category: counts[name] for category, counts in named}
+    rows = {row: {kind.replace("_", " "): n for kind, n in kinds.items()} for row, kinds in groups.items()}
+    return {row: {"in all": sum(kinds.values())} | kinds for row, kinds in rows.items() if any(kinds.values())}
+
+
 def rich_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
     """Build a table from rows of numbers by column; the columns are those of all rows."""
     table = Table(title=escape(title), title_justify="left")

@@ -7,6 +7,7 @@ scores equal those of the metrics of this package, since the same functions comp
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from panoptic.complexity import COMPLEXITY_NAMES, image_complexity
 from panoptic.labels import LabelSpace
 from panoptic.metrics import functional
-from panoptic.metrics.functional import PanopticCounts
+from panoptic.metrics.functional import FALSE_KINDS, MISSED_KINDS, ErrorCounts, PanopticCounts
 from panoptic.metrics.panoptic_quality import default_dilation_ratio
 from panoptic.segments import Segments
 
@@ -57,6 +58,7 @@ class ImageScores(NamedTuple):
         quality: Counts of panoptic quality.
         confusion: Number of pixels by true and predicted class. The last column is predicted void.
         complexity: Object density and scale variance of the ground truth.
+        errors: Counts of what went wrong.
         boundary_quality: Counts of Boundary PQ; ``None`` if boundaries are not scored.
         boundary_f1: Boundary F1 by class, NaN for classes that do not occur; ``None`` if boundaries are not scored.
     """
@@ -64,6 +66,7 @@ class ImageScores(NamedTuple):
     quality: PanopticCounts
     confusion: Int64[Tensor, "C C1"]
     complexity: Float[Tensor, " 2"]
+    errors: ErrorCounts
     boundary_quality: PanopticCounts | None = None
     boundary_f1: Float64[Tensor, " C"] | None = None
 
@@ -98,6 +101,7 @@ def score_image(
         functional.counts_from_intersections(shared, prediction, target, c).total(),
         functional.confusion_from_intersections(shared, prediction, target, c)[0],
         image_complexity(target, labels.is_thing, shared.true_areas)[0],
+        functional.errors_from_intersections(shared, prediction, target, c).total(),
         boundary_quality,
         boundary_f1,
     )
@@ -107,9 +111,9 @@ def image_row(scores: ImageScores, labels: LabelSpace) -> dict[str, int | float 
     """Return the scores and counts of one image by column.
 
     The columns depend on the label space and on the settings only: means over classes, the complexity of the ground
-    truth, then counts by category (``tp/car``). The scores of any set of images follow from the sums of their counts,
-    through :func:`panoptic.metrics.functional.panoptic_quality`. A value is ``None`` if there is no class to average
-    over, or if the image does not have the class.
+    truth, errors of all classes by kind (``fn_merged``), then counts by category (``tp/car``). The scores of any set of
+    images follow from the sums of their counts, through :func:`panoptic.metrics.functional.panoptic_quality`. A value
+    is ``None`` if there is no class to average over, or if the image does not have the class.
     """
     flat = functional.quality_scores(scores.quality, labels)
     columns = {name: flat[name] for name in ("pq", "sq", "rq", "pq_things", "pq_stuff")}
@@ -118,6 +122,8 @@ def image_row(scores: ImageScores, labels: LabelSpace) -> dict[str, int | float 
         columns["boundary_pq"] = functional.quality_scores(scores.boundary_quality, labels)["pq"]
         columns["boundary_f1"] = scores.boundary_f1.nanmean()
     columns |= dict(zip(COMPLEXITY_NAMES, scores.complexity, strict=True))
+    for name, kinds, errors in _by_kind(scores.errors):
+        columns |= {f"{name}_{kind}": count for kind, count in zip(kinds, errors.sum(0), strict=True)}
     for prefix, counts in (("", scores.quality), ("boundary_", scores.boundary_quality)):
         for name, values in counts._asdict().items() if counts is not None else ():
             columns |= functional.class_values(f"{prefix}{name}", values, labels)
@@ -142,6 +148,8 @@ class Evaluation:
         c = labels.num_classes
         self.quality, self.boundary_quality = _zero_counts(c), _zero_counts(c)
         self.confusion = torch.zeros(c, c + 1, dtype=torch.int64)
+        kinds = (MISSED_KINDS, FALSE_KINDS)
+        self.errors = ErrorCounts(*(torch.zeros(c, len(names), dtype=torch.int64) for names in kinds))
         self.f1_sum, self.f1_images = torch.zeros(c, dtype=torch.float64), torch.zeros(c, dtype=torch.int64)
 
     def add(self, scores: ImageScores) -> None:
@@ -149,6 +157,7 @@ class Evaluation:
         self.images += 1
         self.quality = _add_counts(self.quality, scores.quality)
         self.confusion += scores.confusion.cpu()
+        self.errors = ErrorCounts(*(a + b.cpu() for a, b in zip(self.errors, scores.errors, strict=True)))
         if scores.boundary_quality is not None and scores.boundary_f1 is not None:
             self.boundary_quality = _add_counts(self.boundary_quality, scores.boundary_quality)
             f1 = scores.boundary_f1.cpu()
@@ -170,7 +179,7 @@ class Evaluation:
         ``all``, ``things`` and ``stuff`` hold ``pq``, ``sq``, ``rq`` and ``n``, the number of averaged classes; all are
         0 if no class occurs. ``per_class`` holds the scores and counts of the categories that occur, with ``None`` for
         undefined scores. ``boundary_pq`` holds the same for Boundary PQ. ``boundary_f1`` and ``mean_iou`` are means
-        over classes.
+        over classes. ``errors`` holds the false negatives and positives by kind, for the same groups and categories.
         """
         flat = self.scores()
         result: dict[str, Any] = {"images": self.images}
@@ -180,7 +189,18 @@ class Evaluation:
             result["boundary_f1"] = _number(flat["boundary_f1"]) or 0.0
             result["dilation_ratio"] = self.settings.ratio(self.labels)
             result["tolerance"] = self.settings.tolerance
-        return result | {"mean_iou": _number(flat["mean_iou"]) or 0.0}
+        return result | {"mean_iou": _number(flat["mean_iou"]) or 0.0, "errors": self._errors(result["per_class"])}
+
+    def _errors(self, occurring: Collection[str]) -> dict[str, Any]:
+        def of(classes: Sequence[int]) -> dict[str, dict[str, int]]:
+            return {
+                name: dict(zip(kinds, counts[list(classes)].sum(0).tolist(), strict=True))
+                for name, kinds, counts in _by_kind(self.errors)
+            }
+
+        groups = {"all": range(len(self.labels)), "things": self.labels.things, "stuff": self.labels.stuff}
+        per_class = {name: of([c]) for c, name in enumerate(self.labels.names) if name in occurring}
+        return {group: of(classes) for group, classes in groups.items()} | {"per_class": per_class}
 
     def _quality(
         self, flat: dict[str, float], prefix: str, counts: PanopticCounts, extra: tuple[str, ...] = ()
@@ -199,6 +219,12 @@ class Evaluation:
             if any(value is not None for value in row.values()):
                 per_class[name] = row | {count: values[c].item() for count, values in counts._asdict().items()}
         return result | {"per_class": per_class}
+
+
+def _by_kind(errors: ErrorCounts) -> Iterator[tuple[str, tuple[str, ...], Int64[Tensor, "C 5"]]]:
+    """Yield the name of each count of errors, with its kinds and numbers."""
+    yield "fn", MISSED_KINDS, errors.fn
+    yield "fp", FALSE_KINDS, errors.fp
 
 
 def _number(value: float) -> float | None:

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from panoptic.commands import console
-from panoptic.commands.console import print_rows, print_table, table_parts
+from panoptic.commands.console import print_errors, print_rows, print_table, table_parts
 
 COLUMNS = [
     "category",
@@ -48,3 +48,16 @@ def test_names_with_brackets_are_shown_as_they_are(capsys: pytest.CaptureFixture
     assert "[bold]t" in told
     assert "[red]c" in told
     assert "[x]" in told
+
+
+def test_errors_are_shown_as_counts_without_rows_of_zeros(capsys: pytest.CaptureFixture) -> None:
+    none, some = {"merged": 0, "poor_shape": 0}, {"merged": 1, "poor_shape": 2}
+    groups = {name: {"fn": some, "fp": none} for name in ("all", "things")} | {"stuff": {"fn": none, "fp": none}}
+    print_errors(groups | {"per_class": {"things": groups["all"], "road": groups["stuff"]}})
+    told = capsys.readouterr().out
+    assert "true segments that are missed" in told
+    assert "in all" in told
+    assert "poor shape" in told
+    rows = {cells[1].strip(): cells[2:-1] for line in told.splitlines() if len(cells := line.split("│")) > 3}
+    assert rows == {name: ["      3 ", "      1 ", "          2 "] for name in ("all", "things", "things (category)")}
+    assert "false" not in told

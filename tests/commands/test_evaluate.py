@@ -103,15 +103,16 @@ def test_the_official_evaluators_give_the_scores_of_evaluate(
     assert 0.1 < scores["things"]["pq"] < scores["stuff"]["pq"] < 1
     for c in CITYSCAPES.categories:
         if c.name in scores["per_class"]:
+            for count, kinds in scores["errors"]["per_class"][c.name].items():
+                assert sum(kinds.values()) == scores["per_class"][c.name][count]
             assert scores["per_class"][c.name]["pq"] == pytest.approx(theirs["per_class"][c.id]["pq"], abs=1e-9)
     # The score command says the same of both formats.
     command("score", score, ("ground_truth=out/truth.json", "predictions=out/predictions.json", "output=coco.json"))
     command("score", score, (f"ground_truth={truth}.json", f"predictions={found}.json", "output=cityscapes.json"))
+    shared = ("all", "per_class", "boundary_pq", "boundary_f1", "mean_iou", "errors")
     for name in ("coco", "cityscapes"):
         again = json.loads(Path(f"{name}.json").read_text())
-        assert {key: again[key] for key in ("all", "per_class", "boundary_pq", "boundary_f1", "mean_iou")} == {
-            key: scores[key] for key in ("all", "per_class", "boundary_pq", "boundary_f1", "mean_iou")
-        }
+        assert {key: again[key] for key in shared} == {key: scores[key] for key in shared}
     own, again = (list(csv.reader(Path(f"{name}per_image.csv").read_text().splitlines())) for name in ("out/", "coco_"))
     assert (len(own), own[1][:2]) == (5, ["0", "test_000000"])
     columns = len(again[0])

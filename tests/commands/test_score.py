@@ -44,6 +44,7 @@ def test_scores_by_hand_and_a_row_for_each_image(maps: None, workers: int, capsy
     assert result["things"] == pytest.approx({"pq": 0.25, "sq": 0.5, "rq": 0.25, "n": 2})
     assert result["stuff"] == {"pq": 1.0, "sq": 1.0, "rq": 1.0, "n": 1}
     assert result["boundary_pq"]["all"]["n"] == 3
+    assert {name: sum(kinds.values()) for name, kinds in result["errors"]["all"].items()} == {"fn": 2, "fp": 1}
     assert (result["images"], result["without_prediction"], result["ground_truth"]) == (2, 0, "truth.json")
     first, second = rows_of("out/result_per_image.csv")
     assert (first["image_id"], first["file_name"], first["tp/car"], first["fn/car"]) == ("a", "a.png", "1", "1")
@@ -52,6 +53,8 @@ def test_scores_by_hand_and_a_row_for_each_image(maps: None, workers: int, capsy
     assert second["pq_things"] == "0.0"
     shown = capsys.readouterr().out
     assert "the 1 images with the lowest PQ" in shown
+    assert "true segments that are missed" in shown
+    assert "predicted segments that are false" in shown
     assert "\nboundaries: dilation_ratio=0.02 for PQ, tolerance=0.0075 for F1\n" in shown
     assert "b.png" in shown
     assert "a.png" not in shown

@@ -9,6 +9,13 @@ at the default width on 1024x2048. Boundary F1 dilates all classes of a map toge
 
 from panoptic.metrics.functional.boundary_f1 import boundary_f1
 from panoptic.metrics.functional.calibration import Platt, Reliability, fit_platt, reliability
+from panoptic.metrics.functional.error_kinds import (
+    FALSE_KINDS,
+    MISSED_KINDS,
+    ErrorCounts,
+    error_counts,
+    errors_from_intersections,
+)
 from panoptic.metrics.functional.overlap import (
     BoundaryIntersections,
     Intersections,
@@ -43,7 +50,10 @@ from panoptic.metrics.functional.semantic import confusion, confusion_from_inter
 from panoptic.metrics.functional.summation import exact_sum_by_class, sum_by_class, sum_of_images
 
 __all__ = [
+    "FALSE_KINDS",
+    "MISSED_KINDS",
     "BoundaryIntersections",
+    "ErrorCounts",
     "Intersections",
     "PanopticCounts",
     "Platt",
@@ -64,6 +74,8 @@ __all__ = [
     "confusion",
     "confusion_from_intersections",
     "counts_from_intersections",
+    "error_counts",
+    "errors_from_intersections",
     "exact_sum_by_class",
     "fit_platt",
     "intersection_over_union",

@@ -97,7 +97,7 @@ def counts_from_intersections(
     shared: Intersections, prediction: Segments, target: Segments, num_classes: int
 ) -> PanopticCounts:
     """Compute :func:`panoptic_counts` of a batch from its :func:`~panoptic.metrics.functional.intersections`."""
-    union = _union(shared, shared.pixels, shared.pixels, shared.pixels)
+    union = union_of_pairs(shared)
     match = 2 * shared.pixels > union
     return _counts(shared, match, _ratio(shared.pixels, union), prediction, target, num_classes)
 
@@ -106,7 +106,7 @@ def boundary_counts_from_intersections(
     shared: BoundaryIntersections, prediction: Segments, target: Segments, num_classes: int
 ) -> PanopticCounts:
     """Compute :func:`boundary_panoptic_counts` of a batch from its boundary intersections."""
-    union = _union(shared, shared.pixels, shared.pixels, shared.pixels)
+    union = union_of_pairs(shared)
     boundary = shared.split[:, 1, 1]
     # All pixels of predicted boundaries on void are left out, since void is excluded as a whole, not by its boundary.
     boundary_union = _union(shared, boundary, shared.split[:, 1].sum(1), shared.split[:, :, 1].sum(1))
@@ -127,6 +127,11 @@ def panoptic_quality(counts: PanopticCounts) -> dict[str, Float64[Tensor, "*B C"
         "sq": torch.where(size > 0, counts.iou_sum / counts.tp.clamp(min=1), torch.nan),
         "rq": counts.tp / size,
     }
+
+
+def union_of_pairs(shared: Intersections) -> Int64[Tensor, " K"]:
+    """Compute the union of each pair of segments, without the predicted segment's pixels on void."""
+    return _union(shared, shared.pixels, shared.pixels, shared.pixels)
 
 
 def _union(
@@ -178,8 +183,8 @@ def segment_outcomes(prediction: Segments, target: Segments) -> SegmentOutcomes:
     """
     prediction, target = as_batch(prediction), as_batch(target)
     shared = intersections(prediction, target)
-    match = 2 * shared.pixels > _union(shared, shared.pixels, shared.pixels, shared.pixels)
-    return _outcomes(shared, match, prediction, target)[0]
+    match = 2 * shared.pixels > union_of_pairs(shared)
+    return outcomes_of_pairs(shared, match, prediction, target)[0]
 
 
 class ScoredSegments(NamedTuple):
@@ -213,7 +218,7 @@ def scored_segments(prediction: Segments, target: Segments, is_thing: tuple[bool
     return ScoredSegments(scores[counted], outcomes.is_correct[counted], things[counted])
 
 
-def _outcomes(
+def outcomes_of_pairs(
     shared: Intersections, match: Bool[Tensor, " K"], prediction: Segments, target: Segments
 ) -> tuple[SegmentOutcomes, Bool[Tensor, " K"]]:
     """Return the outcome of each segment, and which pairs match in class too."""
@@ -237,7 +242,7 @@ def _counts(
     target: Segments,
     num_classes: int,
 ) -> PanopticCounts:
-    outcomes, match = _outcomes(shared, match, prediction, target)
+    outcomes, match = outcomes_of_pairs(shared, match, prediction, target)
     return PanopticCounts(
         # A true segment has at most one match, so the sum over its pairs is exact.
         iou_sum=exact_sum_by_class(shared.per_true(torch.where(match, iou, 0.0))[:, 1:], target.classes, num_classes),
