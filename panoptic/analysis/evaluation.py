@@ -25,6 +25,7 @@ from panoptic.errors import InputError, expect_at_least
 from panoptic.inference.predictor import Predictor
 from panoptic.inference.tta import check_tta
 from panoptic.labels import LabelSpace
+from panoptic.metrics.display import narrow_remark
 from panoptic.metrics.per_image import Settings
 from panoptic.models.units import HiddenUnits
 from panoptic.training.checkpoint import Checkpoint, read_checkpoint
@@ -158,7 +159,7 @@ def evaluate_checkpoint(options: EvaluateConfig, progress: Progress = lambda ite
         options.predictions,
         found,
         result["errors"],
-        scores.worst.rows(),
+        scores.worst.rows(("boundary_pq",) if narrow_remark(found) else ()),
         oracle.rows() if oracle is not None and images else None,
         rounds,
         predictor.limit_note(),

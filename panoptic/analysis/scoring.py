@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import heapq
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
@@ -75,7 +75,7 @@ def _arrays(part: Any) -> Any:
 
 def _scores_of(arrays: tuple) -> ImageScores:
     """Invert :func:`_arrays`."""
-    quality, confusion, complexity, errors, boundary_quality, boundary_f1 = arrays
+    quality, confusion, complexity, errors, boundary_quality, boundary_f1, boundary_width = arrays
     return ImageScores(
         PanopticCounts(*map(torch.from_numpy, quality)),
         torch.from_numpy(confusion),
@@ -83,6 +83,7 @@ def _scores_of(arrays: tuple) -> ImageScores:
         ErrorCounts(*map(torch.from_numpy, errors)),
         None if boundary_quality is None else PanopticCounts(*map(torch.from_numpy, boundary_quality)),
         None if boundary_f1 is None else torch.from_numpy(boundary_f1),
+        boundary_width,
     )
 
 
@@ -170,7 +171,14 @@ class Worst:
         if len(self._heap) > self.count:
             heapq.heappop(self._heap)
 
-    def rows(self) -> dict[str, dict[str, float]]:
-        """Return the scores of the images by file name and id, the worst first."""
+    def rows(self, left_out: Collection[str] = ()) -> dict[str, dict[str, float]]:
+        """Return the scores of the images by file name and id, the worst first.
+
+        Args:
+            left_out: Names of scores to leave out.
+        """
         ordered = [kept for _, _, kept in sorted(self._heap, key=lambda entry: (-entry[0], -entry[1]))]
-        return {str(kept["image"]): {name: kept[name] for name in kept if name != "image"} for kept in ordered}
+        return {
+            str(kept["image"]): {name: kept[name] for name in kept if name not in ("image", *left_out)}
+            for kept in ordered
+        }

@@ -47,7 +47,7 @@ def compare(config: DictConfig) -> None:
 def _compare_runs(config: DictConfig) -> None:
     """Compare the variants among finished runs."""
     from panoptic.comparison.differences import compare_variants
-    from panoptic.comparison.report import About, difference_table, score_table
+    from panoptic.comparison.report import About, boundary_remark, difference_table, score_table
     from panoptic.comparison.runs import SPLITS, read_runs, thing_categories
     from panoptic.comparison.variants import choose_baseline, find_variants, same_images, warnings_of
 
@@ -72,6 +72,8 @@ def _compare_runs(config: DictConfig) -> None:
     for warning in warnings:
         print(f"warning: {warning}")
     _print(f"{split}: points, mean ± standard deviation over runs", score_table(comparison))
+    if remark := boundary_remark(comparison):
+        print(remark)
     if comparison.others:
         _print(f"points more than {baseline.name}, runs paired by seed", difference_table(comparison))
     print(f"report: {output / 'report.md'}")

@@ -51,16 +51,18 @@ def print_errors(errors: Mapping[str, Any]) -> None:
 
 def print_evaluation(evaluated: Evaluated) -> None:
     """Print the scores of an evaluation."""
-    from panoptic.metrics.display import SUMMARY, score_rows
+    from panoptic.metrics.display import narrow_remark, score_rows, summary_columns
 
     split = evaluated.split
     if evaluated.images == 0:
         written = "predictions were written" if evaluated.predictions else "no predictions were asked for"
         print(f"the truth of split {split} is withheld: {written}, nothing was scored")
     else:
-        print_table(f"{split}: {evaluated.images} images", score_rows(evaluated.scores, evaluated.labels, SUMMARY))
-        if note := evaluated.settings.note(evaluated.labels):
-            print(note)
+        columns = summary_columns(evaluated.scores)
+        print_table(f"{split}: {evaluated.images} images", score_rows(evaluated.scores, evaluated.labels, columns))
+        for note in (evaluated.settings.note(evaluated.labels), narrow_remark(evaluated.scores)):
+            if note:
+                print(note)
         print_errors(evaluated.errors)
         if evaluated.calibration_errors:
             errors = ", ".join(f"{kind} {error:.3f}" for kind, error in evaluated.calibration_errors.items())

@@ -21,7 +21,7 @@ def score(config: DictConfig) -> None:
     from panoptic.commands.console import print_errors, print_table, progress
     from panoptic.config.schema import ScoreConfig
     from panoptic.data.coco.pairs import PredictionPairs
-    from panoptic.metrics.display import SUMMARY, score_rows
+    from panoptic.metrics.display import narrow_remark, score_rows, summary_columns
     from panoptic.metrics.per_image import Evaluation
     from panoptic.utils.files import output_folder, write_json
 
@@ -58,12 +58,16 @@ def score(config: DictConfig) -> None:
             inputs = {"ground_truth": str(pairs.truth_json), "predictions": str(pairs.prediction_json)}
             about = {"without_prediction": pairs.missing, "categories": pairs.labels.to_dicts()}
             write_json(output, inputs | about | result)
-    print_table(f"{len(pairs)} images", score_rows(evaluation.scores(), pairs.labels, SUMMARY))
-    if note := settings.note(pairs.labels):
-        print(note)
+    found = evaluation.scores()
+    remark = narrow_remark(found)
+    print_table(f"{len(pairs)} images", score_rows(found, pairs.labels, summary_columns(found)))
+    for note in (settings.note(pairs.labels), remark):
+        if note:
+            print(note)
     print_errors(result["errors"])
     if config.worst:
-        print_table(f"the {len(worst.rows())} images with the lowest PQ", worst.rows())
+        lowest = worst.rows(("boundary_pq",) if remark else ())
+        print_table(f"the {len(lowest)} images with the lowest PQ", lowest)
     if output is not None:
         print(f"results: {output}, {rows_file}")
 

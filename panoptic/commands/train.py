@@ -308,7 +308,7 @@ def _announce(trainer: Trainer, module: PanopticModule, config: DictConfig, fold
 
 def _report(folder: Path, labels: LabelSpace) -> None:
     from panoptic.commands.console import print_table
-    from panoptic.metrics.display import SUMMARY, score_rows
+    from panoptic.metrics.display import score_rows, summary_columns
 
     summary = json.loads((folder / "summary.json").read_text())
     rows: dict[str, Mapping[str, float]] = {}
@@ -316,10 +316,12 @@ def _report(folder: Path, labels: LabelSpace) -> None:
         scores = {name.removeprefix("val/"): value for name, value in summary[which].items()}
         rows |= {
             f"{which}: {row}": v
-            for row, v in score_rows(scores, labels, SUMMARY).items()
+            for row, v in score_rows(scores, labels, summary_columns(scores)).items()
             if row in ("all", "things", "stuff")
         }
     print_table(f"validation, after {summary['epochs']} epochs in {summary['seconds']:.0f} s", rows)
+    if summary["boundary_remark"] is not None:
+        print(summary["boundary_remark"])
     print(
         f"checkpoints: {folder / 'checkpoints'}\nsummary: {folder / 'summary.json'}\n"
         f"dashboard: tensorboard --logdir {folder}"

@@ -50,11 +50,18 @@ class About:
 
 def score_table(comparison: Comparison) -> Table:
     """Return scores in points and training minutes of each variant, averaged over its runs."""
+    shown = [score for score in SHOWN if score != "boundary_pq" or boundary_remark(comparison) is None]
     rows = []
     for variant in comparison.variants:
-        scores = [spread_text(spread(points(variant.runs, score))) for score in SHOWN]
+        scores = [spread_text(spread(points(variant.runs, score))) for score in shown]
         rows.append([variant.name, str(len(variant.runs)), *scores, spread_text(minutes(variant), 1)])
-    return ["variant", "runs", *(NAMES[score] for score in SHOWN), "minutes"], rows
+    return ["variant", "runs", *(NAMES[score] for score in shown), "minutes"], rows
+
+
+def boundary_remark(comparison: Comparison) -> str | None:
+    """Return why Boundary PQ is left out, as it is if one run says so; ``None`` if it is not."""
+    remarks = (run.boundary_remark for variant in comparison.variants for run in variant.runs)
+    return next((remark for remark in remarks if remark is not None), None)
 
 
 def difference_table(comparison: Comparison) -> Table:
@@ -167,6 +174,8 @@ def _lines(comparison: Comparison, about: About, figures: frozenset[str]) -> Ite
         "\nMean ± standard deviation over all runs of a variant, in points (100 x the score). The deviation is that of "
         "single runs, of the sample; minutes are those of training.\n"
     )
+    if remark := boundary_remark(comparison):
+        yield f"Note: {remark}.\n"
     if comparison.others:
         yield from _differences(comparison, figures)
     yield from _categories(comparison, figures)

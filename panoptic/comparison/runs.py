@@ -42,6 +42,13 @@ class Run:
     images: Images | None = None
 
     @property
+    def boundary_remark(self) -> str | None:
+        """Why Boundary PQ is left out; ``None`` if it is not."""
+        if self.evaluation:
+            return (self.evaluation.get("boundary_pq") or {}).get("remark")
+        return self.summary.get("boundary_remark")
+
+    @property
     def minutes(self) -> float:
         """Training time in minutes."""
         return float(self.summary["seconds"]) / 60
@@ -126,6 +133,8 @@ def read_run(folder: Path, split: str) -> Run:
     if split == "val" and not evaluated.is_dir():
         last = {name.removeprefix("val/"): value for name, value in summary["last"].items() if name.startswith("val/")}
         kept = {name: value for name, value in last.items() if name in SCORES or name.startswith("pq/")}
+        if summary.get("boundary_remark"):
+            kept.pop("boundary_pq", None)
         try:
             return replace(run, scores=_numbers(kept))
         except TypeError as error:
@@ -156,7 +165,7 @@ def _evaluation_scores(evaluation: Mapping[str, Any]) -> dict[str, float]:
         name: evaluation[group]["pq"] if evaluation[group]["n"] else None
         for name, group in (("pq", "all"), ("pq_things", "things"), ("pq_stuff", "stuff"))
     }
-    if "boundary_pq" in evaluation:
+    if "boundary_pq" in evaluation and not evaluation["boundary_pq"].get("remark"):
         scores["boundary_pq"] = evaluation["boundary_pq"]["all"]["pq"]
     scores |= {name: evaluation.get(name) for name in ("boundary_f1", "mean_iou")}
     return _numbers(scores | {f"pq/{name}": row["pq"] for name, row in evaluation["per_class"].items()})

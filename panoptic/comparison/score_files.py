@@ -32,6 +32,7 @@ class ScoreFile:
             :data:`BOUNDARY_F1`, with the score and 1 where the category occurs.
         things: Names of the thing categories, or ``None`` if unknown.
         settings: ``dilation_ratio`` and ``tolerance``, as far as they are known.
+        boundary_remark: Why Boundary PQ says little of the images; ``None`` if it does not, or nothing is known.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ScoreFile:
     sums: dict[str, Float64[np.ndarray, "I C K"]]
     things: frozenset[str] | None
     settings: dict[str, float]
+    boundary_remark: str | None
 
 
 def read_score_files(paths: Sequence[Path], names: Sequence[str] | None = None) -> tuple[list[ScoreFile], list[str]]:
@@ -95,8 +97,7 @@ def _read(path: Path, name: str) -> ScoreFile:
     if table.has(columns):
         f1 = table.numbers(columns, may_be_empty=True)
         sums[BOUNDARY_F1] = np.stack([np.nan_to_num(f1), (~np.isnan(f1)).astype(np.float64)], -1)
-    things, settings = _about(path, table.categories)
-    return ScoreFile(name, path, images, sums, things, settings)
+    return ScoreFile(name, path, images, sums, *_about(path, table.categories))
 
 
 def result_beside(path: Path) -> Path:
@@ -105,18 +106,19 @@ def result_beside(path: Path) -> Path:
     return path.with_name("scores.json" if own else f"{path.stem.removesuffix('_per_image')}.json")
 
 
-def _about(path: Path, categories: Sequence[str]) -> tuple[frozenset[str] | None, dict[str, float]]:
-    """Return the names of the thing categories and the settings from the JSON file beside a table.
+def _about(path: Path, categories: Sequence[str]) -> tuple[frozenset[str] | None, dict[str, float], str | None]:
+    """Return the names of the thing categories, the settings and the remark from the JSON file beside a table.
 
     Raises:
         InputError: If the JSON file is damaged or of other categories.
     """
     result = result_beside(path)
     if not result.is_file():
-        return None, {}
+        return None, {}, None
     try:
         content: Any = json.loads(result.read_text(encoding="utf-8"))
         settings = {key: float(content[key]) for key in SETTINGS.values() if key in content}
+        remark = content.get("boundary_pq", {}).get("remark")
         found = content.get("categories")
         things = None if found is None else {entry["name"]: bool(entry["isthing"]) for entry in found}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -125,7 +127,7 @@ def _about(path: Path, categories: Sequence[str]) -> tuple[frozenset[str] | None
         raise InputError(
             f"{result}: expected the categories of {path}, got {_first_difference(things, categories, 'category')}"
         )
-    return None if things is None else frozenset(name for name in things if things[name]), settings
+    return None if things is None else frozenset(name for name in things if things[name]), settings, remark
 
 
 def _aligned(file: ScoreFile, first: ScoreFile) -> ScoreFile:
@@ -173,6 +175,7 @@ def _warnings(files: Sequence[ScoreFile]) -> Iterator[str]:
             f"things and stuff are not told apart: which categories are things is in {result_beside(files[0].path)}, "
             "which is not there or of an earlier version"
         )
+    yield from dict.fromkeys(file.boundary_remark for file in files if file.boundary_remark)
     titles = {BOUNDARY_QUALITY: "Boundary PQ", BOUNDARY_F1: "boundary F1"}
     for kind, setting in SETTINGS.items():
         lacking = [file.name for file in files if kind not in file.sums]
@@ -185,8 +188,10 @@ def _warnings(files: Sequence[ScoreFile]) -> Iterator[str]:
 
 
 def compared_kinds(files: Sequence[ScoreFile]) -> list[str]:
-    """Return the kinds of numbers that all files have, computed with the same settings."""
+    """Return the kinds of numbers that all files have, computed with the same settings, and that say something."""
     shared = [kind for kind in files[0].sums if all(kind in file.sums for file in files)]
+    if any(file.boundary_remark for file in files):
+        shared = [kind for kind in shared if kind != BOUNDARY_QUALITY]
     return [
         kind
         for kind in shared

@@ -78,15 +78,34 @@ class BoundaryPanopticQuality(PanopticQuality):
     prefix = "boundary_"
 
     setting: Tensor
+    images: Tensor
+    narrow: Tensor
 
     def __init__(self, labels: LabelSpace, dilation_ratio: float | None = None, **kwargs) -> None:
         super().__init__(labels, **kwargs)
         functional.check_shares(dilation_ratio)
         self.dilation_ratio = default_dilation_ratio(labels) if dilation_ratio is None else dilation_ratio
         self._add_setting_state(self.dilation_ratio)
+        for name in ("images", "narrow"):
+            self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def _counts(self, prediction: Segments, target: Segments) -> functional.PanopticCounts:
         return functional.boundary_panoptic_counts(prediction, target, self.labels.num_classes, self.dilation_ratio)
+
+    def _add(self, prediction: Segments, target: Segments) -> None:
+        super()._add(prediction, target)
+        images = len(target.ids) if target.is_batch else 1
+        self.images = self.images + images
+        if functional.boundary_width(target.size, self.dilation_ratio) == 1:
+            self.narrow = self.narrow + images
+
+    def compute(self) -> dict[str, Tensor]:
+        """Compute the current scores; see :meth:`PanopticQuality.compute`.
+
+        ``boundary_narrow`` is the share of images at whose size the boundaries are one pixel wide: too narrow for most
+        contours to match.
+        """
+        return super().compute() | {"boundary_narrow": self.narrow.double() / self.images.clamp(min=1)}
 
 
 def default_dilation_ratio(labels: LabelSpace) -> float:

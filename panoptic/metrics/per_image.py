@@ -18,6 +18,7 @@ from torch import Tensor
 from panoptic.complexity import COMPLEXITY_NAMES, image_complexity
 from panoptic.labels import LabelSpace
 from panoptic.metrics import functional
+from panoptic.metrics.display import narrow_remark
 from panoptic.metrics.functional import FALSE_KINDS, MISSED_KINDS, ErrorCounts, PanopticCounts
 from panoptic.metrics.panoptic_quality import default_dilation_ratio
 from panoptic.segments import Segments
@@ -61,6 +62,7 @@ class ImageScores(NamedTuple):
         errors: Counts of what went wrong.
         boundary_quality: Counts of Boundary PQ; ``None`` if boundaries are not scored.
         boundary_f1: Boundary F1 by class, NaN for classes that do not occur; ``None`` if boundaries are not scored.
+        boundary_width: Width of the boundaries of Boundary PQ in pixels; ``None`` if boundaries are not scored.
     """
 
     quality: PanopticCounts
@@ -69,6 +71,7 @@ class ImageScores(NamedTuple):
     errors: ErrorCounts
     boundary_quality: PanopticCounts | None = None
     boundary_f1: Float64[Tensor, " C"] | None = None
+    boundary_width: int | None = None
 
 
 def score_image(
@@ -104,6 +107,7 @@ def score_image(
         functional.errors_from_intersections(shared, prediction, target, c).total(),
         boundary_quality,
         boundary_f1,
+        functional.boundary_width(target.size, settings.ratio(labels)) if settings.boundaries else None,
     )
 
 
@@ -144,7 +148,7 @@ class Evaluation:
     def __init__(self, labels: LabelSpace, settings: Settings | None = None) -> None:
         self.labels = labels
         self.settings = settings or Settings()
-        self.images = 0
+        self.images = self.narrow = 0
         c = labels.num_classes
         self.quality, self.boundary_quality = _zero_counts(c), _zero_counts(c)
         self.confusion = torch.zeros(c, c + 1, dtype=torch.int64)
@@ -163,6 +167,7 @@ class Evaluation:
             f1 = scores.boundary_f1.cpu()
             self.f1_sum += f1.nan_to_num(0.0)
             self.f1_images += ~f1.isnan()
+            self.narrow += scores.boundary_width == 1
 
     def scores(self) -> dict[str, float]:
         """Return all scores as a flat dict, with the keys of the metrics; NaN if there is nothing to score."""
@@ -171,6 +176,7 @@ class Evaluation:
         if self.settings.boundaries:
             flat |= functional.quality_scores(self.boundary_quality, self.labels, "boundary_")
             flat |= functional.boundary_f1_scores(self.f1_sum, self.f1_images, self.labels)
+            flat["boundary_narrow"] = torch.tensor(self.narrow / max(self.images, 1), dtype=torch.float64)
         return {name: value.item() for name, value in flat.items()}
 
     def result(self) -> dict[str, Any]:
@@ -178,7 +184,8 @@ class Evaluation:
 
         ``all``, ``things`` and ``stuff`` hold ``pq``, ``sq``, ``rq`` and ``n``, the number of averaged classes; all are
         0 if no class occurs. ``per_class`` holds the scores and counts of the categories that occur, with ``None`` for
-        undefined scores. ``boundary_pq`` holds the same for Boundary PQ. ``boundary_f1`` and ``mean_iou`` are means
+        undefined scores. ``boundary_pq`` holds the same for Boundary PQ, and a ``remark``
+        if it says little at the size of the images. ``boundary_f1`` and ``mean_iou`` are means
         over classes. ``errors`` holds the false negatives and positives by kind, for the same groups and categories.
         """
         flat = self.scores()
@@ -186,6 +193,7 @@ class Evaluation:
         result |= self._quality(flat, "", self.quality, ("iou", "boundary_f1"))
         if self.settings.boundaries:
             result["boundary_pq"] = self._quality(flat, "boundary_", self.boundary_quality)
+            result["boundary_pq"]["remark"] = narrow_remark(flat)
             result["boundary_f1"] = _number(flat["boundary_f1"]) or 0.0
             result["dilation_ratio"] = self.settings.ratio(self.labels)
             result["tolerance"] = self.settings.tolerance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
@@ -51,6 +52,25 @@ def test_scores_of_a_run_are_those_of_its_evaluation_or_of_its_end() -> None:
             "pq/road": 0.8,
         }
     )
+
+
+@pytest.mark.parametrize("split", ["val", "test"])  # as training ended, and as evaluated
+def test_a_boundary_pq_with_a_remark_is_left_out_and_told(split: str, capsys: pytest.CaptureFixture) -> None:
+    for seed in (0, 1):
+        folder = made("runs", seed, 0.4, boundary_remark="its boundaries are narrow")
+        if split == "test":
+            evaluated(folder, [0.6], [0.8])
+            file = folder / "evaluate_test" / "scores.json"
+            scores = json.loads(file.read_text())
+            scores["boundary_pq"]["remark"] = "its boundaries are narrow"
+            file.write_text(json.dumps(scores))
+    assert "boundary_pq" not in read_run(folder, split).scores
+    run("runs=runs", f"split={split}", "output=out")
+    report = Path("out/report.md").read_text()
+    for text in (report, capsys.readouterr().out):
+        assert "its boundaries are narrow" in text
+        assert "boundary F1" in text
+        assert "boundary PQ" not in text
 
 
 def test_numbers_as_texts() -> None:

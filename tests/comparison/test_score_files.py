@@ -187,16 +187,28 @@ def test_what_cannot_be_compared_is_left_out_and_told(two: None, capsys: pytest.
     assert "things" not in json.loads(Path("out/comparison.json").read_text())
 
 
+def test_boundaries_of_a_pixel_are_left_out_and_told(capsys: pytest.CaptureFixture) -> None:
+    about = {"dilation_ratio": 0.005, "tolerance": 0.0075, "boundary_pq": {"remark": "its boundaries are narrow"}}
+    for name, images, f1 in (("ours", OURS, OURS_F1), ("theirs", THEIRS, THEIRS_F1)):
+        write(name, rows_of(images, f1, boundary=True), about)
+    run("scores=[ours_per_image.csv,theirs_per_image.csv]", "output=out")
+    assert capsys.readouterr().out.count("its boundaries are narrow\n") == 1
+    content = json.loads(Path("out/comparison.json").read_text())
+    assert list(content["all"]) == ["pq", "sq", "rq", "boundary_f1"]
+    assert content["warnings"] == ["its boundaries are narrow"]
+
+
 def test_from_maps_to_a_comparison(capsys: pytest.CaptureFixture) -> None:
     made_maps.write("truth", made_maps.TRUTH)
     made_maps.write("guess", made_maps.GUESS)
     for name in ("truth", "guess"):
-        command("score", score, ("ground_truth=truth.json", f"predictions={name}.json", f"output={name}_scores.json"))
+        given = ("ground_truth=truth.json", f"predictions={name}.json", f"output={name}_scores.json")
+        command("score", score, (*given, "dilation_ratio=0.4"))
     run("scores=[guess_scores_per_image.csv,truth_scores_per_image.csv]", "output=out")
     content = json.loads(Path("out/comparison.json").read_text())
     result = json.loads(Path("guess_scores.json").read_text())
     assert (content["images"], content["baseline"], content["warnings"]) == (2, "truth_scores", [])
-    assert content["files"]["guess_scores"]["dilation_ratio"] == 0.02
+    assert content["files"]["guess_scores"]["dilation_ratio"] == 0.4
     for prefix, scores in (("", result), ("boundary_", result["boundary_pq"])):
         for group in ("all", "things", "stuff"):
             for name in ("pq", "sq", "rq"):

@@ -14,6 +14,7 @@ from torchmetrics import MetricCollection
 from panoptic.data.coco.pairs import PredictionPairs
 from panoptic.labels import CITYSCAPES, Category, LabelSpace
 from panoptic.metrics import BoundaryPanopticQuality, PanopticQuality
+from panoptic.metrics.display import SUMMARY, narrow_remark, summary_columns
 from panoptic.metrics.functional import (
     boundary_intersections,
     boundary_panoptic_counts,
@@ -22,6 +23,7 @@ from panoptic.metrics.functional import (
     panoptic_counts,
     segment_boundaries,
 )
+from panoptic.metrics.per_image import Evaluation, Settings, score_image
 from panoptic.segments import Segments
 
 PQ_KNOWN = Path(__file__).parents[1] / "data" / "pq_known"
@@ -139,7 +141,7 @@ def test_its_keys_are_those_of_panoptic_quality_with_a_prefix() -> None:
     boundary, plain = BoundaryPanopticQuality(LABELS), PanopticQuality(LABELS)
     for metric in (boundary, plain):
         metric.update(make(square(9), [CAR]), make(square(9), [CAR]))
-    assert list(boundary.compute()) == [f"boundary_{name}" for name in plain.compute()]
+    assert list(boundary.compute()) == [*(f"boundary_{name}" for name in plain.compute()), "boundary_narrow"]
     assert boundary.compute()["boundary_pq"] == 1.0
 
 
@@ -179,3 +181,22 @@ def test_the_published_value_of_real_maps() -> None:
     assert scores["boundary_pq"].item() == pytest.approx(0.44510955259805035, abs=1e-12)
     assert scores["boundary_pq_things"].item() == pytest.approx(0.2471926191050795, abs=1e-12)
     assert scores["boundary_pq_stuff"].item() == pytest.approx(0.840943419583992, abs=1e-12)
+
+
+def test_boundaries_of_a_pixel_are_told_where_most_images_have_them() -> None:
+    # 0.02 of the diagonal of 40 x 40 is 1.1 pixels, of 90 x 90 it is 2.5.
+    metric, evaluation = BoundaryPanopticQuality(LABELS, 0.02), Evaluation(LABELS, Settings(dilation_ratio=0.02))
+    shares, told = [], []
+    for size in (90, 40, 40):
+        segments = make(square(20, size), [CAR])
+        metric.update(Segments.stack([segments]), Segments.stack([segments]))
+        evaluation.add(score_image(segments, segments, LABELS, evaluation.settings))
+        found = metric.compute()
+        assert evaluation.scores()["boundary_narrow"] == found["boundary_narrow"].item()
+        assert evaluation.result()["boundary_pq"]["remark"] == narrow_remark(found)
+        shares.append(found["boundary_narrow"].item())
+        told.append(narrow_remark(found) is not None)
+        assert summary_columns(found) == tuple(c for c in SUMMARY if c != "boundary PQ" or not told[-1])
+    assert shares == pytest.approx([0, 1 / 2, 2 / 3])
+    assert told == [False, False, True]
+    assert narrow_remark({"pq": 0.5}) is None

@@ -15,6 +15,7 @@ from torch import nn
 
 from panoptic import __version__
 from panoptic.config.keys import leaves
+from panoptic.metrics.display import narrow_remark
 from panoptic.training.callbacks.checkpoints import Checkpoints
 from panoptic.training.callbacks.finite import Finite
 from panoptic.training.callbacks.patience import Patience
@@ -86,6 +87,7 @@ class Summary(Callback):
             "training": self.throughput.total.speed() | {"first_step_at": self.throughput.first_step_at},
             "best": self.checkpoints.best_scores,
             "last": last,
+            "boundary_remark": narrow_remark({name.removeprefix("val/"): value for name, value in last.items()}),
             "best_checkpoint": self.checkpoints.best_checkpoint(),
             "parameters": sum(p.numel() for p in cast(nn.Module, pl_module.network).parameters()),
             "backbone_weights": self.record["backbone_weights"],
