@@ -273,12 +273,11 @@ def _fit(trainer: Trainer, module: PanopticModule, data: DataModule, resumed: Ch
 
 def _evaluate(config: DictConfig, folder: Path, trainer: Trainer | None = None) -> None:
     """Score the last checkpoint as configured, unless that was done before in the same way."""
-    from lightning.pytorch.loggers import TensorBoardLogger
-
     from panoptic.analysis.evaluation import evaluate_checkpoint
     from panoptic.commands.console import print_evaluation, progress
     from panoptic.config.schema import EvaluateConfig
     from panoptic.data.images import read_image
+    from panoptic.training.dashboard import log_picture
     from panoptic.training.runs import scored
 
     split = config.evaluation.split
@@ -287,13 +286,13 @@ def _evaluate(config: DictConfig, folder: Path, trainer: Trainer | None = None) 
     options = EvaluateConfig(checkpoint=str(folder / "checkpoints" / "last.ckpt"), **config.evaluation)
     evaluated = evaluate_checkpoint(options, progress)
     print_evaluation(evaluated)
-    if trainer is not None and isinstance(trainer.logger, TensorBoardLogger):
+    if trainer is not None:
         for name in ("alpha", "alpha_maps"):
             picture = evaluated.folder / f"{name}.png"
             if picture.is_file():
-                image = read_image(picture)
-                trainer.logger.experiment.add_image(f"{split}/{name}", image, trainer.global_step, dataformats="HWC")
-        trainer.logger.experiment.flush()
+                log_picture(trainer.logger, f"{split}/{name}", read_image(picture), trainer.global_step)
+        if trainer.logger is not None:
+            trainer.logger.save()  # what was written after the end of training
 
 
 def _announce(trainer: Trainer, module: PanopticModule, config: DictConfig, folder: Path) -> None:

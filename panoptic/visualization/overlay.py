@@ -90,3 +90,26 @@ def side_by_side(panels: list[UInt8[np.ndarray, "H _ 3"]]) -> UInt8[np.ndarray, 
     line = np.full((panels[0].shape[0], 4, 3), 255, dtype=np.uint8)
     row = [part for panel in panels for part in (panel, line)][:-1]
     return np.concatenate(row, axis=1)
+
+
+def stacked(rows: list[UInt8[np.ndarray, "_ W 3"]]) -> UInt8[np.ndarray, "H W 3"]:
+    """Concatenate rows of equal width vertically, separated by thin white lines."""
+    line = np.full((4, rows[0].shape[1], 3), 255, dtype=np.uint8)
+    return np.concatenate([part for row in rows for part in (row, line)][:-1])
+
+
+HATCH = np.array([[70, 70, 70], [110, 110, 110]], dtype=np.uint8)
+"""Colors of padding: two grays, in diagonal stripes."""
+
+
+def with_hatched_padding(image: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "H W 3"]:
+    """Return a copy of an image whose padding, at the right and bottom, is hatched.
+
+    Args:
+        image: RGB image.
+        size: Height and width of what is not padding.
+    """
+    y, x = np.indices(image.shape[:2])
+    padded = np.ones(image.shape[:2], dtype=bool)
+    padded[: size[0], : size[1]] = False
+    return np.where(padded[..., None], HATCH[(y + x) // 4 % 2], image)

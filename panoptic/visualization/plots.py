@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -40,6 +40,14 @@ def save_figure(figure: Figure, path: Path, *, dpi: int = 100) -> None:
     figure.savefig(buffer, format="png", dpi=dpi)
     with Image.open(buffer) as image:
         image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def figure_picture(figure: Figure) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw a figure as an RGB picture."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi="figure")
+    with Image.open(buffer) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def complexity_figure(predicted: Float[np.ndarray, "n 2"], true: Float[np.ndarray, "n 2"]) -> Figure:

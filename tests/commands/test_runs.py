@@ -46,7 +46,9 @@ def test_the_dashboard_has_what_a_run_is_judged_by(trained: Path) -> None:
     assert [e.value for e in events.Scalars("curriculum/stage")] == [1.0, 2.0]
     for level in zip(*(events.Scalars(f"val/alpha_P{n}") for n in (2, 3, 4)), strict=True):
         assert sum(e.value for e in level) == pytest.approx(1.0, abs=1e-5)
-    assert set(events.Tags()["images"]) == {"validation/0", "complexity", "alpha"}
+    assert set(events.Tags()["images"]) == {"train/input", "validation/0", "complexity", "alpha"}
+    (picture,) = events.Images("train/input")  # one of 64 x 128, without and with segments, and a line between them
+    assert (picture.step, picture.width, picture.height) == (0, 260, 64)
     assert len(events.Images("validation/0")) == 2
 
 

@@ -1,4 +1,4 @@
-"""TensorBoard pictures: predictions for fixed validation images, and plots of complexity and fusion weights."""
+"""Pictures in the dashboard: the training input, predictions for fixed validation images, and plots."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from panoptic.data.batch import collate
+from panoptic.data.batch import Batch, collate
 from panoptic.data.sample import Unreadable
 from panoptic.errors import expect_at_least
+from panoptic.labels import LabelSpace
+from panoptic.training.dashboard import log_picture, takes_pictures
 from panoptic.training.module import Evaluated, PanopticModule
-from panoptic.visualization.overlay import alpha_picture, overlay, side_by_side
-from panoptic.visualization.plots import alpha_figure, complexity_figure
+from panoptic.visualization.overlay import alpha_picture, overlay, side_by_side, stacked, with_hatched_padding
+from panoptic.visualization.plots import alpha_figure, complexity_figure, figure_picture
 
 
 class Pictures(Callback):
     """Callback that draws image, ground truth, prediction and α side by side after each validation.
 
     The images are spread evenly over the validation split. It also plots predicted against true complexity, and α
-    against true complexity.
+    against true complexity. The first picture of a run is of its first batch, as the network gets it.
 
     Args:
-        count: Number of images; 0 draws nothing.
+        count: Number of images, of the first batch too; 0 draws nothing.
 
     Raises:
         InputError: If ``count`` is negative.
@@ -35,6 +37,15 @@ class Pictures(Callback):
         expect_at_least(0, callbacks__pictures=count)
         self.count = count
         self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Draw the batch, if it is the first of the run: after its step, whose duration is not measured."""
+        is_first = trainer.current_epoch == 0 and batch_idx == 0
+        if self.count and is_first and trainer.is_global_zero and takes_pictures(trainer.logger):
+            picture = input_picture(batch, cast(PanopticModule, pl_module).codec.labels, self.count)
+            log_picture(trainer.logger, "train/input", picture, 0)
 
     def on_validation_batch_end(
         self,
@@ -51,15 +62,14 @@ class Pictures(Callback):
         self.seen.append((predicted.complexity.float(), true.complexity, predicted.alpha_of_image.float()))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the pictures and plots to TensorBoard."""
+        """Write the pictures and plots to the dashboard."""
         seen, self.seen = self.seen, []
-        writer = trainer.logger.experiment if isinstance(trainer.logger, TensorBoardLogger) else None
-        if self.count == 0 or writer is None or not trainer.is_global_zero:
+        if self.count == 0 or not takes_pictures(trainer.logger) or not trainer.is_global_zero:
             return
         step = max(trainer.global_step - 1, 0)  # the step of the scores: steps are counted from 0
         predicted, true, alpha = (torch.cat(values).cpu().numpy() for values in zip(*seen, strict=True))
-        writer.add_figure("complexity", complexity_figure(predicted, true), step)
-        writer.add_figure("alpha", alpha_figure(alpha, true), step)
+        log_picture(trainer.logger, "complexity", figure_picture(complexity_figure(predicted, true)), step)
+        log_picture(trainer.logger, "alpha", figure_picture(alpha_figure(alpha, true)), step)
         module = cast(PanopticModule, pl_module)
         dataset = cast(Any, trainer).datamodule.evaluation_dataset("val")  # Trainer does not declare the attribute
         for number, index in enumerate(
@@ -80,4 +90,21 @@ class Pictures(Callback):
                 overlay(image, prediction.to("cpu").unstack()[0], module.codec.labels),
                 alpha_picture(outputs.alpha[0].float().cpu(), batch.sizes[0]),
             ]
-            writer.add_image(f"validation/{number}", side_by_side(panels), step, dataformats="HWC")
+            log_picture(trainer.logger, f"validation/{number}", side_by_side(panels), step)
+
+
+def input_picture(batch: Batch, labels: LabelSpace, count: int) -> UInt8[np.ndarray, "H W 3"]:
+    """Draw the first images of a batch in a column, each beside itself with its segments, and with padding hatched.
+
+    Args:
+        batch: Images with their ground truth.
+        labels: Label space of the segments.
+        count: Largest number of images.
+    """
+    assert batch.segments is not None  # the training data set refuses images without ground truth
+    images = batch.images[:count].permute(0, 2, 3, 1).cpu().numpy()
+    rows = []
+    for image, segments, size in zip(images, batch.segments.to("cpu").unstack(), batch.sizes, strict=False):
+        panels = [image, overlay(image, segments, labels)]
+        rows.append(side_by_side([with_hatched_padding(panel, size) for panel in panels]))
+    return stacked(rows)

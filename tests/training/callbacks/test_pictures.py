@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from panoptic.data.batch import collate
+from panoptic.data.sample import Sample
 from panoptic.errors import InputError
-from panoptic.training.callbacks.pictures import Pictures
-from panoptic.visualization.overlay import LEVEL_COLORS, alpha_picture, side_by_side
+from panoptic.labels import Category, LabelSpace
+from panoptic.segments import Segments
+from panoptic.training.callbacks.pictures import Pictures, input_picture
+from panoptic.visualization.overlay import HATCH, LEVEL_COLORS, alpha_picture, overlay, side_by_side
 from panoptic.visualization.plots import complexity_figure
 
 FINE, MIDDLE, COARSE = LEVEL_COLORS.astype(int).tolist()
@@ -87,3 +91,25 @@ def test_complexity_of_nothing_still_has_a_diagonal():
 def test_a_count_below_zero_is_named():
     with pytest.raises(InputError, match=r"callbacks.pictures: expected at least 0, got -1"):
         Pictures(-1)
+
+
+def test_the_input_is_drawn_as_the_network_gets_it_with_its_segments_and_padding() -> None:
+    labels = LabelSpace((Category("car", 1, True, (200, 10, 10)),))
+    samples = []
+    for i, size in enumerate(((10, 12), (8, 9), (10, 12))):
+        image = np.random.default_rng(i).integers(0, 256, (*size, 3), dtype=np.uint8)
+        ids = torch.zeros(size, dtype=torch.int32)
+        ids[2:6, 2:7] = 1
+        segments = Segments(ids, torch.tensor([0]), torch.tensor([False]))
+        samples.append(Sample(image=image, segments=segments, name=str(i)))
+    batch = collate(samples)
+    picture = input_picture(batch, labels, 2)
+    assert picture.shape == (10 + 4 + 10, 12 + 4 + 12, 3)
+    for top, sample in ((0, samples[0]), (14, samples[1])):
+        (height, width), shown = sample.image.shape[:2], picture[top : top + 10]
+        assert (shown[:height, :width] == sample.image).all()
+        assert (shown[:height, 16 : 16 + width] == overlay(sample.image, sample.segments, labels)).all()
+    padding = [picture[22:, :12], picture[14:, 9:12], picture[22:, 16:], picture[14:, 25:]]
+    for part in padding:
+        assert {tuple(color) for color in part.reshape(-1, 3)} == {tuple(color) for color in HATCH}
+    assert (batch.images[1, :, 8:] == 0).all(), "the batch itself stays as it is"
