@@ -75,6 +75,7 @@ def _train(config: DictConfig, folder: Path, is_first: bool, started: float) -> 
 
     from panoptic.training.budget import choose_steps
     from panoptic.training.callbacks.interruptions import Interruptions
+    from panoptic.training.dashboard import ending, hint
     from panoptic.training.runs import finished, record_event
     from panoptic.training.trainer import build_callbacks, build_trainer
 
@@ -103,15 +104,16 @@ def _train(config: DictConfig, folder: Path, is_first: bool, started: float) -> 
             print(f"{budget['steps']} steps, to end within {start.config.budget}", flush=True)
         for note in (*start.notes, *notes):
             print(note, flush=True)
-    _fit(trainer, module, data, start.resumed)
-    interruptions = next(c for c in cast("Any", trainer).callbacks if isinstance(c, Interruptions))
-    if trainer.is_global_zero:
-        record_event(folder, "end", epochs=trainer.current_epoch, steps=trainer.global_step)
-        _report(folder, data.labels)
-    if interruptions.received is not None:  # in the last epoch, which is complete
-        raise Stopped(interruptions.received)
-    if trainer.is_global_zero:
-        _evaluate(start.config, folder, trainer)
+    with ending(trainer.logger):
+        _fit(trainer, module, data, start.resumed)
+        interruptions = next(c for c in cast("Any", trainer).callbacks if isinstance(c, Interruptions))
+        if trainer.is_global_zero:
+            record_event(folder, "end", epochs=trainer.current_epoch, steps=trainer.global_step)
+            _report(folder, data.labels, hint(trainer.logger, folder))
+        if interruptions.received is not None:  # in the last epoch, which is complete
+            raise Stopped(interruptions.received)
+        if trainer.is_global_zero:
+            _evaluate(start.config, folder, trainer)
 
 
 def _check(config: DictConfig) -> None:
@@ -305,7 +307,7 @@ def _announce(trainer: Trainer, module: PanopticModule, config: DictConfig, fold
     )
 
 
-def _report(folder: Path, labels: LabelSpace) -> None:
+def _report(folder: Path, labels: LabelSpace, dashboard: str | None) -> None:
     from panoptic.commands.console import print_table
     from panoptic.metrics.display import score_rows, summary_columns
 
@@ -321,7 +323,6 @@ def _report(folder: Path, labels: LabelSpace) -> None:
     print_table(f"validation, after {summary['epochs']} epochs in {summary['seconds']:.0f} s", rows)
     if summary["boundary_remark"] is not None:
         print(summary["boundary_remark"])
-    print(
-        f"checkpoints: {folder / 'checkpoints'}\nsummary: {folder / 'summary.json'}\n"
-        f"dashboard: tensorboard --logdir {folder}"
-    )
+    print(f"checkpoints: {folder / 'checkpoints'}\nsummary: {folder / 'summary.json'}")
+    if dashboard is not None:
+        print(f"dashboard: {dashboard}")

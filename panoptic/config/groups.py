@@ -291,6 +291,37 @@ class TensorBoardConfig(LoggerConfig):
 
 
 @dataclass
+class WandbConfig(LoggerConfig):
+    """See :class:`lightning.pytorch.loggers.WandbLogger`; a name of ``null`` is that of the run."""
+
+    save_dir: str = MISSING
+    name: str | None = MISSING
+    project: str = MISSING
+    offline: bool = MISSING
+
+
+@dataclass
+class MLflowConfig(LoggerConfig):
+    """See :class:`lightning.pytorch.loggers.MLFlowLogger`; a name of ``null`` is that of the run.
+
+    The address of a server is the user's to give (``MLFLOW_TRACKING_URI``): a checkpoint cannot name one.
+    """
+
+    save_dir: str = MISSING
+    run_name: str | None = MISSING
+    experiment_name: str = MISSING
+
+
+@dataclass
+class CSVConfig(LoggerConfig):
+    """See :class:`lightning.pytorch.loggers.CSVLogger`; it logs to the folder of the run."""
+
+    save_dir: str = MISSING
+    name: str = MISSING
+    version: str = MISSING
+
+
+@dataclass
 class TrainerConfig:
     """See :class:`lightning.pytorch.Trainer`; its other arguments can be added with ``+trainer.<key>=``.
 
@@ -326,6 +357,12 @@ OPTIONS: dict[str, dict[str, type]] = {
         "uniform": FusionConfig,
     },
     "optimizer": {"adamw": AdamWConfig, "muon": MuonConfig},
-    "logger": {"tensorboard": TensorBoardConfig, "none": LoggerConfig},
+    "logger": {
+        "tensorboard": TensorBoardConfig,
+        "wandb": WandbConfig,
+        "mlflow": MLflowConfig,
+        "csv": CSVConfig,
+        "none": LoggerConfig,
+    },
 }
 """Schemas of the options of each group whose options have different fields."""

@@ -9,7 +9,7 @@ from panoptic.errors import InputError
 
 TARGETS = frozenset(
     {
-        "lightning.pytorch.loggers.TensorBoardLogger",
+        *(f"lightning.pytorch.loggers.{name}Logger" for name in ("CSV", "MLFlow", "TensorBoard", "Wandb")),
         "panoptic.codec.Codec",
         *(f"panoptic.data.{name}Data" for name in ("Cityscapes", "CocoPanoptic", "Synthetic")),
         "panoptic.losses.PanopticLoss",

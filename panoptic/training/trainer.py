@@ -28,6 +28,7 @@ from panoptic.training.callbacks.progress import progress_callbacks
 from panoptic.training.callbacks.summary import Summary
 from panoptic.training.callbacks.throughput import Throughput
 from panoptic.training.checkpoint_plugin import AtomicCheckpointIO
+from panoptic.training.dashboard import build_logger
 from panoptic.training.resuming import Start
 from panoptic.utils.precision import has_fast_bfloat16
 
@@ -61,7 +62,7 @@ def build_trainer(config: DictConfig, folder: Path, first_step: int = 0) -> Trai
     # Lightning goes on from files named hpc_ckpt_* in its root, which would be the current folder.
     settings |= {"plugins": plugins, "default_root_dir": folder}
     try:
-        return Trainer(**settings, logger=_logger(config, folder, first_step))
+        return Trainer(**settings, logger=build_logger(config, folder, first_step) or False)
     except InputError:
         raise
     except Exception as error:  # Lightning's MisconfigurationException is no more than that
@@ -113,15 +114,6 @@ def _check_devices(settings: Mapping[str, Any]) -> None:
     count = int(devices) if devices.isdecimal() else 1
     if on_cpu and count > most:
         raise InputError(f"trainer.devices: expected at most {most} processes on this machine's CPU, got {count}")
-
-
-def _logger(config: DictConfig, folder: Path, first_step: int) -> Any:
-    if config.logger._target_ is None:
-        return False
-    options: dict[str, Any] = {"save_dir": str(folder)} if "save_dir" in config.logger else {}
-    if first_step and config.logger._target_.endswith("TensorBoardLogger"):
-        options["purge_step"] = first_step
-    return build(config.logger, **options)
 
 
 def default_precision(accelerator: str) -> str:

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 
 from panoptic import __version__
@@ -20,11 +19,12 @@ from panoptic.training.callbacks.checkpoints import Checkpoints
 from panoptic.training.callbacks.finite import Finite
 from panoptic.training.callbacks.patience import Patience
 from panoptic.training.callbacks.throughput import Throughput
+from panoptic.training.dashboard import begin, log_summary
 from panoptic.utils.files import write_json
 
 
 class Summary(Callback):
-    """Callback that writes ``summary.json`` after training, and hyperparameters with final scores to TensorBoard.
+    """Callback that writes ``summary.json`` after training, and hyperparameters and final scores to the dashboard.
 
     Args:
         folder: Folder of the run.
@@ -55,9 +55,11 @@ class Summary(Callback):
         self.device = ""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock and note the device."""
+        """Start the clock, note the device and begin the dashboard."""
         self.started = time.monotonic()
         self.device = str(pl_module.device)  # Lightning moves the module to the CPU before on_fit_end
+        if trainer.is_global_zero:
+            begin(trainer.logger, self.folder, _flat(self.record["config"]))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the seconds spent."""
@@ -103,10 +105,9 @@ class Summary(Callback):
             "config": self.record["config"],
         }
         write_json(self.folder / "summary.json", summary)
-        if isinstance(trainer.logger, TensorBoardLogger):
-            metrics = {f"final/{name.removeprefix('val/')}": last[name] for name in HEADLINE if name in last}
-            # At the last step, so that those of a run that goes on are taken out with all that follows its step.
-            trainer.logger.log_hyperparams(_flat(self.record["config"]), metrics, step=trainer.global_step)
+        metrics = {f"final/{name.removeprefix('val/')}": last[name] for name in HEADLINE if name in last}
+        # At the last step, so that those of a run that goes on are taken out with all that follows its step.
+        log_summary(trainer.logger, _flat(self.record["config"]), metrics, trainer.global_step)
 
 
 HEADLINE = (
