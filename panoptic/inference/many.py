@@ -92,7 +92,8 @@ def predict_files(
         return item if isinstance(item, Unread) else write(item)
 
     reading = predictor.reading
-    ahead = 2 if predictor.tiling is not None else 2 * (batch_size or LARGEST_BATCH)
+    one_by_one = predictor.tiling is not None or predictor.device.type == "cpu"
+    ahead = 2 * (batch_size or (1 if one_by_one else LARGEST_BATCH))
     with (
         closing(in_threads(lambda file: (file, read(file)), files, ahead)) as images,
         closing(predict_stream(predictor, images, batch_size)) as predictions,

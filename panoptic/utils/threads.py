@@ -27,7 +27,7 @@ def in_threads(work: Callable[[S], T], items: Iterable[S], ahead: int, threads: 
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
-                if len(waiting) > ahead:
+                while waiting and (len(waiting) > ahead or waiting[0].done()):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

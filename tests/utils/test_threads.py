@@ -27,13 +27,28 @@ def test_no_more_items_are_taken_than_may_wait() -> None:
             taken.append(number)
             yield number
 
-    results = in_threads(lambda number: number, items(), ahead=2)
+    begun = threading.Event()
+    results = in_threads(lambda number: begun.wait(30) and number, items(), ahead=2)
+    threading.Timer(0.2, begun.set).start()
     assert next(results) == 0
-    assert taken == [0, 1, 2]
-    assert next(results) == 1
-    assert taken == [0, 1, 2, 3]
+    assert taken == [0, 1, 2]  # none was done while these were taken
     results.close()
-    assert taken == [0, 1, 2, 3]
+    assert taken == [0, 1, 2]
+
+
+def test_what_is_done_does_not_wait_for_more_items() -> None:
+    taken = []
+
+    def items():
+        for number in range(10):
+            taken.append(number)
+            yield number
+            time.sleep(0.05)
+
+    results = in_threads(lambda number: number, items(), ahead=8)
+    assert next(results) == 0
+    assert len(taken) < 8
+    results.close()
 
 
 def test_a_failure_is_raised_in_its_place_and_ends_the_threads() -> None:
