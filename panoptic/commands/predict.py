@@ -39,7 +39,9 @@ def predict(config: DictConfig) -> None:
     from panoptic.inference.tiles import Tiling
     from panoptic.inference.tta import check_tta
     from panoptic.training.checkpoint import read_checkpoint
+    from panoptic.training.run_lock import claimed
     from panoptic.training.runs import default_output
+    from panoptic.utils.files import writable_folder
 
     check_tta(config.tta)
     check_precision(config.precision)
@@ -56,17 +58,14 @@ def predict(config: DictConfig) -> None:
         _check_readable(files, Reading.of_data(checkpoint.config.data))
     options = {key: config[key] for key in ("tta", "resolution", "precision", "tile", "overlap")}
     predictor = Predictor.load(checkpoint, compile=config.compile, **options)
-    folder = ResultFolder(
-        config.output or default_output(checkpoint.path, "predict"),
-        predictor.labels,
-        settings_of(checkpoint, options),
-        overlays=config.visualize and not film,
-        anew=film,
-    )
-    if film:
-        failures, files = [], _predict_video(predictor, folder, config)
-    else:
-        failures = _predict(predictor, folder, files, config.batch_size)
+    output = writable_folder(config.output or default_output(checkpoint.path, "predict"), "output")
+    with claimed(output, "folder in which nobody predicts"):
+        overlays, settings = config.visualize and not film, settings_of(checkpoint, options)
+        folder = ResultFolder(output, predictor.labels, settings, overlays=overlays, anew=film)
+        if film:
+            failures, files = [], _predict_video(predictor, folder, config)
+        else:
+            failures = _predict(predictor, folder, files, config.batch_size)
     _print_counts(folder, files)
     if note := predictor.limit_note():
         print(f"note: {note}")

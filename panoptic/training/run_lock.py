@@ -1,4 +1,4 @@
-"""Lock of a run's folder: one process trains in it at a time. Does not import torch."""
+"""Lock of a folder: one process trains, or predicts, in it at a time. Does not import torch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ NAME = ".lock"
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claimed(folder: Path, whose: str = "run in which nobody trains") -> Iterator[None]:
     """Hold the lock of a folder.
 
     A process that dies releases the operating system's lock on the file, so that a file it leaves says nothing on its
     own machine. Another machine may not see that lock: there the file counts, unless it is of the same SLURM job, which
     runs once at a time.
+
+    Args:
+        folder: Folder to claim.
+        whose: What is expected of it, for the error message.
 
     Raises:
         InputError: If another process holds the lock or may hold it, or the folder cannot be written.
@@ -35,11 +39,11 @@ def claimed(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{folder}: expected a folder that can be written, got: {error.strerror}") from None
     if file is None:
-        raise InputError(_refusal(folder, _content(path), "finish or end it first"))
+        raise InputError(_refusal(folder, whose, _content(path), "finish or end it first"))
     try:
         holder = _parsed(file.read())
         if _may_live(holder):
-            raise InputError(_refusal(folder, holder, f"remove {path} if it is gone"))
+            raise InputError(_refusal(folder, whose, holder, f"remove {path} if it is gone"))
         file.seek(0)
         file.truncate()
         json.dump(_identity(), file)
@@ -129,7 +133,7 @@ def _content(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _refusal(folder: Path, holder: dict[str, Any] | None, advice: str) -> str:
+def _refusal(folder: Path, whose: str, holder: dict[str, Any] | None, advice: str) -> str:
     who = "another process" if holder is None else f"process {holder['pid']} on {holder['host']}"
     since = "" if holder is None else f" since {holder['since']}"
-    return f"{folder}: expected a run in which nobody trains, got one in which {who} does{since}; {advice}"
+    return f"{folder}: expected a {whose}, got one in which {who} does{since}; {advice}"

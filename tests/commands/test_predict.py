@@ -180,6 +180,18 @@ def test_predict_goes_on_where_it_was_stopped(
     assert contents(Path("out")) == contents(Path("whole"))
 
 
+def test_two_do_not_predict_into_one_folder(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    some_photos(tmp_path / "photos", 1)
+    monkeypatch.setattr("panoptic.training.run_lock._locked", lambda file: False)  # as if another process held it
+    with pytest.raises(SystemExit, match="1"):
+        run("predict", f"checkpoint={trained}/checkpoints/best.ckpt", "input=photos", "output=out")
+    told = capsys.readouterr().err
+    assert "out: expected a folder in which nobody predicts, got one in which another process does" in told
+    assert not Path("out/panoptic.json").exists()
+
+
 def test_predict_repeats_what_has_changed_alone(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     some_photos(tmp_path / "photos", 4)
     counting = Counting(monkeypatch)
