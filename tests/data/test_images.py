@@ -148,7 +148,7 @@ def test_read_stored_converts_nothing(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:passed over")
 def test_find_images(tmp_path, monkeypatch):
-    for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.png", "._b.jpg", "odd[1].png", "sub/c.tiff"):
+    for name in ("b.jpg", "a.PNG", "notes.md", ".hidden.png", "._b.jpg", "odd[1].png", "sub/c.tiff"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
@@ -157,7 +157,9 @@ def test_find_images(tmp_path, monkeypatch):
         return [str(p.relative_to(tmp_path)) for p in find_images(pattern)]
 
     assert names(tmp_path) == ["a.PNG", "b.jpg", "odd[1].png"]
-    assert names(str(tmp_path / "notes.txt")) == ["notes.txt"]
+    assert names(str(tmp_path / "notes.md")) == ["notes.md"]
+    (tmp_path / "list.txt").write_text("b.jpg\n\n sub/c.tiff \nb.jpg\n", encoding="utf-8")
+    assert names(tmp_path / "list.txt") == ["b.jpg", "sub/c.tiff"]  # relative to the list, in its order
     assert names(f"{tmp_path}/odd[1].png") == ["odd[1].png"]
     assert names(f"{tmp_path}/[ab].*") == ["a.PNG", "b.jpg"]
     assert names(f"{tmp_path}/**/*.*") == ["a.PNG", "b.jpg", "odd[1].png", "sub/c.tiff"]
@@ -176,6 +178,9 @@ def test_find_images_says_what_is_missing(tmp_path):
             find_images(tmp_path / pattern)
     with pytest.raises(InputError, match="'': expected an image"):
         find_images("")
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="list.txt: expected a list of images, a path a line, got a file that is no"):
+        find_images(tmp_path / "list.txt")
 
 
 def test_output_names():
