@@ -57,8 +57,10 @@ def predict(config: DictConfig) -> None:
     else:
         _check_readable(files, Reading.of_data(checkpoint.config.data))
     options = {key: config[key] for key in ("tta", "resolution", "precision", "tile", "overlap")}
+    options["overlap"] = options["overlap"] if options["tile"] else None
     predictor = Predictor.load(checkpoint, compile=config.compile, **options)
     output = writable_folder(config.output or default_output(checkpoint.path, "predict"), "output")
+    _check_apart(files, output)
     with claimed(output, "folder in which nobody predicts"):
         overlays, settings = config.visualize and not film, settings_of(checkpoint, options)
         folder = ResultFolder(output, predictor.labels, settings, overlays=overlays, anew=film)
@@ -109,7 +111,7 @@ def _predict_video(predictor: Predictor, folder: ResultFolder, config: DictConfi
     files: list[ImageFile] = []
     try:
         with VideoReader(config.input) as video:
-            overlays = folder.folder / f"{video.path.stem}.mp4" if config.visualize else None
+            overlays = folder.folder / f"{video.path.stem}_overlay.mp4" if config.visualize else None
             with closing(predict_video(predictor, video, folder, overlays, config.batch_size)) as results:
                 for file, _ in progress(results, "predicting frames", video.expected):
                     files.append(file)
@@ -159,6 +161,16 @@ def _print_counts(folder: ResultFolder, files: Sequence[ImageFile]) -> None:
     done = [(file, record) for file in files if (record := folder.record(file)) is not None]
     rows = [counts_row(file.file_name, record["written"], folder.labels) for file, record in done[:PRINTED_ROWS]]
     print_counts(rows, len(done))
+
+
+def _check_apart(files: Sequence[ImageFile], output: Path) -> None:
+    """Raise if results would replace images that they are of."""
+    taken = {(output / name).resolve() for name in ("panoptic", "overlays")}
+    for file in files:
+        if file.path.resolve().parent in taken:
+            raise InputError(
+                f"output={output}: expected a folder whose results replace no input, got the one of {file.path}"
+            )
 
 
 def _raise(failures: Sequence[InputError], images: int) -> NoReturn:

@@ -156,20 +156,19 @@ def find_images(pattern: str | os.PathLike) -> list[Path]:
 def _listed_images(file: Path) -> list[Path]:
     """Return the paths in a list of images."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: expected a list of images, a path a line, got a file that is no text") from error
-    named: dict[str, int] = {}
+    named: dict[Path, int] = {}
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            named.setdefault(line.strip(), number)
+            named.setdefault(Path(os.path.normpath(file.parent / os.path.expanduser(line.strip()))), number)
     if not named:
         raise InputError(f"{file}: expected a list of images, a path a line, got an empty one")
-    paths = [file.parent / os.path.expanduser(name) for name in named]
-    for path, number in zip(paths, named.values(), strict=True):
+    for path, number in named.items():
         if not path.is_file():
             raise InputError(f"{file}, line {number}: expected an image, got {path}, which is no file that is there")
-    return paths
+    return list(named)
 
 
 def output_names(paths: Sequence[str | os.PathLike]) -> list[str]:

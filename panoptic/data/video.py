@@ -17,6 +17,9 @@ from panoptic.errors import InputError
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg")
 """Suffixes of video files, in lower case; case is ignored."""
 
+COMPLETE = 0.95
+"""Share of the frames that a file states, which is often inexact, below which it is called incomplete."""
+
 CODECS = ("libx264", "mpeg4")
 """Codecs to write with, the first that is there."""
 
@@ -59,7 +62,7 @@ class VideoReader:
         """Yield the frames as RGB images, turned as the file says.
 
         Raises:
-            InputError: If there is none, or one cannot be decoded; frames before it were yielded.
+            InputError: If there is none, one cannot be decoded, or many are missing; frames before were yielded.
         """
         count = 0
         try:
@@ -74,6 +77,10 @@ class VideoReader:
             ) from error
         if count == 0:
             raise InputError(f"{self.path}: expected a video with frames, got one without any")
+        if count < COMPLETE * self.expected:
+            raise InputError(
+                f"{self.path}: expected {self.expected} frames, as the file states, got {count} that can be decoded"
+            )
 
     def close(self) -> None:
         """Close the file."""

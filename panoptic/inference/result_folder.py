@@ -71,10 +71,7 @@ class ResultFolder:
 
     def is_done(self, file: ImageFile) -> bool:
         """Return whether a file, as it is now, was predicted before and all its results are there."""
-        record = self._records.get(file.name)
-        if record is None or record["source"] != _source(file):
-            return False
-        return all(path.is_file() for path in self._files_of(file.name))
+        return self.record(file) is not None and all(path.is_file() for path in self._files_of(file.name))
 
     def write(self, predicted: Predicted, numbers: Int64[np.ndarray, " N"] | None = None) -> Record:
         """Write the PNG and the overlay of an image, and return what is to be noted of it. Threads may call this.
@@ -104,8 +101,11 @@ class ResultFolder:
         self._records[record["name"]] = record
 
     def record(self, file: ImageFile) -> Record | None:
-        """Return what was noted of a file."""
-        return self._records.get(file.name)
+        """Return what was noted of a file, as it is now; ``None`` if it is another by now, or its PNG is gone."""
+        record = self._records.get(file.name)
+        if record is None or record["source"] != _source(file) or not self._files_of(file.name)[0].is_file():
+            return None
+        return record
 
     def finish(self, files: Sequence[ImageFile]) -> None:
         """Write the JSON file and the table of those files that are done, in their order.
@@ -113,7 +113,7 @@ class ResultFolder:
         Raises:
             InputError: If they cannot be written.
         """
-        done = [(file, record) for file in files if (record := self._records.get(file.name))]
+        done = [(file, record) for file in files if (record := self.record(file))]
         for file, record in done:
             self._writer.note(file.name, record["written"], file_name=file.file_name)
         self._writer.close()
@@ -160,9 +160,12 @@ def settings_of(checkpoint: Checkpoint, options: Mapping[str, Any]) -> dict[str,
     return {"version": __version__, "weights": weights, **used, **rules, **options}
 
 
-def _source(file: ImageFile) -> list[Any]:
-    """Return what tells whether a file has changed: path, size and time."""
-    found = os.stat(file.path)
+def _source(file: ImageFile) -> list[Any] | None:
+    """Return what tells whether a file has changed: path, size and time; ``None`` if it is gone."""
+    try:
+        found = os.stat(file.path)
+    except OSError:
+        return None
     return [os.path.abspath(file.path), found.st_size, found.st_mtime_ns]
 
 
@@ -186,13 +189,21 @@ def _read_progress(path: Path, settings: Mapping[str, Any]) -> dict[str, Record]
     records = [record for line in lines if (record := _parsed(line)) is not None]
     if not records or records[0] != {"version": VERSION, "settings": json.loads(json.dumps(settings))}:
         return {}
-    return {record["name"]: record for record in records[1:] if {"name", "source", "written", "row"} <= record.keys()}
+    return {record["name"]: record for record in records[1:] if _is_record(record)}
+
+
+def _is_record(content: Record) -> bool:
+    """Return whether the contents of a line have the form of a record."""
+    kinds = {"name": str, "source": list, "written": dict, "row": list}
+    if not all(isinstance(content.get(key), kind) for key, kind in kinds.items()):
+        return False
+    return {"size", "segments_info"} <= content["written"].keys() and len(content["row"]) == len(COLUMNS) - 1
 
 
 def _parsed(line: str) -> Record | None:
     """Return the contents of a line; none if it was cut off."""
     try:
         content = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

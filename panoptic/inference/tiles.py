@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -54,6 +54,10 @@ class Tiling:
     overlap: int = 128
 
     def __post_init__(self) -> None:
+        for name in ("tile", "overlap"):
+            value: Any = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise InputError(f"{name}: expected a whole number of pixels, got {value!r}")
         if self.tile < LEAST_TILE:
             raise InputError(f"tile: expected at least {LEAST_TILE} pixels, or 0 for none, got {self.tile}")
         if not 0 <= self.overlap <= self.tile:
@@ -67,9 +71,11 @@ class Tiling:
             tile: Maximum side of a tile, or 0 for none.
             overlap: Width of the margin; by default 128, and half a tile at most.
         """
-        if tile == 0:
+        if not tile:
             return None
-        return cls(tile, min(cls.overlap, tile // 2) if overlap is None else overlap)
+        if overlap is None:
+            overlap = min(cls.overlap, tile // 2) if isinstance(tile, int) else cls.overlap
+        return cls(tile, overlap)
 
     def covers(self, size: Sequence[int]) -> bool:
         """Return whether an image of this height and width is no larger than a tile."""

@@ -14,7 +14,8 @@ T = TypeVar("T")
 def in_threads(work: Callable[[S], T], items: Iterable[S], ahead: int, threads: int = 2) -> Generator[T, None, None]:
     """Yield ``work(item)`` for each item, in order, while up to ``ahead`` more are worked on in threads.
 
-    Exceptions are raised in place of a result, after which nothing more is begun. Work that has begun is waited for.
+    Exceptions of ``work`` are raised in place of a result, after which nothing more is begun; those of the items come
+    after the results of the items before. Work that has begun is waited for.
 
     Args:
         work: Function that can run in several threads at a time.
@@ -25,12 +26,23 @@ def in_threads(work: Callable[[S], T], items: Iterable[S], ahead: int, threads: 
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for item in items:
+            failure: Exception | None = None
+            iterator = iter(items)
+            while True:
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    break
+                except Exception as error:
+                    failure = error
+                    break
                 waiting.append(pool.submit(work, item))
                 while waiting and (len(waiting) > ahead or waiting[0].done()):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+            if failure is not None:
+                raise failure
         finally:
             for future in waiting:
                 future.cancel()

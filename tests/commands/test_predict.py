@@ -231,6 +231,43 @@ def test_images_of_equal_size_are_predicted_together(
         assert Path("together/panoptic", name).read_bytes() == expected
 
 
+def test_what_cannot_be_read_any_more_is_not_listed(trained: Path, tmp_path: Path) -> None:
+    some_photos(tmp_path / "photos", 2)
+    some_photos(tmp_path / "others", 2, size=(48, 64))
+    checkpoint = f"checkpoint={trained}/checkpoints/best.ckpt"
+    run("predict", checkpoint, "input=photos", "output=out", "visualize=false")
+    for folder, sizes in (("photos", [40]), ("others", [48])):  # the same names
+        (tmp_path / folder / "1.png").write_text("no picture")
+        with pytest.raises(SystemExit, match="1"):
+            run("predict", checkpoint, f"input={folder}", "output=out", "visualize=false")
+        images = json.loads(Path("out/panoptic.json").read_text())["images"]
+        assert [(image["file_name"], image["height"]) for image in images] == [("0.png", sizes[0])]
+        with open("out/images.csv", newline="") as file:
+            assert [row["file_name"] for row in csv.DictReader(file)] == ["0.png"]
+
+
+def test_results_replace_no_input(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    some_photos(tmp_path / "panoptic", 1)
+    before = Path("panoptic/0.png").read_bytes()
+    with pytest.raises(SystemExit, match="1"):
+        run("predict", f"checkpoint={trained}/checkpoints/best.ckpt", "input=panoptic", "output=.")
+    assert "expected a folder whose results replace no input, got the one of panoptic/0.png" in capsys.readouterr().err
+    assert Path("panoptic/0.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "line", ['{"name": ["a"], "source": 1, "written": 2, "row": 3}', '{"name": "0", "written": null}', "[" * 200_000]
+)
+def test_a_damaged_line_of_progress_counts_for_nothing(trained: Path, tmp_path: Path, line: str) -> None:
+    some_photos(tmp_path / "photos", 1)
+    arguments = (f"checkpoint={trained}/checkpoints/best.ckpt", "input=photos", "output=out", "visualize=false")
+    run("predict", *arguments)
+    header = Path("out/progress.jsonl").read_text().splitlines()[0]
+    Path("out/progress.jsonl").write_text(f"{header}\n{line}\n")
+    run("predict", *arguments)
+    assert len(json.loads(Path("out/panoptic.json").read_text())["images"]) == 1
+
+
 def test_predict_takes_a_list_of_images(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     some_photos(tmp_path / "photos", 3)
     (tmp_path / "photos" / "some.txt").write_text("2.png\n\n0.png\n2.png\n")
@@ -328,7 +365,7 @@ def test_predict_takes_a_video(trained: Path, tmp_path: Path, capsys: pytest.Cap
     run("predict", checkpoint, "input=clip.mp4", "output=out")
     content = json.loads(Path("out/panoptic.json").read_text())
     assert [image["file_name"] for image in content["images"]] == [f"clip_{n:06d}.png" for n in range(4)]
-    with VideoReader("out/clip.mp4") as video:
+    with VideoReader("out/clip_overlay.mp4") as video:
         assert [frame.shape for frame in video.frames()] == [(48, 72, 3)] * 4
     numbers = {category["id"]: c + 1 for c, category in enumerate(content["categories"]) if not category["isthing"]}
     for annotation in content["annotations"]:

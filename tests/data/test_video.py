@@ -71,6 +71,30 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         list(video.frames())
 
 
+def test_a_video_that_was_cut_off_gives_its_frames_and_an_error(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    random = np.random.default_rng(0)
+    with av.open(str(tmp_path / "whole.mp4"), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(20):
+            pixels = random.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    content = (tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(content[: len(content) // 2])
+    found: list[np.ndarray] = []
+
+    def read() -> None:
+        with VideoReader(tmp_path / "cut.mp4") as video:
+            for frame in video.frames():
+                found.append(frame)
+
+    with pytest.raises(InputError, match=r"cut\.mp4: expected "):
+        read()
+    assert 0 < len(found) < 20
+
+
 def test_names_tell_videos(tmp_path: Path) -> None:
     (tmp_path / "a.MP4").write_bytes(b"")
     assert is_video(tmp_path / "a.MP4")

@@ -63,3 +63,14 @@ def test_a_failure_is_raised_in_its_place_and_ends_the_threads() -> None:
         found.extend(in_threads(work, range(9), ahead=3))
     assert found == [0, 1] or found == []  # extend may keep what came before
     assert threading.active_count() == before
+
+
+def test_a_failure_of_the_items_comes_after_the_results_before_it() -> None:
+    def items():
+        yield from range(3)
+        raise ValueError("no more")
+
+    results = in_threads(lambda number: number, items(), ahead=8)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="no more"):
+        next(results)
