@@ -182,8 +182,8 @@ def test_the_commands_train_resume_evaluate_and_predict(tmp_path: Path) -> None:
     assert "cuda:0" in said
     assert "16-mixed" in said
     checkpoint = tmp_path / "one" / "checkpoints" / "last.ckpt"
-    run("train", f"resume={checkpoint}", "trainer.max_epochs=2", f"hydra.run.dir={tmp_path / 'two'}")
-    summary = json.loads((tmp_path / "two" / "summary.json").read_text())
+    run("train", f"resume={checkpoint}", "trainer.max_epochs=2")
+    summary = json.loads((tmp_path / "one" / "summary.json").read_text())
     assert (summary["epochs"], summary["precision"], summary["device"]) == (2, "16-mixed", "cuda:0")
     assert all(value == value and abs(value) < 1e4 for value in summary["last"].values())
     run("evaluate", f"checkpoint={checkpoint}", "tta=flip", "oracle=true", f"output={tmp_path / 'scores'}")
