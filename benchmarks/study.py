@@ -21,6 +21,9 @@ COMPARISONS = (("adaptive", "uniform"), ("local", "uniform"), ("adaptive", "stat
 ADDED = (("local", "static"), ("local", "features"))
 """Comparisons that were added afterwards."""
 
+CONFIRMED = ("PQ", "boundary F1")
+"""Scores for which the confirmation of screens is reported; only the first leads to a conclusion."""
+
 MATTERS = 0.5
 """Smallest difference that matters, in points; see ``docs/protocol.md``."""
 
@@ -208,6 +211,19 @@ def _screened(report: dict[str, Any], baseline: str) -> str:
         rows.append((variant, *(f"{of_seed[seed]:.1f}" for seed in seeds), mean))
     columns = ("variant", *(f"seed {seed}" for seed in seeds), f"minus {baseline}, mean")
     return table("PQ on val, points", columns, rows or [(UNKNOWN,)]).strip()
+
+
+def confirmed_fusions(reports: dict[str, Any]) -> str:
+    """Format the differences of what the screens found, with fresh seeds on test."""
+    rows = []
+    for screen, report in reports.items():
+        for row in _rows(report, "Differences to"):
+            if row["score"] in CONFIRMED:
+                comparison = f"{row['variant']} - {_baseline(report)}"
+                ends = conclusion(row["95% t"]) if row["score"] == "PQ" else ""
+                rows.append((screen, comparison, row["score"], row["pairs"], row["mean"], row["95% t"], ends))
+    columns = ("screen", "comparison", "score", "pairs", "difference", "95% t", "conclusion")
+    return table("Points on test", columns, rows or [(UNKNOWN, *[""] * 6)]).strip()
 
 
 def trained_peers(report: dict[str, Any]) -> str:

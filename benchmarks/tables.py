@@ -62,6 +62,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "photo_screen": ("photo_screen.json", study.screened_recipes),
     "fusion_screen": ("fusion_screen.json", study.screened_fusions),
     "fusion_screen_heads": ("fusion_screen_heads.json", study.screened_local_fusions),
+    "fusion_confirmation": ("fusion_confirmation.json", study.confirmed_fusions),
     "own_photos": ("own_photos.json", study.screened_recipes),
     "own_nuclei": ("own_nuclei.json", study.screened_recipes),
     "camvid_peers": ("camvid_peers.json", study.trained_peers),

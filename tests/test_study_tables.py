@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.collecting import run_figures
-from benchmarks.study import conclusion, liveness
+from benchmarks.study import conclusion, confirmed_fusions, liveness
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,17 @@ from benchmarks.study import conclusion, liveness
 )
 def test_conclusions_of_the_protocol(interval: str, expected: str) -> None:
     assert conclusion(interval) == expected
+
+
+def test_confirmations_are_listed_by_screen() -> None:
+    columns = ["variant", "score", "mean", "95% t", "pairs"]
+    rows = [["local", "PQ", "+0.57", "[+0.41, +0.73]", "8"], ["local", "PQ things", "+0.80", "[+0.30, +1.30]", "8"]]
+    report = {
+        "about": {"baseline": "uniform"},
+        "tables": {"Differences to uniform": [{"columns": columns, "rows": rows}]},
+    }
+    (row,) = [line for line in confirmed_fusions({"a": report}).splitlines() if "local" in line]
+    assert row == "| a | local - uniform | PQ | 8 | +0.57 | [+0.41, +0.73] | shown |"
 
 
 def test_how_weights_vary_is_collected_by_variant(tmp_path: Path) -> None:
