@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -91,3 +92,12 @@ def sizes_of(folder: Path) -> dict[str, tuple[int, int]]:
         with Image.open(path) as image:
             sizes[path.stem] = image.size
     return sizes
+
+
+def some_photos(folder: Path, count: int, size: tuple[int, int] = (40, 56)) -> None:
+    """Write random PNG photos, whose sides are multiples of 8, into a new folder: ``0.png``, ``1.png``, ..."""
+    folder.mkdir()
+    random = np.random.default_rng(count)
+    for number in range(count):
+        pixels = np.kron(random.integers(0, 256, (size[0] // 8, size[1] // 8, 3)), np.ones((8, 8, 1)))
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +15,8 @@ import torch
 from PIL import Image
 
 from panoptic.data.bands import Reading
-from panoptic.data.video import VideoReader, VideoWriter
 from panoptic.inference.predictor import Predictor
-from tests.commands.small_runs import (
-    CONF,
-    FIXTURES,
-    run,
-    sizes_of,
-)
+from tests.commands.small_runs import CONF, FIXTURES, run, sizes_of, some_photos
 
 
 def test_predict_takes_images_of_any_size_and_kind(trained: Path, tmp_path: Path) -> None:
@@ -117,157 +110,6 @@ def test_predict_reads_images_as_the_data_were(trained: Path, tmp_path: Path) ->
     np.testing.assert_array_equal(*overlays)
 
 
-def some_photos(folder: Path, count: int, size: tuple[int, int] = (40, 56)) -> None:
-    folder.mkdir()
-    random = np.random.default_rng(count)
-    for number in range(count):
-        pixels = np.kron(random.integers(0, 256, (size[0] // 8, size[1] // 8, 3)), np.ones((8, 8, 1)))
-        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "progress.jsonl")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
-class Counting:
-    """Counts the images that predictors predict, and can be stopped after some."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.batches: list[int] = []
-        self.stop_after: int | None = None
-        original = Predictor.predict_images
-
-        def predict_images(predictor: Predictor, images: list[np.ndarray]) -> object:
-            if self.stop_after is not None and sum(self.batches) >= self.stop_after:
-                raise KeyboardInterrupt
-            self.batches.append(len(images))
-            return original(predictor, images)
-
-        monkeypatch.setattr(Predictor, "predict_images", predict_images)
-
-    def taken(self) -> list[int]:
-        batches, self.batches = self.batches, []
-        return batches
-
-
-def test_predict_goes_on_where_it_was_stopped(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    some_photos(tmp_path / "photos", 8)
-    counting = Counting(monkeypatch)
-    checkpoint = f"checkpoint={trained}/checkpoints/best.ckpt"
-    run("predict", checkpoint, "input=photos", "output=whole")
-    assert counting.taken() == [1] * 8
-    counting.stop_after = 5
-    with pytest.raises(SystemExit, match="130"):
-        run("predict", checkpoint, "input=photos", "output=out")
-    counting.stop_after = None
-    before = counting.taken()
-    done = json.loads(Path("out/panoptic.json").read_text())["images"]  # what was done until then is valid
-    assert [image["file_name"] for image in done] == [f"{n}.png" for n in range(len(done))]
-    with open("out/progress.jsonl", "a") as file:
-        file.write('{"name": "7", "sour')  # as if it was killed while it wrote
-    capsys.readouterr()
-    run("predict", checkpoint, "input=photos", "output=out")
-    assert len(before) == 5
-    assert counting.taken() == [1] * (8 - len(done))
-    if done:
-        assert f"predicted before, with the same settings: {len(done)} of 8 images" in capsys.readouterr().out
-    assert contents(Path("out")) == contents(Path("whole"))
-    run("predict", checkpoint, "input=photos", "output=out")  # a line after the one that was cut off is read
-    assert counting.taken() == []
-    assert contents(Path("out")) == contents(Path("whole"))
-
-
-def test_two_do_not_predict_into_one_folder(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    some_photos(tmp_path / "photos", 1)
-    monkeypatch.setattr("panoptic.training.run_lock._locked", lambda file: False)  # as if another process held it
-    with pytest.raises(SystemExit, match="1"):
-        run("predict", f"checkpoint={trained}/checkpoints/best.ckpt", "input=photos", "output=out")
-    told = capsys.readouterr().err
-    assert "out: expected a folder in which nobody predicts, got one in which another process does" in told
-    assert not Path("out/panoptic.json").exists()
-
-
-def test_predict_repeats_what_has_changed_alone(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    some_photos(tmp_path / "photos", 4)
-    counting = Counting(monkeypatch)
-    arguments = (f"checkpoint={trained}/checkpoints/best.ckpt", "input=photos", "output=out")
-    run("predict", *arguments, "visualize=false")
-    assert counting.taken() == [1] * 4
-    run("predict", *arguments)  # overlays are missing
-    assert counting.taken() == [1] * 4
-    Path("out/overlays/2.png").unlink()
-    Image.fromarray(np.zeros((32, 48, 3), np.uint8)).save("photos/0.png")
-    run("predict", *arguments)
-    assert counting.taken() == [1, 1]
-    (first, *others) = json.loads(Path("out/panoptic.json").read_text())["images"]
-    assert (first["height"], first["width"]) == (32, 48)
-    assert len(others) == 3
-    run("predict", *arguments, "codec.peak_threshold=0.01")  # other settings
-    assert counting.taken() == [1] * 4
-    run("predict", *arguments, "codec.peak_threshold=0.01", "tile=64")
-    assert counting.taken() == [1] * 4
-
-
-def test_images_of_equal_size_are_predicted_together(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    some_photos(tmp_path / "photos", 5)
-    Image.fromarray(np.zeros((32, 48, 3), np.uint8)).save("photos/3.png")
-    (tmp_path / "photos" / "5.png").write_text("no picture")
-    counting = Counting(monkeypatch)
-    arguments = (f"checkpoint={trained}/checkpoints/best.ckpt", "input=photos")
-    with pytest.raises(SystemExit, match="1"):
-        run("predict", *arguments, "output=together", "batch_size=2")
-    assert counting.taken() == [2, 1, 1, 1]
-    with pytest.raises(SystemExit, match="1"):
-        run("predict", *arguments, "output=alone")
-    assert counting.taken() == [1] * 5
-    for name, expected in contents(Path("alone/panoptic")).items():
-        assert Path("together/panoptic", name).read_bytes() == expected
-
-
-def test_what_cannot_be_read_any_more_is_not_listed(trained: Path, tmp_path: Path) -> None:
-    some_photos(tmp_path / "photos", 2)
-    some_photos(tmp_path / "others", 2, size=(48, 64))
-    checkpoint = f"checkpoint={trained}/checkpoints/best.ckpt"
-    run("predict", checkpoint, "input=photos", "output=out", "visualize=false")
-    for folder, sizes in (("photos", [40]), ("others", [48])):  # the same names
-        (tmp_path / folder / "1.png").write_text("no picture")
-        with pytest.raises(SystemExit, match="1"):
-            run("predict", checkpoint, f"input={folder}", "output=out", "visualize=false")
-        images = json.loads(Path("out/panoptic.json").read_text())["images"]
-        assert [(image["file_name"], image["height"]) for image in images] == [("0.png", sizes[0])]
-        with open("out/images.csv", newline="") as file:
-            assert [row["file_name"] for row in csv.DictReader(file)] == ["0.png"]
-
-
-def test_results_replace_no_input(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    some_photos(tmp_path / "panoptic", 1)
-    before = Path("panoptic/0.png").read_bytes()
-    with pytest.raises(SystemExit, match="1"):
-        run("predict", f"checkpoint={trained}/checkpoints/best.ckpt", "input=panoptic", "output=.")
-    assert "expected a folder whose results replace no input, got the one of panoptic/0.png" in capsys.readouterr().err
-    assert Path("panoptic/0.png").read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    "line", ['{"name": ["a"], "source": 1, "written": 2, "row": 3}', '{"name": "0", "written": null}', "[" * 200_000]
-)
-def test_a_damaged_line_of_progress_counts_for_nothing(trained: Path, tmp_path: Path, line: str) -> None:
-    some_photos(tmp_path / "photos", 1)
-    arguments = (f"checkpoint={trained}/checkpoints/best.ckpt", "input=photos", "output=out", "visualize=false")
-    run("predict", *arguments)
-    header = Path("out/progress.jsonl").read_text().splitlines()[0]
-    Path("out/progress.jsonl").write_text(f"{header}\n{line}\n")
-    run("predict", *arguments)
-    assert len(json.loads(Path("out/panoptic.json").read_text())["images"]) == 1
-
-
 def test_predict_takes_a_list_of_images(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     some_photos(tmp_path / "photos", 3)
     (tmp_path / "photos" / "some.txt").write_text("2.png\n\n0.png\n2.png\n")
@@ -352,35 +194,6 @@ def test_images_of_one_name_are_told_apart(trained: Path, tmp_path: Path, capsys
     images = json.loads(Path("out/panoptic.json").read_text())["images"]
     assert [image["file_name"] for image in images] == ["a/one.png", "b/one.png"]
     assert "2 images" in capsys.readouterr().out
-
-
-def test_predict_takes_a_video(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    pytest.importorskip("av")
-    with VideoWriter("clip.mp4", Fraction(5)) as writer:
-        for _ in range(4):  # of one image, so that all segments keep their numbers
-            writer.add(
-                np.kron(np.random.default_rng(0).integers(0, 256, (6, 9, 3)), np.ones((8, 8, 1))).astype(np.uint8)
-            )
-    checkpoint = f"checkpoint={trained}/checkpoints/best.ckpt"
-    run("predict", checkpoint, "input=clip.mp4", "output=out")
-    content = json.loads(Path("out/panoptic.json").read_text())
-    assert [image["file_name"] for image in content["images"]] == [f"clip_{n:06d}.png" for n in range(4)]
-    with VideoReader("out/clip_overlay.mp4") as video:
-        assert [frame.shape for frame in video.frames()] == [(48, 72, 3)] * 4
-    numbers = {category["id"]: c + 1 for c, category in enumerate(content["categories"]) if not category["isthing"]}
-    for annotation in content["annotations"]:
-        assert annotation["segments_info"]
-        for info in annotation["segments_info"]:  # stuff has the same number in each frame, not the first that is free
-            assert info["id"] == numbers.get(info["category_id"], info["id"])
-    stored = np.array(Image.open("out/panoptic/clip_000002.png")).astype(int)
-    ids = set(np.unique(stored[..., 0] + 256 * stored[..., 1] + 65536 * stored[..., 2]))
-    assert ids - {0} == {info["id"] for info in content["annotations"][2]["segments_info"]}
-    assert not Path("out/overlays").exists()
-    Path("bad.mp4").write_text("no video")
-    with pytest.raises(SystemExit, match="1"):
-        run("predict", checkpoint, "input=bad.mp4", "output=none")
-    assert "bad.mp4: expected a video, got a file that is none" in capsys.readouterr().err
-    assert not Path("none").exists()
 
 
 LEAN = """
