@@ -16,6 +16,7 @@ from panoptic.data.checks.faults import Examiner, Fault
 from panoptic.data.checks.near_duplicates import BITS, NEAR, NearDuplicates, find_near_duplicates
 from panoptic.data.coco.json import some
 from panoptic.data.datamodule import DataModule
+from panoptic.data.statistics import only_category_note
 from panoptic.errors import InputError
 
 FAULTY_PICTURES = 6
@@ -186,10 +187,7 @@ def _background_notes(split: str, numbers: SplitNumbers) -> list[str]:
     occurring = [name for name, count in zip(numbers.labels.names, numbers.segments, strict=True) if count]
     if len(occurring) != 1 or not numbers.pixels[-1]:
         return []
-    return [
-        f"{split}: {occurring[0]} is the only category, and the rest is void, of which nothing is learned: a network "
-        f"trained on it takes every pixel for {occurring[0]}; give the background a category of stuff"
-    ]
+    return [f"{split}: {only_category_note(occurring[0])}"]
 
 
 def _absent(data: DataModule, split: str) -> Fault:

@@ -96,14 +96,13 @@ def _print(numbers: Mapping[str, SplitNumbers], counts: Counter[str]) -> None:
 
 def _notes(numbers: Mapping[str, SplitNumbers]) -> list[str]:
     """Return remarks on what a network would learn from the data set."""
+    from panoptic.data.statistics import only_category_note
+
     notes = []
     labels = next(iter(numbers.values())).labels
     occurring = [name for c, name in enumerate(labels.names) if any(n.segments[c] for n in numbers.values())]
     if len(occurring) == 1 and any(n.pixels[-1] for n in numbers.values()):
-        notes.append(
-            f"{occurring[0]!r} is the only category and the rest is void, which is not trained on: a network would "
-            "label every pixel with it; background=NAME makes the rest a category of its own"
-        )
+        notes.append(f"{only_category_note(occurring[0])} (background=NAME)")
     missing = [split for split in ("train", "val") if split not in numbers]
     if missing:
         notes.append(f"no {' and no '.join(missing)} split, which training needs; split=[0.8,0.2] draws one")

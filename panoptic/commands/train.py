@@ -73,6 +73,7 @@ def _tell_stopped(config: DictConfig, folder: Path, stopped: Stopped) -> None:
 def _train(config: DictConfig, folder: Path, is_first: bool, started: float) -> None:
     from lightning.pytorch import seed_everything
 
+    from panoptic.data.statistics import only_category, only_category_note
     from panoptic.training.budget import choose_steps
     from panoptic.training.callbacks.interruptions import Interruptions
     from panoptic.training.dashboard import ending, hint
@@ -94,6 +95,8 @@ def _train(config: DictConfig, folder: Path, is_first: bool, started: float) -> 
     data = _data(start)
     data.check_room(on_cpu=trainer.strategy.root_device.type == "cpu")
     module, notes = _module(start, data, trainer)
+    if trainer.is_global_zero and (only := only_category(data.train_source)) is not None:
+        notes.append(f"note: {only_category_note(only)}")
     budget = choose_steps(start, folder, trainer, module, data, started)
     cast("Any", trainer).callbacks.extend(build_callbacks(start, folder, module.record))
     if trainer.is_global_zero:

@@ -202,7 +202,7 @@ class CodecConfig:
     window: int = MISSING
     peak_window: int = MISSING
     peak_threshold: float = MISSING
-    max_things: int = MISSING
+    max_things: int | None = MISSING
     stuff_area: int = MISSING
 
 

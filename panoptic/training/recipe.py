@@ -1,4 +1,4 @@
-"""Settings of training sized by the data: crop, scales and steps, each with its reason.
+"""Settings sized by the data: crop, scales, steps and the limit of things, each with its reason.
 
 A configuration that has ``null`` for one of them leaves it to the data; a value that is given stays.
 """
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from panoptic.codec import Codec
 from panoptic.config.composing import build
 from panoptic.data.statistics import DataStatistics
 
@@ -33,7 +34,7 @@ class Choice(NamedTuple):
 def recipe(
     statistics: DataStatistics, batch_size: int = 4, crop: Sequence[int] | None = None, epochs: int | None = None
 ) -> dict[str, Choice]:
-    """Choose crop, scales and steps for a data set.
+    """Choose crop, scales, steps and the limit of things for a data set.
 
     Args:
         statistics: Statistics of the training split.
@@ -54,6 +55,7 @@ def recipe(
         f"{steps} steps in all for {statistics.images} images and crops of {height}x{width}",
     )
     choices["trainer.max_epochs"] = Choice(EPOCHS, "validations take little of the time")
+    choices["codec.max_things"] = _max_things(statistics)
     return choices
 
 
@@ -88,11 +90,20 @@ def _scale(statistics: DataStatistics) -> Choice:
     return Choice([1.0, 1.0], f"{reason}: all at one magnification")
 
 
+def _max_things(statistics: DataStatistics) -> Choice:
+    most = statistics.most_things
+    if not most:
+        return Choice(Codec.max_things, "numbers of things are not known")
+    return Choice(max(2 * most, Codec.max_things), f"an image holds up to {most} things")
+
+
 def open_keys(config: DictConfig) -> list[str]:
     """Return the keys that a configuration leaves to the data."""
     keys = [key for key in ("data.crop", "data.scale", "trainer.max_epochs") if OmegaConf.select(config, key) is None]
     if keys and config.data.epoch_size is None:  # where nothing is left to the data, it takes each image once
         keys.append("data.epoch_size")
+    if config.codec.max_things is None:
+        keys.append("codec.max_things")
     return keys
 
 

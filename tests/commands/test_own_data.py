@@ -94,10 +94,12 @@ def write(root: Path, categories: list[dict], sizes: tuple[tuple[int, int], ...]
         pytest.param("one stuff", "adaptive", marks=pytest.mark.soak),
     ],
 )
-def test_any_label_space_trains_scores_and_predicts(kind: str, fusion: str) -> None:
+def test_any_label_space_trains_scores_and_predicts(kind: str, fusion: str, capsys: pytest.CaptureFixture) -> None:
     categories = label_space(kind)
     write(Path("own"), categories)
     run("train", *TINY, "data=coco_panoptic", "data.root=own", f"model/fusion={fusion}")
+    told = f"note: {categories[0]['name']} is the only category, and the rest is void" in capsys.readouterr().out
+    assert told == (len(categories) == 1)
     last = json.loads(Path("run/summary.json").read_text())["last"]
     assert np.isfinite(last["val/loss"])
     assert 0 <= last["val/pq"] <= 1

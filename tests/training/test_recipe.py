@@ -36,6 +36,7 @@ def test_street_photos_get_what_was_found_with_them() -> None:
         "data.scale": [0.75, 1.5],
         "data.epoch_size": 1000,
         "trainer.max_epochs": 4,
+        "codec.max_things": 200,
     }
     assert values(STREET, batch_size=8)["data.epoch_size"] == 2000  # 1000 steps of eight
 
@@ -76,6 +77,11 @@ def test_more_images_and_small_crops_take_more_steps() -> None:
     assert steps(10**9, [352, 480]) == 20_000
 
 
+@pytest.mark.parametrize(("most", "limit"), [(0, 200), (100, 200), (101, 202), (484, 968)])
+def test_twice_as_many_things_are_looked_for_as_an_image_holds(most: int, limit: int) -> None:
+    assert values(DataStatistics(1, [(320, 320)], np.zeros(0), most))["codec.max_things"] == limit
+
+
 def test_what_is_not_known_is_left_as_it_was_found() -> None:
     chosen = recipe(DataStatistics(367, []))
     assert chosen["data.crop"] == ([352, 480], "sizes of the images are not known")
@@ -84,17 +90,19 @@ def test_what_is_not_known_is_left_as_it_was_found() -> None:
 
 def test_what_is_given_stays() -> None:
     config = composed("data.crop=[64,96]", "trainer.max_epochs=2")
-    assert open_keys(config) == ["data.scale", "data.epoch_size"]
+    assert open_keys(config) == ["data.scale", "data.epoch_size", "codec.max_things"]
     sized, chosen = size_by_data(config, STREET)
-    assert list(chosen) == ["data.scale", "data.epoch_size"]
+    assert list(chosen) == ["data.scale", "data.epoch_size", "codec.max_things"]
     assert (sized.data.crop, sized.trainer.max_epochs) == ([64, 96], 2)
     assert sized.data.epoch_size * 2 / 4 == 1600  # steps in all, whatever the number of epochs
-    assert open_keys(composed("data.crop=[64,96]", "trainer.max_epochs=2", "data.scale=[1,1]")) == []
+    given = ("data.crop=[64,96]", "trainer.max_epochs=2", "data.scale=[1,1]")
+    assert open_keys(composed(*given)) == ["codec.max_things"]
+    assert open_keys(composed(*given, "codec.max_things=50")) == []
     assert config.data.scale is None  # the original is as it was
     assert open_keys(sized) == []
 
     config = composed("data.epoch_size=40")
-    assert open_keys(config) == ["data.crop", "data.scale", "trainer.max_epochs"]
+    assert open_keys(config) == ["data.crop", "data.scale", "trainer.max_epochs", "codec.max_things"]
     assert size_by_data(config, STREET)[0].data.epoch_size == 40
 
 
@@ -104,7 +112,8 @@ def test_a_data_set_is_looked_at_and_told_of(capsys: pytest.CaptureFixture) -> N
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "chosen by the data:"
     assert lines[1] == "  data.crop=[160,160]   images of 256x256, eight times the side of large things, 22"
-    assert len(lines) == 5
+    assert lines[5] == "  codec.max_things=200  an image holds up to 82 things"
+    assert len(lines) == 6
     again = sized_by_data(sized)
     assert again is sized
     assert capsys.readouterr().out == ""

@@ -33,13 +33,13 @@ def read_statistics(panoptic_json: Path, image_dir: Path | None) -> DataStatisti
     if not sizes and image_dir is not None:
         sizes = list(_sizes_of_files(image_dir, images.file_names[:50]))
     things = {category for category, c in labels.class_of_id.items() if labels.is_thing[c]}
-    areas = [
-        area
+    of_images = [
+        [info for info in _segments(annotation) if info.get("category_id") in things and not info.get("iscrowd")]
         for annotation in content.get("annotations") or []
-        for info in _segments(annotation)
-        if info.get("category_id") in things and not info.get("iscrowd") and (area := _area(info)) > 0
     ]
-    return DataStatistics(len(images.ids), sizes, np.sqrt(np.array(areas, np.float64)))
+    areas = [area for infos in of_images for info in infos if (area := _area(info)) > 0]
+    most = max(map(len, of_images), default=0)
+    return DataStatistics(len(images.ids), sizes, np.sqrt(np.array(areas, np.float64)), most)
 
 
 def _segments(annotation: Any) -> list[dict[str, Any]]:

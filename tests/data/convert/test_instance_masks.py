@@ -44,7 +44,7 @@ def test_the_smaller_is_on_top_and_equal_ones_in_order(capsys: pytest.CaptureFix
     assert ids[6, 11] != ids[6, 12] == ids[6, 15]  # the later of two equal ones
     printed = capsys.readouterr().out
     assert "8 │ pixels that more than one object covered" in printed
-    assert "'object' is the only category and the rest is void" in printed
+    assert "object is the only category, and the rest is void" in printed
     assert "background=NAME" in printed
 
 
