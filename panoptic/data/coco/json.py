@@ -160,8 +160,12 @@ class SegmentTable:
 def _read_rows(
     annotation: dict[str, Any], where: str, labels: LabelSpace, lowest_id: int, stuff_crowd: bool
 ) -> list[tuple[int, int, bool, float]]:
-    """Parse the id, class, crowd flag and score of each segment of an image."""
-    rows = []
+    """Parse the id, class, crowd flag and score of each segment of an image.
+
+    Stuff that is listed again with the same id and category, as some tools write its parts, is one segment.
+    """
+    rows: list[tuple[int, int, bool, float]] = []
+    stuff: set[tuple[int, int]] = set()
     for info in _get(annotation, "segments_info", (list,), where):
         segment = _get(info, "id", (int,), where)
         if not lowest_id <= segment < 1 << 24:
@@ -170,6 +174,10 @@ def _read_rows(
         c = labels.class_of_id.get(category)
         if c is None:
             raise InputError(f"{where}: segment {segment}: expected a category_id of 'categories', got {category}")
+        if (segment, c) in stuff:
+            continue
+        if not labels.is_thing[c]:
+            stuff.add((segment, c))
         crowd = bool(_get(info, "iscrowd", (int, bool), where, 0)) and (stuff_crowd or labels.is_thing[c])
         rows.append((segment, c, crowd, _score(info, where)))
     duplicates = _duplicates(row[0] for row in rows)

@@ -58,6 +58,20 @@ def test_faults_in_the_json_file(dataset, content, change, message):
         CocoPanopticSource("val", root=dataset(content))
 
 
+def test_stuff_listed_again_with_its_category_is_one_segment(dataset, content):
+    segments = CocoPanopticSource("val", root=dataset(content)).read(0).segments
+    again = {"id": 70000, "category_id": 7, "area": 1}
+    content["annotations"][0]["segments_info"] += [again, {"id": 70000, "category_id": 7, "bbox": [1, 0, 1, 1]}]
+    root = dataset(content)
+    found = CocoPanopticSource("val", root=root).read(0).segments
+    assert found.ids.equal(segments.ids)
+    assert found.classes.equal(segments.classes)
+    assert not CocoExaminer("val", root=root).faults
+    again["category_id"] = 3  # of another category, it is a fault
+    with pytest.raises(InputError, match="distinct segment ids, got twice 70000"):
+        CocoPanopticSource("val", root=dataset(content))
+
+
 def test_images_without_an_annotation_can_be_left_out(dataset, content):
     content["images"].insert(0, {"id": "6", "file_name": "none.png"})
     root = dataset(content)
