@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 
 from panoptic import __version__
 from panoptic.data.coco.writer import CocoPanopticWriter
+from panoptic.data.georeference import read_georeference, write_georeference
 from panoptic.errors import InputError
 from panoptic.inference.many import ImageFile, Predicted
 from panoptic.inference.predictor import ImagePrediction
@@ -76,6 +77,8 @@ class ResultFolder:
     def write(self, predicted: Predicted, numbers: Int64[np.ndarray, " N"] | None = None) -> Record:
         """Write the PNG and the overlay of an image, and return what is to be noted of it. Threads may call this.
 
+        Both get the position of a GeoTIFF, in an auxiliary file beside them.
+
         Args:
             predicted: Image with its prediction.
             numbers: Id of each segment in the PNG; by default they are counted.
@@ -92,6 +95,12 @@ class ResultFolder:
                     save_overlay(path, image, prediction.segments, self.labels)
             except OSError as error:
                 raise InputError(f"{path}: expected to write it, got: {error.strerror}") from error
+        if (georeference := read_georeference(file.path)) is not None:
+            for path in self._files_of(file.name):
+                try:
+                    write_georeference(georeference, path)
+                except OSError as error:
+                    raise InputError(f"{error.filename}: expected to write it, got: {error.strerror}") from error
         row = _row(prediction, self.labels)
         return {"name": file.name, "source": _source(file), "written": written, "row": row}
 

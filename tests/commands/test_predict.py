@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from panoptic.data.bands import Reading
 from panoptic.inference.predictor import Predictor
@@ -220,3 +220,16 @@ def test_prediction_imports_nothing_that_only_training_needs(trained: Path) -> N
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == ""
     assert Path("out/overlays/black.png").is_file()
+
+
+def test_the_position_of_a_geotiff_is_kept(trained: Path, tmp_path: Path) -> None:
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    for number, values in ((33550, (0.5, 0.5, 0.0)), (33922, (0.0, 0.0, 0.0, 1000.0, 2000.0, 0.0))):
+        info.tagtype[number] = 12
+        info[number] = values
+    Image.fromarray(np.zeros((32, 48, 3), np.uint8)).save("ortho.tif", tiffinfo=info)
+    run("predict", f"checkpoint={trained}/checkpoints/best.ckpt", "input=ortho.tif", "output=out")
+    for folder in ("panoptic", "overlays"):
+        assert (
+            "<GeoTransform>1000.0, 0.5, 0.0, 2000.0, 0.0, -0.5</" in Path(f"out/{folder}/ortho.png.aux.xml").read_text()
+        )
