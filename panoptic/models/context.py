@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -13,8 +12,8 @@ from torch import Tensor, nn
 from panoptic.errors import InputError, expect_at_least
 from panoptic.models.layers import conv_norm_act
 
-Inside = tuple[float, float]
-"""Height and width of the image in cells of the level, beyond which cells are padding."""
+Inside = tuple[int, int]
+"""Rows and columns of the level that are in the image, also in part. Cells beyond them are padding."""
 
 
 class NoContext(nn.Module):
@@ -70,13 +69,46 @@ class PyramidPooling(nn.Module):
 
         Args:
             level: Coarsest level of the backbone.
-            inside: Height and width of the image in cells of the level. Cells beyond them do not count.
+            inside: Rows and columns of the level that are in the image. Cells beyond them do not count.
         """
-        rows, columns = (math.ceil(side) for side in inside)
-        image = level[..., :rows, :columns]
+        rows, columns = inside
+        image, padding = level[..., :rows, :columns], (0, level.shape[3] - columns, 0, level.shape[2] - rows)
         parts = [level]
         for bins, branch in zip(self.bins, self.branches, strict=True):
-            pooled = F.adaptive_avg_pool2d(image, (min(bins, rows), min(bins, columns)))
-            spread = F.interpolate(F.relu(branch(pooled)), (rows, columns), mode="bilinear", align_corners=False)
-            parts.append(F.pad(spread, (0, level.shape[3] - columns, 0, level.shape[2] - rows)))
+            pooled = _transformed(image, _pooling(rows, bins, level.device), _pooling(columns, bins, level.device))
+            values = F.relu(branch(pooled.to(level.dtype)))
+            spread = _transformed(values, _resizing(rows, bins, level.device), _resizing(columns, bins, level.device))
+            parts.append(F.pad(spread.to(level.dtype), padding))
         return self.output(torch.cat(parts, dim=1))
+
+
+def _transformed(
+    maps: Float[Tensor, "B C h w"], down: Float[Tensor, "H h"], across: Float[Tensor, "W w"]
+) -> Float[Tensor, "B C H W"]:
+    """Multiply the columns of maps by one matrix and their rows by another, in single precision."""
+    with torch.autocast(maps.device.type, enabled=False):
+        return down @ maps.float() @ across.T
+
+
+def _pooling(length: int, bins: int, device: torch.device) -> Float[Tensor, "bins length"]:
+    """Return the matrix of adaptive average pooling to the given number of bins, or to the length if that is smaller.
+
+    As a matrix, it has the same size whatever the length, so that a network can be recorded for images of any size.
+    The bins beyond the length are 0.
+    """
+    number, cell = torch.arange(bins, device=device)[:, None], torch.arange(length, device=device)
+    used = torch.full((), length, device=device).clamp(max=bins)
+    first, end = number * length // used, ((number + 1) * length + used - 1) // used
+    inside = (cell >= first) & (cell < end) & (number < used)
+    return inside / inside.sum(1, keepdim=True).clamp(min=1)
+
+
+def _resizing(length: int, bins: int, device: torch.device) -> Float[Tensor, "length bins"]:
+    """Return the matrix of linear interpolation from these bins to the length, between the centers of cells."""
+    number, cell = torch.arange(bins, device=device), torch.arange(length, device=device)[:, None]
+    used = torch.full((), length, device=device).clamp(max=bins)
+    position = ((cell + 0.5) * used / length - 0.5).clamp(min=0.0)
+    lower = position.floor()
+    share = position - lower
+    upper = torch.minimum(lower + 1, used - 1)
+    return (number == lower) * (1 - share) + (number == upper) * share

@@ -140,7 +140,7 @@ class PanopticNetwork(nn.Module):
         *fine, coarsest = self.backbone(self.normalize(images))  # C2..C5
         height, width = images.shape[-2:]
         stride = self.backbone.strides[-1]
-        return self.fpn([*fine, self.context(coarsest, (height / stride, width / stride))])
+        return self.fpn([*fine, self.context(coarsest, (_cells_along(height, stride), _cells_along(width, stride)))])
 
     def with_levels(
         self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"], extents: Int64[Tensor, "B 2"] | None = None

@@ -226,7 +226,7 @@ def test_context_reaches_the_coarsest_level_and_has_the_image_alone():
     network(images((48, 80)))
     level, inside = seen[0]
     assert level.shape[2:] == (2, 3)  # padded to whole cells of 32
-    assert inside == (1.5, 2.5)
+    assert inside == (2, 3)
     assert network.fpn.lateral[-1].in_channels == 12
 
 

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 import panoptic
 from panoptic.codec import Codec
 from panoptic.codec.traced import decode, look_up
-from panoptic.errors import InputError
 from panoptic.inference.calibration import ScoreCalibration
 from panoptic.inference.export.padding import with_static_padding
 from panoptic.inference.folding import fold_batchnorm
-from panoptic.models import NoContext, PanopticNetwork
+from panoptic.models import PanopticNetwork
 from panoptic.runtime.record import Record
 
 
@@ -26,18 +25,10 @@ class ExportedNetwork(nn.Module):
         network: Trained network, of which a copy is used.
         codec: Codec of the network.
         calibration: Map of scores; by default they are as decoded.
-
-    Raises:
-        InputError: If a part of the network cannot be recorded for images of any size.
     """
 
     def __init__(self, network: PanopticNetwork, codec: Codec, calibration: ScoreCalibration | None = None) -> None:
         super().__init__()
-        if not isinstance(network.context, NoContext):
-            raise InputError(
-                f"model/context: expected none to export a network, got {type(network.context).__name__}, which pools "
-                "over grids whose cells depend on the size of the image"
-            )
         self.coarsest: int = network.backbone.strides[-1]
         self.network = fold_batchnorm(with_static_padding(network)).cpu()
         self.codec = codec

@@ -62,7 +62,7 @@ from panoptic.inference.predictor import Predictor
 from panoptic.models import *
 from tests.codec.made_maps import LABELS
 
-def network(context=NoContext):
+def network():
     return PanopticNetwork(
         functools.partial(Backbone, "test_resnet", "random"),
         functools.partial(FPN, channels=8),
@@ -71,7 +71,7 @@ def network(context=NoContext):
         functools.partial(SemanticHead, channels=8, depth=1, upsample=2),
         functools.partial(InstanceHead, channels=8, depth=1, upsample=2),
         num_classes=len(LABELS),
-        context=context,
+        context=functools.partial(PyramidPooling, channels=8),
         fusion_per_head=True,
     )
 
@@ -94,11 +94,10 @@ for shape in ((64, 96, 3), (75, 101, 3)):
     things += sum(LABELS.is_thing[c] for c in classes)
 assert things
 torch.export.save(torch.export.export(torch.nn.Identity(), (torch.zeros(1),)), path)
-for make in (lambda: load_torch_export(path), lambda: ExportedNetwork(network(PyramidPooling), codec)):
-    try:
-        make()
-    except InputError as error:
-        print(error)
+try:
+    load_torch_export(path)
+except InputError as error:
+    print(error)
 """
 
 
@@ -117,9 +116,8 @@ def test_every_fusion_can_be_recorded():
 @pytest.mark.soak
 def test_a_file_of_torch_export(tmp_path: Path):
     path = tmp_path / "network.pt2"
-    unknown, pooling = told_by(TORCH_EXPORT, str(path))
+    (unknown,) = told_by(TORCH_EXPORT, str(path))
     assert unknown == f"{path}: expected a network that python -m panoptic.export wrote, got one without its record"
-    assert pooling.startswith("model/context: expected none to export a network, got PyramidPooling")
 
 
 @pytest.mark.parametrize("name", ["onnx", "torch_export", "openvino"])
