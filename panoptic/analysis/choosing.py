@@ -67,7 +67,7 @@ def choose_each(counts: PanopticCounts, default: Int64[Tensor, " I"]) -> Int64[T
     return _best(quality(counts), default)
 
 
-def _best(pq: Float64[Tensor, "W ..."], default: Int64[Tensor, ...]) -> Int64[Tensor, ...]:
+def _best(pq: Float64[Tensor, "W ..."], default: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
     """Return the index of the highest PQ; the default of ties."""
     pq = pq.nan_to_num(1.0)  # no class occurs: nothing was there, and nothing was found
     is_best = pq.gather(0, default[None]).squeeze(0) >= pq.amax(0)
