@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -13,6 +15,20 @@ class InputError(ValueError):
     """
 
     status = 1
+
+
+class ArgumentError(InputError):
+    """Invalid argument of a class or function, which its builder knows by a longer name; see :func:`within`.
+
+    Args:
+        name: Name of the argument; empty for several together.
+        problem: What was expected, and what came.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name}: {problem}" if name else problem)
+        self.name = name
+        self.problem = problem
 
 
 class NonFiniteError(InputError):
@@ -34,11 +50,27 @@ def expect_at_least(least: float, **values: float) -> None:
 
     Args:
         least: Smallest valid value.
-        **values: Numbers by configuration key, with ``__`` in place of dots.
+        **values: Numbers by argument, or by configuration key with ``__`` in place of dots.
 
     Raises:
-        InputError: If there is such a number. The message names the first one.
+        ArgumentError: If there is such a number. The message names the first one.
     """
     for name, value in values.items():
         if not least <= value < math.inf:
-            raise InputError(f"{name.replace('__', '.')}: expected at least {least}, got {value}")
+            raise ArgumentError(name.replace("__", "."), f"expected at least {least}, got {value}")
+
+
+@contextmanager
+def within(key: str) -> Iterator[None]:
+    """Name the arguments of what is built in a block by their configuration keys.
+
+    Args:
+        key: Key of what is built.
+
+    Raises:
+        ArgumentError: If one is raised in the block; its name then begins with the key.
+    """
+    try:
+        yield
+    except ArgumentError as error:
+        raise ArgumentError(f"{key}.{error.name}" if error.name else key, error.problem) from None

@@ -28,7 +28,7 @@ from panoptic.complexity import (
     thing_table,
     things_of,
 )
-from panoptic.errors import InputError, expect_at_least
+from panoptic.errors import ArgumentError, expect_at_least
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
 from panoptic.utils.counting import count_by_key, sum_by_key
@@ -157,14 +157,14 @@ class Codec:
     stuff_area: int = 0
 
     def __post_init__(self) -> None:
-        expect_at_least(1, codec__max_things=self.max_things)
-        expect_at_least(0, codec__small_area=self.small_area, codec__small_weight=self.small_weight)
-        expect_at_least(0, codec__stuff_area=self.stuff_area, codec__peak_threshold=self.peak_threshold)
+        expect_at_least(1, max_things=self.max_things)
+        expect_at_least(0, small_area=self.small_area, small_weight=self.small_weight)
+        expect_at_least(0, stuff_area=self.stuff_area, peak_threshold=self.peak_threshold)
         for name in ("window", "peak_window"):
             if getattr(self, name) < 1 or getattr(self, name) % 2 == 0:
-                raise InputError(f"codec.{name}: expected an odd number of cells, got {getattr(self, name)}")
+                raise ArgumentError(name, f"expected an odd number of cells, got {getattr(self, name)}")
         if self.sigma <= 0:
-            raise InputError(f"codec.sigma: expected a positive number of cells, got {self.sigma}")
+            raise ArgumentError("sigma", f"expected a positive number of cells, got {self.sigma}")
 
     @torch.no_grad()
     def encode(self, segments: Segments, extents: Int64[Tensor, "B 2"] | None = None) -> Targets:

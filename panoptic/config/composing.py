@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from panoptic.config.schema import register
-from panoptic.errors import InputError
+from panoptic.errors import ArgumentError, InputError, within
 
 
 def config_path() -> str:
@@ -40,17 +42,29 @@ def with_hydra() -> AbstractContextManager:
 def build(node: DictConfig, **arguments: Any) -> Any:
     """Instantiate a node recursively, with its containers converted to plain ones.
 
+    Errors of arguments, also those that a partial raises when it is called, name them by their keys.
+
     Raises:
         InputError: If the target raises it; Hydra's wrapper is removed.
     """
     from hydra.utils import instantiate
 
+    key = str(node._get_full_key(None))
     try:
-        return instantiate(node, _convert_="all", **arguments)
+        with within(key):
+            built = instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
+        if isinstance(error.__cause__, ArgumentError):
+            raise ArgumentError(f"{key}.{error.__cause__.name}", error.__cause__.problem) from None
         if isinstance(error.__cause__, InputError):
             raise error.__cause__ from None
         raise
+    return partial(_call_within, key, built) if isinstance(built, partial) else built
+
+
+def _call_within(key: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    with within(key):
+        return function(*arguments, **named)
 
 
 def sentence(error: BaseException) -> str:

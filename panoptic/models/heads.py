@@ -40,9 +40,9 @@ class SemanticHead(nn.Module):
         super().__init__()
         expect_at_least(
             1,
-            model__semantic_head__channels=channels,
-            model__semantic_head__depth=depth,
-            model__semantic_head__upsample=upsample,
+            channels=channels,
+            depth=depth,
+            upsample=upsample,
         )
         self.upsample = upsample
         self.tower = _tower(in_channels, channels, depth)
@@ -70,9 +70,9 @@ class InstanceHead(nn.Module):
         super().__init__()
         expect_at_least(
             1,
-            model__instance_head__channels=channels,
-            model__instance_head__depth=depth,
-            model__instance_head__upsample=upsample,
+            channels=channels,
+            depth=depth,
+            upsample=upsample,
         )
         self.upsample = upsample
         self.tower = _tower(in_channels, channels, depth)

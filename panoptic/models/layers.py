@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from panoptic.errors import InputError
+from panoptic.errors import ArgumentError
 
 
 def conv_norm(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -37,7 +37,7 @@ def set_norm_momentum(module: nn.Module, momentum: float) -> None:
         InputError: If ``momentum`` is not in (0, 1].
     """
     if not 0 < momentum <= 1:
-        raise InputError(f"model.norm_momentum: expected a number in (0, 1], got {momentum}")
+        raise ArgumentError("norm_momentum", f"expected a number in (0, 1], got {momentum}")
     for layer in module.modules():
         if isinstance(layer, _BatchNorm):
             layer.momentum = momentum

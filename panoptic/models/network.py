@@ -13,7 +13,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from panoptic.codec import Outputs
-from panoptic.errors import InputError
+from panoptic.errors import ArgumentError, within
 from panoptic.models.backbone import Backbone
 from panoptic.models.complexity import ComplexityEstimate, ComplexityEstimator
 from panoptic.models.context import NoContext, PyramidPooling
@@ -74,37 +74,38 @@ class PanopticNetwork(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        with _seeded(seed, "backbone"):
+        with _part(seed, "backbone"):
             self.backbone = backbone()
         *fine, coarsest = self.backbone.channels
-        with _seeded(seed, "context"):
+        with _part(seed, "context"):
             self.context = context(in_channels=coarsest)
-        with _seeded(seed, "fpn"):
+        with _part(seed, "fpn"):
             self.fpn = fpn(in_channels=[*fine, self.context.channels])
         width = self.fpn.channels
-        with _seeded(seed, "complexity"):
+        with _part(seed, "complexity"):
             finest = self.backbone.strides[0]
             self.complexity = complexity(in_channels=width, num_levels=NUM_LEVELS, finest_stride=finest)
-        with _seeded(seed, "fusion"):
+        with _part(seed, "fusion"):
             self.fusion = fusion(channels=width, num_levels=NUM_LEVELS)
         self.instance_fusion: nn.Module | None = None
         if fusion_per_head:
-            with _seeded(seed, "instance_fusion"):
+            with _part(seed, "instance_fusion", key="fusion"):
                 self.instance_fusion = fusion(channels=width, num_levels=NUM_LEVELS)
-        with _seeded(seed, "semantic_head"):
+        with _part(seed, "semantic_head"):
             self.semantic_head = semantic_head(in_channels=width, num_classes=num_classes)
-        with _seeded(seed, "instance_head"):
+        with _part(seed, "instance_head"):
             self.instance_head = instance_head(in_channels=width)
 
         if self.semantic_head.upsample != self.instance_head.upsample:
-            raise InputError(
-                "model: expected both heads to predict at one stride, got semantic_head.upsample="
-                f"{self.semantic_head.upsample} and instance_head.upsample={self.instance_head.upsample}"
+            raise ArgumentError(
+                "",
+                "expected both heads to predict at one stride, got semantic_head.upsample="
+                f"{self.semantic_head.upsample} and instance_head.upsample={self.instance_head.upsample}",
             )
         if finest % self.semantic_head.upsample:
-            raise InputError(
-                f"model.semantic_head.upsample: expected a divisor of the finest stride, {finest}, "
-                f"got {self.semantic_head.upsample}"
+            raise ArgumentError(
+                "semantic_head.upsample",
+                f"expected a divisor of the finest stride, {finest}, got {self.semantic_head.upsample}",
             )
         set_norm_momentum(self, norm_momentum)
         self.stride: int = finest // self.semantic_head.upsample
@@ -255,8 +256,11 @@ def _cells_along(side: int, stride: int) -> int:
 
 
 @contextmanager
-def _seeded(seed: int, name: str) -> Iterator[None]:
-    """Seed the random state of the CPU, where parts are created, from (seed, name); restore it afterwards."""
-    with torch.random.fork_rng(devices=[]):
+def _part(seed: int, name: str, key: str | None = None) -> Iterator[None]:
+    """Seed the random state of the CPU, where parts are created, from (seed, name); restore it afterwards.
+
+    Errors of the part's arguments name its key, by default the name.
+    """
+    with torch.random.fork_rng(devices=[]), within(key or name):
         torch.manual_seed((seed * 1_000_003 + zlib.crc32(name.encode())) % 2**63)
         yield

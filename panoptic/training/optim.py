@@ -17,7 +17,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.adamw import adamw
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from panoptic.errors import InputError, expect_at_least
+from panoptic.errors import ArgumentError, expect_at_least
 from panoptic.training.orthogonal import orthogonalize_all
 from panoptic.utils.precision import has_fast_bfloat16
 
@@ -46,7 +46,7 @@ def adamw_cosine(
     Raises:
         InputError: If ``warmup`` or ``beta2`` is not in [0, 1), or ``lr`` or ``weight_decay`` is negative.
     """
-    expect_at_least(0, optimizer__lr=lr, optimizer__weight_decay=weight_decay)
+    expect_at_least(0, lr=lr, weight_decay=weight_decay)
     _expect_below_one(warmup=warmup, beta2=beta2)
     groups: list[dict[str, Any]] = []
     for (rate, factor), parameters in _by_rate(trained).items():
@@ -88,10 +88,10 @@ def muon_cosine(
     """
     expect_at_least(
         0,
-        optimizer__lr=lr,
-        optimizer__weight_decay=weight_decay,
-        optimizer__vector_lr=vector_lr,
-        optimizer__largest=largest,
+        lr=lr,
+        weight_decay=weight_decay,
+        vector_lr=vector_lr,
+        largest=largest,
     )
     _expect_below_one(warmup=warmup, beta2=beta2, momentum=momentum)
     groups: list[dict[str, Any]] = []
@@ -242,7 +242,7 @@ def _order_in_memory(kernel: Tensor) -> list[int]:
 def _expect_below_one(**numbers: float) -> None:
     for name, number in numbers.items():
         if not 0 <= number < 1:
-            raise InputError(f"optimizer.{name}: expected a number in [0, 1), got {number}")
+            raise ArgumentError(name, f"expected a number in [0, 1), got {number}")
 
 
 def _cosine(optimizer: Optimizer, total_steps: int, warmup: float) -> LRScheduler:

@@ -132,16 +132,16 @@ class TestThereAndBack:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_things": 0}, "codec.max_things: expected at least 1, got 0"),
-        ({"small_area": -1}, "codec.small_area: expected at least 0, got -1"),
-        ({"small_weight": -0.5}, "codec.small_weight: expected at least 0, got -0.5"),
-        ({"stuff_area": -1}, "codec.stuff_area: expected at least 0, got -1"),
-        ({"peak_threshold": -0.1}, "codec.peak_threshold: expected at least 0, got -0.1"),
-        ({"peak_threshold": math.nan}, "codec.peak_threshold: expected at least 0, got nan"),
-        ({"window": 4}, "codec.window: expected an odd number of cells, got 4"),
-        ({"peak_window": 2}, "codec.peak_window: expected an odd number of cells, got 2"),
-        ({"peak_window": -1}, "codec.peak_window: expected an odd number of cells, got -1"),
-        ({"sigma": 0.0}, "codec.sigma: expected a positive number of cells, got 0"),
+        ({"max_things": 0}, "^max_things: expected at least 1, got 0"),
+        ({"small_area": -1}, "^small_area: expected at least 0, got -1"),
+        ({"small_weight": -0.5}, "^small_weight: expected at least 0, got -0.5"),
+        ({"stuff_area": -1}, "^stuff_area: expected at least 0, got -1"),
+        ({"peak_threshold": -0.1}, "^peak_threshold: expected at least 0, got -0.1"),
+        ({"peak_threshold": math.nan}, "^peak_threshold: expected at least 0, got nan"),
+        ({"window": 4}, "^window: expected an odd number of cells, got 4"),
+        ({"peak_window": 2}, "^peak_window: expected an odd number of cells, got 2"),
+        ({"peak_window": -1}, "^peak_window: expected an odd number of cells, got -1"),
+        ({"sigma": 0.0}, "^sigma: expected a positive number of cells, got 0"),
     ],
 )
 def test_settings_out_of_range_are_named(settings, message):

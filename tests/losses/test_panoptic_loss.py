@@ -155,15 +155,15 @@ def test_void_changes_no_loss_but_complexity():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"boundary_weight": -1.0}, "loss.boundary_weight: expected at least 0, got -1"),
-        ({"hard_pixels": 0.0}, r"loss.hard_pixels: expected a share in \(0, 1\], got 0"),
-        ({"hard_pixels": 1.5}, r"loss.hard_pixels: expected a share in \(0, 1\], got 1.5"),
-        ({"class_balance": -0.1}, r"loss.class_balance: expected a number in \[0, 1\], got -0.1"),
-        ({"class_balance": 1.1}, r"loss.class_balance: expected a number in \[0, 1\], got 1.1"),
-        ({"semantic": -1.0}, "loss.semantic: expected at least 0, got -1"),
-        ({"center": -1.0}, "loss.center: expected at least 0, got -1"),
-        ({"offset": -1.0}, "loss.offset: expected at least 0, got -1"),
-        ({"complexity": -1.0}, "loss.complexity: expected at least 0, got -1"),
+        ({"boundary_weight": -1.0}, "^boundary_weight: expected at least 0, got -1"),
+        ({"hard_pixels": 0.0}, r"^hard_pixels: expected a share in \(0, 1\], got 0"),
+        ({"hard_pixels": 1.5}, r"^hard_pixels: expected a share in \(0, 1\], got 1.5"),
+        ({"class_balance": -0.1}, r"^class_balance: expected a number in \[0, 1\], got -0.1"),
+        ({"class_balance": 1.1}, r"^class_balance: expected a number in \[0, 1\], got 1.1"),
+        ({"semantic": -1.0}, "^semantic: expected at least 0, got -1"),
+        ({"center": -1.0}, "^center: expected at least 0, got -1"),
+        ({"offset": -1.0}, "^offset: expected at least 0, got -1"),
+        ({"complexity": -1.0}, "^complexity: expected at least 0, got -1"),
     ],
 )
 def test_settings_out_of_range_are_named(settings, message):
@@ -199,5 +199,5 @@ def test_void_has_no_weight_whatever_categories_have():
     ],
 )
 def test_weights_of_categories_that_cannot_be(weights, got):
-    with pytest.raises(InputError, match=f"loss.class_weights.*{got}"):
+    with pytest.raises(InputError, match=f"^class_weights.*{got}"):
         weights_by_class(weights, LABELS.names)

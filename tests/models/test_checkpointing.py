@@ -67,5 +67,5 @@ def test_evaluation_is_as_without():
 
 
 def test_a_model_that_cannot_is_named():
-    with pytest.raises(InputError, match=r"model\.backbone\.checkpointing: expected .* got 'hrnet_w18_small'"):
+    with pytest.raises(InputError, match=r"^checkpointing: expected .* got 'hrnet_w18_small'"):
         Backbone("hrnet_w18_small", "random", True)

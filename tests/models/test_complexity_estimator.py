@@ -177,13 +177,13 @@ def test_every_parameter_gets_gradient():
 
 
 def test_a_width_below_one_is_refused():
-    with pytest.raises(InputError, match=r"model.complexity.channels: expected at least 1, got 0"):
+    with pytest.raises(InputError, match=r"^channels: expected at least 1, got 0"):
         ComplexityEstimator(8, 3, channels=0)
 
 
 @pytest.mark.parametrize("window", [0, 4])
 def test_a_window_without_a_middle_is_refused(window):
-    with pytest.raises(InputError, match=rf"model.complexity.window: expected an odd number of cells, got {window}"):
+    with pytest.raises(InputError, match=rf"^window: expected an odd number of cells, got {window}"):
         ComplexityEstimator(8, 3, channels=8, window=window)
 
 

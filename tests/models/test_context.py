@@ -62,9 +62,9 @@ def test_an_image_of_a_cell_has_context():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"channels": 0}, "model.context.channels: expected at least 1, got 0"),
-        ({"bins": [2, 0]}, r"model.context.bins: expected numbers of at least 1, got \[2, 0\]"),
-        ({"bins": []}, "model.context.bins: expected numbers of at least 1"),
+        ({"channels": 0}, "^channels: expected at least 1, got 0"),
+        ({"bins": [2, 0]}, r"^bins: expected numbers of at least 1, got \[2, 0\]"),
+        ({"bins": []}, "^bins: expected numbers of at least 1"),
     ],
 )
 def test_settings_out_of_range_are_named(options, message):

@@ -69,7 +69,7 @@ def test_every_parameter_gets_gradient():
 
 
 def test_errors():
-    with pytest.raises(InputError, match=r"model.fpn.channels: expected at least 1, got 0"):
+    with pytest.raises(InputError, match=r"^channels: expected at least 1, got 0"):
         FPN(CHANNELS, channels=0)
     with pytest.raises(ValueError, match=r"zip\(\) argument 2 is shorter"):
         FPN(CHANNELS, channels=2)(features()[:3])

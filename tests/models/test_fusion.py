@@ -292,13 +292,13 @@ def test_local_takes_a_map_of_any_size():
 
 @pytest.mark.parametrize("variant", [StaticFusion, AdaptiveFusion, LocalFusion])
 def test_a_negative_learning_rate_is_refused(variant):
-    with pytest.raises(InputError, match=r"model.fusion.lr: expected at least 0, got -0.1"):
+    with pytest.raises(InputError, match=r"^lr: expected at least 0, got -0.1"):
         variant(CHANNELS, LEVELS, lr=-0.1)
 
 
 @pytest.mark.parametrize("variant", [AdaptiveFusion, LocalFusion])
 def test_a_width_below_one_is_refused(variant):
-    with pytest.raises(InputError, match=r"model.fusion.hidden: expected at least 1, got 0"):
+    with pytest.raises(InputError, match=r"^hidden: expected at least 1, got 0"):
         variant(CHANNELS, LEVELS, hidden=0)
 
 

@@ -88,7 +88,7 @@ def test_every_parameter_gets_gradient():
 
 @pytest.mark.parametrize("key", ["channels", "depth", "upsample"])
 def test_settings_below_one_are_named(key):
-    with pytest.raises(InputError, match=f"model.semantic_head.{key}: expected at least 1, got 0"):
+    with pytest.raises(InputError, match=f"^{key}: expected at least 1, got 0"):
         SemanticHead(8, 5, **{key: 0})
-    with pytest.raises(InputError, match=f"model.instance_head.{key}: expected at least 1, got -1"):
+    with pytest.raises(InputError, match=f"^{key}: expected at least 1, got -1"):
         InstanceHead(8, **{key: -1})

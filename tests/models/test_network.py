@@ -235,7 +235,7 @@ def test_statistics_of_norms_have_the_momentum_that_is_asked_for():
     norms = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
     assert {norm.momentum for norm in norms} == {0.03}
     assert len(norms) > 10
-    with pytest.raises(InputError, match=r"model.norm_momentum: expected a number in \(0, 1\], got 0"):
+    with pytest.raises(InputError, match=r"^norm_momentum: expected a number in \(0, 1\], got 0"):
         build(norm_momentum=0)
 
 
