@@ -155,7 +155,7 @@ def remarks(path: str | os.PathLike) -> list[str]:
     with suppress(Exception), Image.open(path) as image:  # of a kind that Pillow does not know, nothing is remarked
         if image.getexif().get(0x0112, 1) not in (0, 1):
             found.append("turned")
-        if image.mode.startswith("I;16"):
+        if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):  # I in Pillow before 11
             values = np.asarray(image)
             if int(values.max()) - int(values.min()) < LITTLE_USED * 65535:
                 found.append("little range")
