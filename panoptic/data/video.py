@@ -55,7 +55,8 @@ class VideoReader:
             raise InputError(f"{self.path}: expected a video, got a file without a video stream")
         stream: Any = self._container.streams.video[0]
         stream.thread_type = "AUTO"
-        self.rate: Fraction = stream.average_rate or Fraction(25)
+        rate = stream.average_rate or Fraction(25)
+        self.rate = Fraction(rate.numerator, rate.denominator)  # since PyAV 19, it is of a type of its own
         self.expected: int = stream.frames
 
     def frames(self) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
