@@ -32,7 +32,10 @@ def paint(image: np.ndarray, ids: np.ndarray, table: np.ndarray, opacity: float)
     """
     weight = round(opacity * 256)
     # Fixed-point arithmetic in 1/256, plus 1/2 to round: twice as fast as floating point on large images.
-    blended = (image.astype(np.uint16) * np.uint16(256 - weight) + (table * np.uint16(weight) + 128)[ids]) >> 8
+    blended = (
+        image.astype(np.uint16) * np.uint16(256 - weight)
+        + (table.astype(np.uint16) * np.uint16(weight) + np.uint16(128))[ids]
+    ) >> 8
     contour = (table + (255 - table) * _CONTOUR).round().astype(np.uint8)
     edge = _inner_edges(ids, width=max(1, round(min(ids.shape) / 500)))
     with_contours = np.where(edge[..., None], contour[ids], blended.astype(np.uint8))
