@@ -60,6 +60,11 @@ class SplitPathsConfig:
     """Paths of one split of a data set in COCO panoptic format, if not at their default locations.
 
     See :class:`panoptic.data.CocoPanopticSource`.
+
+    Attributes:
+        image_dir: Folder that the file names of images are relative to.
+        panoptic_json: JSON file.
+        panoptic_dir: Folder that the file names of annotations are relative to.
     """
 
     image_dir: str | None = None

@@ -123,8 +123,10 @@ class CocoPanopticData(DataModule):
         val: Paths of the validation split.
         test: Paths of the test split.
         cache_dir: Folder to cache decoded images and segments in; ``None`` disables the cache.
-        channels: Bands that become red, green and blue; see :class:`~panoptic.data.bands.Reading`.
-        normalize: How numbers become 8 bits; see there.
+        channels: Numbers of the bands that become red, green and blue, from 1, or of one band; by default the first
+            three, or the only one. See :class:`~panoptic.data.bands.Reading`.
+        normalize: How numbers become 8 bits: ``range`` by the whole range of their type, ``percentile`` by percentiles
+            of each band of each image; see there.
         unannotated: What to do with images without an annotation: ``error`` or ``skip``.
         loading: Arguments of :class:`DataModule`.
     """
