@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 RESULTS := benchmarks/results
 INSTALLED := $(VENV)/.installed
 
-.PHONY: quick nuclei test soak lint bench gpu tables notebooks
+.PHONY: quick nuclei test soak lint bench gpu tables docs notebooks
 
 quick: $(INSTALLED)
 	$(PY) -m panoptic.train experiment=quick hydra.run.dir=$(RUN)
@@ -50,9 +50,14 @@ gpu: $(INSTALLED)
 	$(PY) -m benchmarks.gpu --minutes $(MINUTES) --output $(RESULTS)/gpu.json
 	$(PY) -m benchmarks.tables
 
-# Tables of figures in the documentation, from the files in benchmarks/results.
+# Tables of figures in the documentation, from the files in benchmarks/results; and the reference of the configuration.
 tables: $(INSTALLED)
 	$(PY) -m benchmarks.tables
+	$(PY) -m benchmarks.configuration
+
+# The documentation as a site, in site/.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 # Executes both in place. The ablation trains those runs of the fusion study that have not finished: hours for all.
 notebooks: $(INSTALLED)
