@@ -33,6 +33,8 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "gpu_alpha": ("gpu.json", gpu.gpu_alpha),
     "full_cpu": ("full_cpu.json", run_table),
     "quick": ("quick.json", run_table),
+    "quick_seeds": ("quick_seeds.json", study.screened_recipes),
+    "quick_cpu": ("quick_cpu.json", run_table),
     "cpu_inference": ("inference.json", cpu_tables.inference),
     "cpu_training": ("training.json", cpu_tables.training),
     "cpu_painting": ("loading.json", cpu_tables.painting),
