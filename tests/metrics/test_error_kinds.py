@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from panoptic.labels import Category, LabelSpace
-from panoptic.metrics.functional import FALSE_KINDS, MISSED_KINDS, error_counts, panoptic_counts
+from panoptic.metrics.functional import FALSE_KINDS, MISSED_KINDS, error_counts, panoptic_counts, segment_errors
 from panoptic.metrics.per_image import Evaluation, Settings, image_row, score_image
 from panoptic.segments import Segments
 
@@ -208,3 +208,12 @@ def test_counts_of_images_add_up_in_the_result_and_stand_in_rows() -> None:
     none = {"fn": dict.fromkeys(MISSED_KINDS, 0), "fp": dict.fromkeys(FALSE_KINDS, 0)}
     car = {"fn": none["fn"] | {"merged": 2, "split": 1}, "fp": none["fp"] | {"merged": 1, "split": 2}}
     assert errors == {"all": car, "things": car, "stuff": none, "per_class": {"car": car}}
+
+
+def test_the_kind_of_each_segment() -> None:
+    # Two cars in one, a person as a car, a car that is found, and road that nothing is like.
+    prediction = line((1, 20), (2, 10), (3, 10), (0, 10), classes=[CAR, CAR, CAR])
+    target = line((1, 10), (2, 10), (3, 10), (4, 10), (5, 10), classes=[CAR, CAR, PERSON, CAR, ROAD])
+    missed, false = (table[0].tolist() for table in segment_errors(prediction, target))
+    assert [MISSED_KINDS[k] if k >= 0 else "" for k in missed] == ["merged", "merged", "wrong_class", "", "missed"]
+    assert [FALSE_KINDS[k] if k >= 0 else "" for k in false] == ["merged", "wrong_class", ""]

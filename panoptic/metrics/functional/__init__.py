@@ -13,8 +13,10 @@ from panoptic.metrics.functional.error_kinds import (
     FALSE_KINDS,
     MISSED_KINDS,
     ErrorCounts,
+    SegmentErrors,
     error_counts,
     errors_from_intersections,
+    segment_errors,
 )
 from panoptic.metrics.functional.overlap import (
     BoundaryIntersections,
@@ -59,6 +61,7 @@ __all__ = [
     "Platt",
     "Reliability",
     "ScoredSegments",
+    "SegmentErrors",
     "SegmentOutcomes",
     "as_batch",
     "boundary_counts_from_intersections",
@@ -87,6 +90,7 @@ __all__ = [
     "reliability",
     "scored_segments",
     "segment_boundaries",
+    "segment_errors",
     "segment_outcomes",
     "sum_by_class",
     "sum_of_images",

@@ -43,6 +43,18 @@ class ErrorCounts(NamedTuple):
         return ErrorCounts(self.fn.sum(0), self.fp.sum(0))
 
 
+class SegmentErrors(NamedTuple):
+    """What went wrong with each segment, for each row of the tables.
+
+    Attributes:
+        missed: Position in :data:`MISSED_KINDS` of each true segment that is a false negative; -1 for others.
+        false: Position in :data:`FALSE_KINDS` of each predicted segment that is a false positive; -1 for others.
+    """
+
+    missed: Int64[Tensor, "B M"]
+    false: Int64[Tensor, "B N"]
+
+
 def error_counts(prediction: Segments, target: Segments, num_classes: int) -> ErrorCounts:
     """Count what went wrong with true segments that are missed and with predicted ones that are false, for each image.
 
@@ -70,10 +82,29 @@ def error_counts(prediction: Segments, target: Segments, num_classes: int) -> Er
     return errors_from_intersections(intersections(prediction, target), prediction, target, num_classes)
 
 
+def segment_errors(prediction: Segments, target: Segments) -> SegmentErrors:
+    """Return what :func:`error_counts` counts for each segment.
+
+    Args:
+        prediction: Predicted segments of one image or a batch.
+        target: True segments of the same size.
+    """
+    prediction, target = as_batch(prediction), as_batch(target)
+    return _errors_of_segments(intersections(prediction, target), prediction, target)
+
+
 def errors_from_intersections(
     shared: Intersections, prediction: Segments, target: Segments, num_classes: int
 ) -> ErrorCounts:
     """Compute :func:`error_counts` of a batch from its :func:`~panoptic.metrics.functional.intersections`."""
+    errors = _errors_of_segments(shared, prediction, target)
+    return ErrorCounts(
+        _count(errors.missed, target.classes, num_classes, len(MISSED_KINDS)),
+        _count(errors.false, prediction.classes, num_classes, len(FALSE_KINDS)),
+    )
+
+
+def _errors_of_segments(shared: Intersections, prediction: Segments, target: Segments) -> SegmentErrors:
     union = union_of_pairs(shared)
     overlaps = 2 * shared.pixels > union
     outcomes, _ = outcomes_of_pairs(shared, overlaps, prediction, target)
@@ -107,10 +138,7 @@ def errors_from_intersections(
         _per_predicted(shared, lies_on & (other_pieces > 0)) > 0,
         _per_predicted(shared, is_poor) > 0,
     )
-    return ErrorCounts(
-        _count(outcomes.is_missed, missed, target.classes, num_classes),
-        _count(outcomes.is_false, false, prediction.classes, num_classes),
-    )
+    return SegmentErrors(_first_kind(outcomes.is_missed, missed), _first_kind(outcomes.is_false, false))
 
 
 def _per_true(shared: Intersections, pairs: Bool[Tensor, " K"]) -> Int64[Tensor, "B T"]:
@@ -123,12 +151,17 @@ def _per_predicted(shared: Intersections, pairs: Bool[Tensor, " K"]) -> Int64[Te
     return shared.per_predicted(pairs.long())[:, 1:]
 
 
+def _first_kind(left: Bool[Tensor, "B N"], kinds: Sequence[Bool[Tensor, "B N"]]) -> Int64[Tensor, "B N"]:
+    """Return the first kind that applies to each segment that is left, the last if none does, and -1 for others."""
+    kind = torch.where(left, len(kinds), -1)
+    for number, applies in reversed(list(enumerate(kinds))):
+        kind = torch.where(left & applies, number, kind)
+    return kind
+
+
 def _count(
-    left: Bool[Tensor, "B N"], kinds: Sequence[Bool[Tensor, "B N"]], classes: Int64[Tensor, "B N"], num_classes: int
+    kind: Int64[Tensor, "B N"], classes: Int64[Tensor, "B N"], num_classes: int, kinds: int
 ) -> Int64[Tensor, "B C kinds"]:
-    """Count the segments of each class by the first kind that applies, and those to which none does."""
-    counts = []
-    for applies in kinds:
-        counts.append(sum_by_class(left & applies, classes, num_classes))
-        left = left & ~applies
-    return torch.stack([*counts, sum_by_class(left, classes, num_classes)], -1)
+    """Count the segments of each class and kind."""
+    bins = torch.where(kind < 0, -1, classes * kinds + kind)
+    return sum_by_class(kind >= 0, bins, num_classes * kinds).unflatten(1, (num_classes, kinds))
