@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -77,3 +79,41 @@ def test_one_script_has_all_commands(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert refused.stderr.startswith("panoptic: expected a command (train, evaluate, ")
     assert list(tmp_path.iterdir()) == []
+
+
+def instructions(text: str) -> list[tuple[str, str]]:
+    """Instructions of a Dockerfile with their arguments."""
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
+    return [(word, rest) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
+
+
+def test_the_container_has_what_the_readme_installs() -> None:
+    found = instructions((CHECKOUT / "Dockerfile").read_text())
+    known = {"FROM", "ARG", "ENV", "RUN", "WORKDIR", "COPY", "USER", "ENTRYPOINT", "CMD"}
+    assert {word for word, _ in found} == known
+    assert all(rest for _, rest in found)
+    assert found[0][0] == "FROM"
+    of = {word: [rest for other, rest in found if other == word] for word in known}
+    (install,) = re.findall(r"(?m)^pip install .*$", (CHECKOUT / "README.md").read_text().split("## Train")[0])
+    assert [run for run in of["RUN"] if run.startswith("pip ")] == [install]
+    assert json.loads(of["ENTRYPOINT"][0]) == ["panoptic"]
+    assert json.loads(of["CMD"][0]) == ["--help"]
+    assert of["USER"] == ["panoptic"]
+    assert any(run.startswith("useradd ") and " panoptic " in run for run in of["RUN"])
+    words = [word for word, _ in found]
+    assert words.index("USER") > max(i for i, word in enumerate(words) if word == "RUN")
+    assert "PIP_NO_CACHE_DIR=1" in of["ENV"][0]
+    version = tuple(map(int, re.findall(r"python:(\d+)\.(\d+)-slim", of["FROM"][0])[0]))
+    assert version >= (3, 10)
+    (argument,) = (rest.partition("=")[0] for rest in of["ARG"])
+    assert f'"${argument}"' in " ".join(of["RUN"])
+    assert f"--build-arg {argument}=" in (CHECKOUT / "docs" / "deploy.md").read_text()
+
+
+def test_the_container_gets_what_git_keeps_alone() -> None:
+    left_out = set((CHECKOUT / ".dockerignore").read_text().split())
+    ignored = {line.rstrip("/") for line in (CHECKOUT / ".gitignore").read_text().split()}
+    assert {".git"} | ignored <= left_out | {line.removeprefix("**/") for line in left_out}
+    for needed in ("pyproject.toml", "README.md", "LICENSE", "panoptic", "conf"):  # what the build reads
+        assert needed not in left_out
