@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -134,3 +138,18 @@ def test_links_lead_somewhere(path: Path) -> None:
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("installed", [True, False])
+def test_the_first_cell_installs_the_package_where_it_is_missing(
+    path: Path, installed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = next(cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    commands = []
+    monkeypatch.setattr(subprocess, "run", lambda command, check: commands.append(command))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: importlib if installed else None)
+    exec(compile(first.source, path.name, "exec"), {})
+    install = [sys.executable, "-m", "pip", "install", "--quiet", ".."]
+    assert commands == ([] if installed else [install])
+    assert (path.parent / install[-1] / "pyproject.toml").is_file()
