@@ -14,7 +14,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Union
@@ -138,7 +138,7 @@ def _default_of(group: str) -> str | None:
     return found[1] if found else None
 
 
-def _keys(schema: type, path: str, without: typing.Collection[str]) -> Iterator[Key]:
+def _keys(schema: type, path: str, without: Collection[str]) -> Iterator[Key]:
     """Yield the fields of a schema and of those in it, but for groups of their own."""
     hints = typing.get_type_hints(schema)
     for field in dataclasses.fields(schema):
