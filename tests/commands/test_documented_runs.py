@@ -29,7 +29,7 @@ OWN = (
 )
 
 GPUS = "several GPUs, and processes that torchrun or SLURM start"
-HOURS = "hours; tests/training/test_study.py runs studies at a tiny size"
+HOURS = "hours, of 40 and 24 runs; the sweep of experiment=study is run below"
 SERVES = "serves until Ctrl-C; tests/commands/test_demo_page.py serves a page"
 SEQUENCE = "run by tests/commands/test_documented_sequence.py"
 COMPOSED_ONLY = {
@@ -41,8 +41,7 @@ COMPOSED_ONLY = {
     f"srun {TRAIN[:9]} panoptic.train experiment=full resume=auto": "a GPU, and SLURM",
     f"{TRAIN} experiment=fusion_study": HOURS,
     f"{TRAIN} experiment=component_study": HOURS,
-    f"{TRAIN} -m experiment=study ablation=on,off seed=8,9 study=mine": HOURS,
-    f"{TRAIN} experiment=fusion_study hydra/launcher=joblib hydra.launcher.n_jobs=2": f"a plugin of Hydra, and {HOURS}",
+    f"{TRAIN} experiment=fusion_study hydra/launcher=joblib hydra.launcher.n_jobs=2": "a plugin of Hydra, and hours",
     f"{TRAIN} experiment=fusion_study hydra/launcher=submitit_slurm hydra.launcher.partition=gpu "
     "hydra.launcher.gpus_per_node=1 hydra.launcher.cpus_per_task=8 hydra.launcher.timeout_min=60": "SLURM",
     "python -m panoptic.demo checkpoint=RUN/checkpoints/best.ckpt": SERVES,
@@ -124,6 +123,11 @@ def prepare_study() -> None:
 
 def check_study() -> None:
     assert len(list(Path("runs/compare").rglob("report.md"))) == 3
+    mine = [
+        json.loads(path.read_text())["config"]["model"]["fusion"]
+        for path in Path("runs/study/mine").rglob("summary.json")
+    ]
+    assert {node["_target_"].rpartition(".")[2] for node in mine} == {"AdaptiveFusion", "UniformFusion"}
 
 
 RUNS: dict[str, tuple[Callable[[], None], dict[str, tuple[str, ...]], Callable[[], None]]] = {
@@ -170,6 +174,9 @@ RUNS: dict[str, tuple[Callable[[], None], dict[str, tuple[str, ...]], Callable[[
             "python -m panoptic.compare runs=runs/study/fusion_study baseline=static": (),
             "python -m panoptic.compare 'runs=[runs/study/fusion_study,runs/study/component_study]' "
             "baseline=adaptive": (),
+            f"{TRAIN} -m experiment=study ablation=on,off seed=8,9 study=mine": (
+                *(*TINY, *SHORT, "data.train_size=4", "seed=8", "evaluation.shuffles=0"),
+            ),
         },
         check_study,
     ),
