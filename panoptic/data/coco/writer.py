@@ -96,24 +96,15 @@ class CocoPanopticWriter:
         Returns:
             Argument ``written`` of :meth:`note`: ``size`` of the image and its ``segments_info``.
         """
-        kept = segments.areas().numpy() > 0 if numbers is not None else None
-        segments = segments.compact()
-        if len(segments.classes) and int(segments.classes.max()) >= len(self.labels):
-            raise ValueError(f"classes: expected 0..{len(self.labels) - 1}, got {int(segments.classes.max())}")
-        if numbers is None or kept is None:
-            numbers, segments = self._numbered(segments.to("cpu"))
-        else:
-            numbers = numbers[kept]
-        stored = np.concatenate([[0], numbers])
-        table = np.stack([stored & 255, (stored >> 8) & 255, stored >> 16], axis=-1).astype(np.uint8)
-        pixels = table[segments.ids.numpy()]
         png = self.panoptic_dir / f"{name}{self.suffix}.png"
         try:
             self.panoptic_json.unlink(missing_ok=True)
-            Image.fromarray(pixels).save(png)
         except OSError as error:
             raise InputError(f"{png}: expected to write it, got: {error}") from error
-        return {"size": segments.size, "segments_info": _segments_info(segments, numbers, self.labels)}
+        if numbers is not None:
+            return write_png(png, segments, self.labels, numbers)
+        numbers, segments = self._numbered(_with_pixels(segments, self.labels).to("cpu"))
+        return _write_png(png, segments, self.labels, numbers)
 
     def note(
         self,
@@ -186,6 +177,49 @@ class CocoPanopticWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
+
+
+def write_png(
+    png: Path, segments: Segments, labels: LabelSpace, numbers: Int64[np.ndarray, " N"] | None = None
+) -> dict[str, Any]:
+    """Write the PNG of an image, atomically, and return what :meth:`CocoPanopticWriter.note` takes of it.
+
+    Segments without a pixel are dropped.
+
+    Args:
+        png: File to write or replace.
+        segments: Segments of one image.
+        labels: Label space of the segments.
+        numbers: Id of each segment in the PNG, above 0 and distinct; by default they are counted from 1.
+
+    Raises:
+        ValueError: If the segments are a batch or have another label space.
+        InputError: If the file cannot be written.
+    """
+    if numbers is not None:
+        numbers = numbers[segments.areas().numpy() > 0]
+    segments = _with_pixels(segments, labels).to("cpu")
+    return _write_png(png, segments, labels, np.arange(1, len(segments.classes) + 1) if numbers is None else numbers)
+
+
+def _with_pixels(segments: Segments, labels: LabelSpace) -> Segments:
+    """Return the segments that have a pixel, which must be of the label space."""
+    segments = segments.compact()
+    if len(segments.classes) and int(segments.classes.max()) >= len(labels):
+        raise ValueError(f"classes: expected 0..{len(labels) - 1}, got {int(segments.classes.max())}")
+    return segments
+
+
+def _write_png(png: Path, segments: Segments, labels: LabelSpace, numbers: Int64[np.ndarray, " N"]) -> dict[str, Any]:
+    """Write the PNG of segments of which every one has a pixel."""
+    stored = np.concatenate([[0], numbers])
+    table = np.stack([stored & 255, (stored >> 8) & 255, stored >> 16], axis=-1).astype(np.uint8)
+    try:
+        with replacing(png) as part:
+            Image.fromarray(table[segments.ids.numpy()]).save(part, format="PNG")
+    except OSError as error:
+        raise InputError(f"{png}: expected to write it, got: {error}") from error
+    return {"size": segments.size, "segments_info": _segments_info(segments, numbers, labels)}
 
 
 def _segments_info(segments: Segments, numbers: Int64[np.ndarray, " N"], labels: LabelSpace) -> list[dict[str, Any]]:
