@@ -184,8 +184,10 @@ class PredictConfig:
     Attributes:
         checkpoint: Checkpoint of a run.
         input: Image file, folder of images, glob pattern, list of image files, a path a line in a ``.txt`` file, or
-            video.
-        output: Output folder; by default next to the checkpoint.
+            video; also by URL, such as ``s3://bucket/photos``, but for videos.
+        output: Output folder or its URL; by default next to the checkpoint.
+        engine: ``plain`` predicts in this process, ``ray`` in workers of Ray.
+        workers: Number of Ray's workers; by default as many as there are GPUs, else processors.
         visualize: Whether to write an overlay for every image.
         tta: Test-time augmentation: ``none``, ``flip`` or ``multiscale``.
         resolution: Factor of height and width to predict at, in (0, 1], or ``adaptive``: full size where the first look
@@ -203,6 +205,8 @@ class PredictConfig:
     checkpoint: str = MISSING
     input: str = MISSING
     output: str | None = None
+    engine: str = "plain"
+    workers: int | None = None
     visualize: bool = True
     tta: str = "none"
     resolution: Any = 1.0

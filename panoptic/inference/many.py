@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
 
+from panoptic.data.sources import Source, read_source
 from panoptic.errors import InputError
 from panoptic.inference.predictor import ImagePrediction, Predictor
 from panoptic.utils.threads import in_threads
@@ -27,12 +27,12 @@ class ImageFile(NamedTuple):
     """Image file to be predicted.
 
     Attributes:
-        path: Path of the file.
+        path: Path of the file, or its URL if it is elsewhere.
         name: Unique name of its outputs.
         file_name: Name of the file in results: without folders if that is unique.
     """
 
-    path: Path
+    path: Source
     name: str
     file_name: str
 
@@ -84,7 +84,7 @@ def predict_files(
 
     def read(file: ImageFile) -> UInt8[np.ndarray, "H W 3"] | Unread:
         try:
-            return reading.read(file.path)
+            return read_source(reading, file.path)
         except InputError as error:
             return Unread(file, error)
 

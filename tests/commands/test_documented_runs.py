@@ -52,6 +52,12 @@ COMPOSED_ONLY = {
     ),
     "python -m panoptic.export checkpoint=runs/nuclei/checkpoints/best.ckpt output=nuclei.onnx "
     "'images=nuclei/val/*.png'": f"{SEQUENCE}, for the soak",
+    "python -m panoptic.predict checkpoint=best.ckpt 'input=s3://photos/2024/*.jpg' output=s3://results/2024": (
+        "an object store; tests/commands/test_predict_remote.py has one in memory"
+    ),
+    "python -m panoptic.predict checkpoint=best.ckpt input=photos output=out engine=ray": (
+        "the extra ray; tests/commands/test_predict_ray.py runs it where it is installed"
+    ),
 }
 """Commands that no test here runs, each with the reason."""
 
