@@ -30,7 +30,10 @@ PATIENCE = 60_000  # milliseconds, on a machine that does much else
 LARGEST = 200_000
 """Bytes of a screenshot."""
 
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium at /usr/bin/chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium at /usr/bin/chromium"),
+]
 
 
 @pytest.fixture(scope="module")
