@@ -57,7 +57,7 @@ class ResultFolder:
     ) -> None:
         self.folder = writable_folder(folder, "output")
         self.labels = labels
-        for kind in (PANOPTIC, *([OVERLAYS] if overlays else [])):
+        for kind in (*([OVERLAYS] if overlays else []), PANOPTIC):
             remove_strays(writable_folder(self.folder / kind, "output"))
         self._writer = ResultWriter(self.folder, labels, overlays, digest_of(settings))
         self._progress = self.folder / "progress.jsonl"
