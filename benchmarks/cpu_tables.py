@@ -309,6 +309,14 @@ def predicting(report: Report) -> str:
         ]
         title = f"{many['count']} images of 512x1024, ResNet-50"
         parts.append(table(title, ("what", "images/s", "of the network's"), rows))
+    for name, found in report.get("precision", {}).items():
+        single = found["rows"]["fp32"]["seconds"]
+        rows = [
+            (precision, f"{100 * row['pq']:.2f}", f"{row['seconds'] / single:.2f}")
+            for precision, row in found["rows"].items()
+        ]
+        title = f"Half precision, {found['count']} of {name}"
+        parts.append(table(title, ("precision", "PQ, points", "x the time of fp32"), rows))
     if "memory" in report:
         rows = [(count, f"{peak:.2f}") for count, peak in report["memory"].items()]
         parts.append(table("Folders of images of 256x512, ResNet-18", ("images", "peak memory, GB"), rows))

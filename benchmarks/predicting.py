@@ -6,13 +6,15 @@ that of the tiled result with the whole one as truth. A thing of the whole resul
 seam and two tiled things of its class each have a fifth of it or more. Memory: the peak of a process that predicts one
 square image in tiles, with the network of ``full``. Many: images per second of a folder, with reading and writing of
 overlays and PNG, beside those of the network with its decoding alone, in turns; and the peak memory by their number,
-with the network of ``quick``.
+with the network of ``quick``. Precision: PQ of the checkpoint on its validation split, and the time of an image, in
+single and in half precision, in turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -27,6 +29,7 @@ from PIL import Image
 from benchmarks import cpu_tables
 from benchmarks.inference import NUM_CLASSES, our_network
 from benchmarks.measuring import at_least_one, experiment, in_own_process, machine, peak_memory, write
+from panoptic.config.composing import build
 from panoptic.data.images import find_images, read_image
 from panoptic.inference.many import ImageFile, predict_files
 from panoptic.inference.predictor import Predictor
@@ -36,11 +39,11 @@ from panoptic.labels import CITYSCAPES
 from panoptic.metrics import PanopticQuality
 from panoptic.scenes.source import SyntheticSource
 from panoptic.segments import Segments
-from panoptic.training.checkpoint import build_codec, build_network
+from panoptic.training.checkpoint import build_codec, build_network, read_checkpoint
 from panoptic.utils.malloc import keep_freed_memory
 
 CPU = torch.device("cpu")
-PARTS = ("tiles", "large", "memory", "many")
+PARTS = ("tiles", "large", "memory", "many", "precision")
 SHARE = 0.2
 """Share of a thing that each of two parts of it has at least."""
 
@@ -186,6 +189,26 @@ def throughput(count: int, parts: int) -> dict[str, float]:
     return {"count": count, **{key: count / value for key, value in seconds.items()}}
 
 
+def precisions(checkpoint: Path) -> dict[str, Any]:
+    """Return PQ on the validation split, and the median seconds of an image, by precision."""
+    source = build(read_checkpoint(checkpoint).config.data, seed=0).val_source
+    predictors = {name: Predictor.load(checkpoint, device="cpu", precision=name) for name in ("fp32", "bf16")}
+    metrics = {name: PanopticQuality(source.labels) for name in predictors}
+    seconds: dict[str, list[float]] = {name: [] for name in predictors}
+    for index in range(len(source)):
+        sample = source.read(index)
+        for name, predictor in predictors.items():
+            start = time.perf_counter()
+            found = predictor.segments(sample.image)
+            seconds[name].append(time.perf_counter() - start)
+            metrics[name].update(found, sample.segments)
+    rows = {
+        name: {"pq": float(metrics[name].compute()["pq"]), "seconds": statistics.median(seconds[name])}
+        for name in predictors
+    }
+    return {"count": len(source), "rows": rows}
+
+
 def memory_of(count: int) -> None:
     """Predict so many images, and print the peak memory in gigabytes as JSON."""
     keep_freed_memory()
@@ -238,6 +261,9 @@ def main() -> None:
         report["memory"] = {str(n): in_own_process(module, "--memory-of", str(n)) for n in arguments.memory}
     if "many" in arguments.parts:
         report["throughput"] = throughput(arguments.images, min(arguments.images, 5))
+    if "precision" in arguments.parts and arguments.checkpoint:
+        found = precisions(arguments.checkpoint)
+        report["precision"] = report.get("precision", {}) | {arguments.title or arguments.on: found}
     print(cpu_tables.predicting(report))
     write(arguments.output, report)
 
