@@ -151,7 +151,7 @@ class LearnedFusionConfig(FusionConfig):
 
 @dataclass
 class MLPFusionConfig(LearnedFusionConfig):
-    """Fusions with an MLP: adaptive, features and local."""
+    """Fusions with an MLP: adaptive, features, local and sized."""
 
     hidden: int = MISSING
 

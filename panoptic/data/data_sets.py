@@ -55,9 +55,9 @@ class SyntheticData(DataModule):
         **loading,
     ) -> None:
         super().__init__(**loading)
-        expect_at_least(0, data__scenes_seed=scenes_seed)
-        expect_at_least(32, data__height=height, data__width=width)
-        expect_at_least(1, data__train_size=train_size, data__val_size=val_size, data__test_size=test_size)
+        expect_at_least(0, scenes_seed=scenes_seed)
+        expect_at_least(32, height=height, width=width)
+        expect_at_least(1, train_size=train_size, val_size=val_size, test_size=test_size)
         if generator not in GENERATORS:
             raise InputError(f"data.generator: expected one of {', '.join(map(str, GENERATORS))}, got {generator}")
         self.scenes_seed = scenes_seed

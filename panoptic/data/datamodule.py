@@ -85,12 +85,12 @@ class DataModule(LightningDataModule, ABC):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        expect_at_least(1, data__batch_size=batch_size)
+        expect_at_least(1, batch_size=batch_size)
         workers = default_workers() if workers is None else workers
-        expect_at_least(0, data__workers=workers)
+        expect_at_least(0, workers=workers)
         if epoch_size is not None:
-            expect_at_least(1, data__epoch_size=epoch_size)
-        expect_at_least(0, data__timeout=timeout)
+            expect_at_least(1, epoch_size=epoch_size)
+        expect_at_least(0, timeout=timeout)
         if on_error not in ("error", "skip"):
             raise InputError(f"data.on_error: expected error or skip, got {on_error!r}")
         if crop is None or scale is None:

@@ -32,6 +32,10 @@ from panoptic.training.checkpoint import build_codec, build_network
         ("loss.hard_pixels=0", "loss.hard_pixels: expected a share in (0, 1], got 0.0"),
         ("loss.levels=-1", "loss.levels: expected at least 0, got -1.0"),
         ("optimizer.lr=-1", "optimizer.lr: expected at least 0, got -1.0"),
+        ("data.batch_size=0", "data.batch_size: expected at least 1, got 0"),
+        ("data.height=31", "data.height: expected at least 32, got 31"),
+        ("data.scale=[2,1]", "data.scale: expected two rising positive factors, got [2.0, 1.0]"),
+        ("curriculum.stages=0", "curriculum.stages: expected at least 1, got 0"),
     ],
 )
 def test_what_is_built_names_its_keys(override: str, message: str) -> None:
@@ -47,6 +51,8 @@ def build_all(config: DictConfig) -> None:
     build_codec(config, CITYSCAPES, network)
     build(config.loss, names=CITYSCAPES.names)
     build(config.optimizer)(network, 1)
+    build(config.data, seed=0)
+    build(config.curriculum)
 
 
 def test_only_arguments_get_a_key() -> None:

@@ -26,7 +26,7 @@ class Curriculum(Callback):
     """
 
     def __init__(self, stages: int, epochs_per_stage: int, start: float = 0.0) -> None:
-        expect_at_least(1, curriculum__stages=stages, curriculum__epochs_per_stage=epochs_per_stage)
+        expect_at_least(1, stages=stages, epochs_per_stage=epochs_per_stage)
         if not 0 <= start <= 1:
             raise InputError(f"curriculum.start: expected a number in 0..1, got {start}")
         self.stages = stages

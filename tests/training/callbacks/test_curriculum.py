@@ -63,5 +63,5 @@ def test_stage_and_strength_are_logged_once_an_epoch():
 
 @pytest.mark.parametrize("key", ["stages", "epochs_per_stage"])
 def test_settings_below_one_are_named(key):
-    with pytest.raises(InputError, match=f"curriculum.{key}: expected at least 1, got 0"):
+    with pytest.raises(InputError, match=f"^{key}: expected at least 1, got 0"):
         Curriculum(**{"stages": 3, "epochs_per_stage": 1, key: 0})
