@@ -68,9 +68,10 @@ def load_pretrained(folder: Path) -> dict[str, Any]:
     """
     missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if not (folder / name).is_file()]
     if missing:
+        best = folder / "checkpoints" / "best.ckpt"
+        got = f"the folder of a run, whose best is {best}" if best.is_file() else f"a folder without {missing[0]}"
         raise InputError(
-            f"{folder}: expected a checkpoint, or a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, got a folder without "
-            f"{missing[0]}"
+            f"{folder}: expected a checkpoint, or a folder with {CONFIG_FILE} and {WEIGHTS_FILE}, got {got}"
         )
     record = _read_config(folder / CONFIG_FILE)
     path = folder / WEIGHTS_FILE

@@ -266,3 +266,10 @@ def test_a_repository_gives_back_what_was_pushed(hub, checkpoint, tmp_path):
     assert (address, same, steps) == (f"{hub}/alice/streets/commit/c0ffee", "True", "12")
     assert missing.startswith("bob/nothing: expected a folder, a checkpoint or a repository of the model hub")
     assert sorted(Hub.files) == ["README.md", "config.json", "model.safetensors"]
+
+
+def test_the_folder_of_a_run_is_none_of_a_network(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "best.ckpt").touch()
+    with pytest.raises(InputError, match=r"got the folder of a run, whose best is .*checkpoints/best\.ckpt"):
+        load_pretrained(tmp_path)
