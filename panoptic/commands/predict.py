@@ -169,7 +169,7 @@ def _predictor_of_files(
     from panoptic.inference.many import predict_files
 
     if config.engine == "plain":
-        yield lambda folder, files: predict_files(predictor, files, folder.write, config.batch_size)
+        yield lambda folder, files: predict_files(predictor, files, folder.writer, config.batch_size)
         return
     from panoptic.inference.ray_engine import check_shared, connected, predict_with_ray
 

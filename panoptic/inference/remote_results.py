@@ -12,11 +12,8 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-from jaxtyping import Int64
-
 from panoptic.errors import InputError
-from panoptic.inference.many import ImageFile, Predicted
+from panoptic.inference.many import ImageFile
 from panoptic.inference.result_writer import (
     OVERLAYS,
     PANOPTIC,
@@ -75,18 +72,6 @@ class RemoteResultFolder:
         """
         with telling(joined(self.folder, f"{PANOPTIC}.json")), suppress(FileNotFoundError):
             self._files.rm_file(joined(self._root, f"{PANOPTIC}.json"))
-
-    def write(self, predicted: Predicted, numbers: Int64[np.ndarray, " N"] | None = None) -> Record:
-        """Write the results and the record of an image, and return the record. Threads may call this.
-
-        Args:
-            predicted: Image with its prediction.
-            numbers: Id of each segment in the PNG; by default they are counted.
-
-        Raises:
-            InputError: If a file cannot be written.
-        """
-        return self.writer(predicted, numbers)
 
     def note(self, record: Record) -> None:
         """Note that an image is done."""

@@ -12,14 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Int64
 from omegaconf import OmegaConf
 
 from panoptic import __version__
 from panoptic.errors import InputError
-from panoptic.inference.many import ImageFile, Predicted
+from panoptic.inference.many import ImageFile
 from panoptic.inference.result_writer import (
     OVERLAYS,
     PANOPTIC,
@@ -48,6 +46,9 @@ class ResultFolder:
         overlays: Whether to write an overlay of each image.
         anew: Whether to keep nothing of before.
 
+    Attributes:
+        writer: Writes the results of an image.
+
     Raises:
         InputError: If the folder cannot be written.
     """
@@ -59,7 +60,7 @@ class ResultFolder:
         self.labels = labels
         for kind in (*([OVERLAYS] if overlays else []), PANOPTIC):
             remove_strays(writable_folder(self.folder / kind, "output"))
-        self._writer = ResultWriter(self.folder, labels, overlays, digest_of(settings))
+        self.writer = ResultWriter(self.folder, labels, overlays, digest_of(settings))
         self._progress = self.folder / "progress.jsonl"
         self._records = {} if anew else _read_progress(self._progress, dict(settings))
         if not self._records:
@@ -69,14 +70,9 @@ class ResultFolder:
             with self._progress.open("a") as file:
                 file.write("\n")
 
-    @property
-    def writer(self) -> ResultWriter:
-        """What writes the results of an image."""
-        return self._writer
-
     def is_done(self, file: ImageFile) -> bool:
         """Return whether a file, as it is now, was predicted before and all its results are there."""
-        pictures = pictures_of(self.folder, file.name, self._writer.overlays)
+        pictures = pictures_of(self.folder, file.name, self.writer.overlays)
         return self.record(file) is not None and all(path.is_file() for path in pictures)
 
     def begin(self) -> None:
@@ -90,18 +86,6 @@ class ResultFolder:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise InputError(f"{path}: expected to write it, got: {error.strerror}") from error
-
-    def write(self, predicted: Predicted, numbers: Int64[np.ndarray, " N"] | None = None) -> Record:
-        """Write the results of an image, and return what is to be noted of it. Threads may call this.
-
-        Args:
-            predicted: Image with its prediction.
-            numbers: Id of each segment in the PNG; by default they are counted.
-
-        Raises:
-            InputError: If a file cannot be written.
-        """
-        return self.writer(predicted, numbers)
 
     def note(self, record: Record) -> None:
         """Note that an image is done."""

@@ -62,7 +62,7 @@ def predict_video(
         (file, image, prediction), numbers = item
         if writer is not None:
             writer.add(overlay(image, prediction.segments, predictor.labels, variations=numbers))
-        return file, folder.write(item.predicted, numbers)
+        return file, folder.writer(item.predicted, numbers)
 
     # Frames are written in order, by one thread.
     with (
