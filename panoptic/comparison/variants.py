@@ -154,6 +154,8 @@ def find_variants(runs: Sequence[Run]) -> tuple[list[Variant], list[str]]:
 def _names(factors: Sequence[Factor], flats: Sequence[Flat], sizes: Sequence[int]) -> list[str]:
     """Name each configuration by its fusion, if that differs, and by the factors that differ from most runs.
 
+    Among ablations of several factors, the configuration that is like most runs in each has the name of its fusion.
+
     Args:
         factors: Factors in which the configurations differ.
         flats: Configurations.
@@ -170,7 +172,9 @@ def _names(factors: Sequence[Factor], flats: Sequence[Flat], sizes: Sequence[int
         texts = {factor.name: factor.text(flat, flats) for factor in factors}
         shown = [f.name for f in factors if f.name == FUSION or f.value(flat) != most_common[f.name]]
         fusion = flat.get(f"{FUSION}._target_", "all").rsplit(".", 1)[-1].removesuffix("Fusion").lower()
-        names.append(", ".join(texts[name] for name in shown or texts) or fusion)
+        if not shown and len(factors) == 1:
+            shown = list(texts)
+        names.append(", ".join(texts[name] for name in shown) or fusion)
     if len(set(names)) < len(names):  # targets with the same name in different modules
         keys = [key for factor in factors for key in factor.keys]
         names = [", ".join(f"{key}={flat.get(key, ABSENT)}" for key in keys) for flat in flats]

@@ -29,6 +29,10 @@ NAMES: dict[str, tuple[list[dict[str, Any]], list[str]]] = {
         [{}, ADAPTIVE, {**ADAPTIVE, "loss.boundary_weight": 1.0}],
         ["adaptive", "adaptive, loss.boundary_weight=1.0", "uniform"],
     ),
+    "ablations of several keys": (
+        [{}, {}, {"loss.boundary_weight": 1.0}, {"loss.center": 1.0}],
+        ["loss.boundary_weight=1.0", "loss.center=1.0", "uniform"],
+    ),
     "keys that change together": (
         [{}, {}, {"curriculum.stages": 1, "curriculum.epochs_per_stage": 3}],
         ["curriculum.stages=1", "curriculum.stages=3"],
