@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from hydra.errors import InstantiationException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from panoptic.config.schema import register
 from panoptic.errors import ArgumentError, InputError, within
@@ -42,29 +43,61 @@ def with_hydra() -> AbstractContextManager:
 def build(node: DictConfig, **arguments: Any) -> Any:
     """Instantiate a node recursively, with its containers converted to plain ones.
 
-    Errors of arguments, also those that a partial raises when it is called, name them by their keys.
+    Errors of arguments, also those that a partial raises when it is called, name them by their keys; the key of a value
+    that is taken from another is that of the other.
 
     Raises:
         InputError: If the target raises it; Hydra's wrapper is removed.
     """
     from hydra.utils import instantiate
 
-    key = str(node._get_full_key(None))
     try:
-        with within(key):
+        with _keys_named(node):
             built = instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
         if isinstance(error.__cause__, ArgumentError):
-            raise ArgumentError(f"{key}.{error.__cause__.name}", error.__cause__.problem) from None
+            with _keys_named(node):
+                raise error.__cause__ from None
         if isinstance(error.__cause__, InputError):
             raise error.__cause__ from None
         raise
-    return partial(_call_within, key, built) if isinstance(built, partial) else built
+    return partial(_call_within, node, built) if isinstance(built, partial) else built
 
 
-def _call_within(key: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    with within(key):
+def _call_within(node: DictConfig, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    with _keys_named(node):
         return function(*arguments, **named)
+
+
+@contextmanager
+def _keys_named(node: DictConfig) -> Iterator[None]:
+    """Name the arguments of what is built of a node by their keys."""
+    try:
+        with within(str(node._get_full_key(None))):
+            yield
+    except ArgumentError as error:
+        raise ArgumentError(_source(node, error.name), error.problem) from None
+
+
+def _source(node: DictConfig, key: str) -> str:
+    """Return the key that the value of a key is taken from; the key itself if that is none of the configuration."""
+    parent, _, name = key.rpartition(".")
+    root: Any = node._get_root()
+    holder = OmegaConf.select(root, parent) if parent else root
+    if not isinstance(holder, DictConfig) or name not in holder or not OmegaConf.is_interpolation(holder, name):
+        return key
+    taken = _TAKEN.fullmatch(str(holder._get_node(name)))
+    return taken[1] if taken else key
+
+
+_TAKEN = re.compile(r"\$\{([\w.]+)\}")
+"""Value that is taken from another key."""
+
+_UNCONVERTED = re.compile(
+    r"Value '(?P<value>.*)' (of type '\w+' could not be converted to|is not a valid) (?P<kind>\w+)", re.DOTALL
+)
+_KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
+"""Words for the types that OmegaConf names."""
 
 
 def sentence(error: BaseException) -> str:
@@ -72,6 +105,9 @@ def sentence(error: BaseException) -> str:
 
     Omits lines for developers and the advice to add a key with ``+``, which the schema would reject.
     """
+    plain = _plain_sentence(error)
+    if plain is not None:
+        return plain
     omitted = (
         "To append to your config",
         "Config search path",
@@ -97,3 +133,21 @@ def sentence(error: BaseException) -> str:
         matches = difflib.get_close_matches(str(cause.key), [str(key) for key in cause.parent_node], 1)
         message += f". Did you mean {matches[0]!r}?" if matches else ""
     return message
+
+
+def _plain_sentence(error: BaseException) -> str | None:
+    """Return a sentence on an unknown option of a group, or a value of another type; ``None`` on anything else."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        options = [option for option in error.options if option != "base" and not option.endswith("_schema")]
+        matches = difflib.get_close_matches(name, options, 1)
+        hint = f"; did you mean {matches[0]}?" if matches else ""
+        return f"{group}: expected one of {', '.join(options)}, got {name!r}{hint}"
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ValidationError):
+        cause = cause.__cause__
+    found = None if cause is None else _UNCONVERTED.match(str(cause))
+    if found is None or found["kind"] not in _KINDS:
+        return None
+    key = str(getattr(cause, "full_key", None) or "")
+    return f"{key}: expected {_KINDS[found['kind']]}, got {found['value']!r}" if key else None

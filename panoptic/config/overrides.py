@@ -134,7 +134,7 @@ def restore(config: dict[str, Any], overrides: Sequence[str], source: str) -> Di
             else:
                 OmegaConf.update(restored, key, override.value(), force_add=key.split(".")[0] in OPEN)
         except (OmegaConfBaseException, HydraException) as error:
-            raise InputError(f"{key}: {sentence(error)}") from None
+            raise InputError(f"{key}: {sentence(error).removeprefix(f'{key}: ')}") from None
     validate(restored)
     return restored
 

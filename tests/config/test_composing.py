@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any, cast
+
 import pytest
 from hydra import compose
-from omegaconf import DictConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
 
-from panoptic.config.composing import build, with_hydra
+from panoptic.config.composing import build, sentence, with_hydra
+from panoptic.config.overrides import restore
 from panoptic.errors import ArgumentError, InputError, expect_at_least, within
 from panoptic.labels import CITYSCAPES
 from panoptic.training.checkpoint import build_codec, build_network
@@ -28,6 +33,8 @@ from panoptic.training.checkpoint import build_codec, build_network
             "model: expected both heads to predict at one stride, got semantic_head.upsample=4 and "
             "instance_head.upsample=1",
         ),
+        # The estimator's window is the codec's, and is built first.
+        ("codec.window=4", "codec.window: expected an odd number of cells, got 4"),
         ("codec.sigma=0", "codec.sigma: expected a positive number of cells, got 0.0"),
         ("loss.hard_pixels=0", "loss.hard_pixels: expected a share in (0, 1], got 0.0"),
         ("loss.levels=-1", "loss.levels: expected at least 0, got -1.0"),
@@ -44,6 +51,33 @@ def test_what_is_built_names_its_keys(override: str, message: str) -> None:
     with pytest.raises(InputError) as raised:
         build_all(config)
     assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("experiment=quikc", r"experiment: expected one of cityscapes, .*, study, got 'quikc'; did you mean quick\?"),
+        ("optimizer=sgd", "optimizer: expected one of adamw, muon, got 'sgd'"),
+        ("model/fusion=x", "model/fusion: expected one of adaptive, .*, uniform, got 'x'"),
+        ("data.batch_size=many", "data.batch_size: expected a whole number, got 'many'"),
+        ("seed=1.5", "seed: expected a whole number, got '1.5'"),
+        ("data.appearance=strong", "data.appearance: expected a number, got 'strong'"),
+        ("data.any_orientation=maybe", "data.any_orientation: expected true or false, got 'maybe'"),
+        ("data.drop=1", "Could not override 'data.drop': Key 'drop' not in 'SyntheticConfig'. Did you mean 'crop'.*"),
+    ],
+)
+def test_what_cannot_be_composed_is_said_in_a_sentence(override: str, message: str) -> None:
+    with with_hydra(), pytest.raises(HydraException) as raised:
+        compose("train", [override])
+    assert re.fullmatch(message, sentence(raised.value))
+
+
+def test_values_for_a_checkpoint_name_their_key_once() -> None:
+    with with_hydra():
+        config = OmegaConf.to_container(compose("train", ["experiment=quick"]), resolve=True)
+    assert isinstance(config, dict)
+    with pytest.raises(InputError, match=r"^data\.batch_size: expected a whole number, got 'many'$"):
+        restore(cast("dict[str, Any]", config), ["data.batch_size=many"], "best.ckpt")
 
 
 def build_all(config: DictConfig) -> None:
