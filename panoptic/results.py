@@ -12,6 +12,7 @@ from PIL import Image
 
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
+from panoptic.utils.pictures import shown_bands
 from panoptic.visualization.painting import color_table, paint
 
 SHOWN = 12
@@ -86,7 +87,7 @@ class Result:
             boxes: Left column, top row, width and height of each segment ``[N 4]``. By default they are found.
             complexity: Object density and scale variance of the image ``[2]``.
             alpha: Fusion weights of the levels ``[L]``.
-            image: RGB image, uint8 ``[H W 3]``.
+            image: Image, uint8 ``[H W 3]`` or with other bands, of which the first three are shown.
         """
         areas = np.bincount(ids.ravel(), minlength=len(classes) + 1)[1:] if areas is None else areas
         boxes = boxes_of(ids, len(classes)) if boxes is None else boxes
@@ -96,7 +97,8 @@ class Result:
             for row, (c, score, area, box) in enumerate(zip(*columns, strict=True))
             if c >= 0
         )
-        return cls(ids.astype(np.int32, copy=False), segments, labels, complexity, alpha, image)
+        shown = None if image is None else shown_bands(image)
+        return cls(ids.astype(np.int32, copy=False), segments, labels, complexity, alpha, shown)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -26,7 +26,7 @@ ALLOWED = {  # a package or module, and the others that it may import
     "data": (*VOCABULARY, "scenes", "utils"),
     "scenes": (*VOCABULARY, "data", "utils"),
     "visualization": (*VOCABULARY, "utils"),
-    "results.py": ("errors", "labels", "visualization"),
+    "results.py": ("errors", "labels", "utils", "visualization"),
     "runtime": ("errors", "labels", "results", "utils"),
     "training": (*VOCABULARY, *CORE, "config", "utils", "__version__"),
     "inference": (*VOCABULARY, *CORE, "training", "results", "runtime", "utils", "__version__"),

@@ -14,6 +14,7 @@ from panoptic.codec import Outputs
 from panoptic.complexity import COMPLEXITY_NAMES
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
+from panoptic.utils.pictures import shown_bands
 from panoptic.utils.statistics import r_squared, spearman
 from panoptic.visualization.overlay import alpha_picture, overlay, side_by_side
 from panoptic.visualization.plots import alpha_figure, save_figure
@@ -37,14 +38,14 @@ class FusionRecord:
         self.pictures: list[UInt8[np.ndarray, "H W 3"]] = []
 
     def add(
-        self, outputs: Outputs, complexity: Float[Tensor, " 2"], image: UInt8[Tensor, "3 H W"], truth: Segments
+        self, outputs: Outputs, complexity: Float[Tensor, " 2"], image: UInt8[Tensor, "bands H W"], truth: Segments
     ) -> dict[str, float]:
         """Add an image.
 
         Args:
             outputs: Network outputs for the image, a batch of one.
             complexity: True object density and scale variance.
-            image: RGB image in 0..255.
+            image: Image in 0..255.
             truth: True segments.
 
         Returns:
@@ -55,7 +56,7 @@ class FusionRecord:
         self.predicted.append(predicted)
         self.true.append(complexity.float().cpu().numpy())
         if outputs.alpha.ndim > 2 and len(self.pictures) < PICTURES:
-            size, pixels = (image.shape[1], image.shape[2]), image.permute(1, 2, 0).cpu().numpy()
+            size, pixels = (image.shape[1], image.shape[2]), shown_bands(image.permute(1, 2, 0).cpu().numpy())
             drawn = overlay(pixels, truth.to("cpu").compact(), self.labels)
             self.pictures.append(side_by_side([pixels, drawn, alpha_picture(outputs.alpha[0].float().cpu(), size)]))
         named = {f"predicted_{name}": value for name, value in zip(COMPLEXITY_NAMES, predicted, strict=True)}

@@ -34,7 +34,7 @@ class PredictedImage:
     Attributes:
         image_id: Identifier in the data set.
         name: Name of the file, without suffix.
-        image: Plain RGB, without the padding of its batch.
+        image: Plain image, without the padding of its batch.
         outputs: Network outputs, a batch of one.
         predicted: Predicted segments.
         target: True segments, ``None`` where the truth is withheld.
@@ -42,7 +42,7 @@ class PredictedImage:
 
     image_id: int | str
     name: str
-    image: UInt8[Tensor, "3 H W"]
+    image: UInt8[Tensor, "bands H W"]
     outputs: Outputs
     predicted: Segments
     target: Segments | None

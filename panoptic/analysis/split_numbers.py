@@ -19,6 +19,7 @@ from panoptic.data.checks.near_duplicates import perceptual_hash
 from panoptic.labels import LabelSpace
 from panoptic.metrics.functional import as_batch
 from panoptic.segments import Segments
+from panoptic.utils.pictures import shown_bands
 from panoptic.utils.processes import in_processes
 from panoptic.visualization.overlay import overlay
 
@@ -112,8 +113,8 @@ def _extents(segments: Segments) -> Int64[np.ndarray, "N 2"]:
 
 def _thumbnail(examined: Examined, labels: LabelSpace) -> UInt8[np.ndarray, "h w 3"]:
     """Draw a small version of the image next to one with its segments."""
-    image = examined.image
-    assert image is not None  # only readable images get a thumbnail
+    assert examined.image is not None  # only readable images get a thumbnail
+    image = shown_bands(examined.image)
     drawn = image if examined.segments is None else overlay(image, examined.segments, labels)
     return np.concatenate([_shrink(part, THUMBNAIL) for part in (image, drawn)], axis=1)
 
@@ -142,7 +143,7 @@ def take_pictures(
 def _take_picture(context: tuple[Examiner, Sequence[int]], position: int) -> UInt8[np.ndarray, "h w 3"] | None:
     examiner, indices = context
     image = examiner.examine(indices[position]).image
-    return None if image is None else _shrink(image, PICTURE)
+    return None if image is None else _shrink(shown_bands(image), PICTURE)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 if TYPE_CHECKING:
     import numpy as np
 
+    from panoptic.data.bands import Reading
     from panoptic.inference.export import Exported
 
 MOST_IMAGES = 16
@@ -23,6 +24,7 @@ def export(config: DictConfig) -> Path:
     Raises:
         InputError: If an option, the checkpoint or an image cannot be used, or the export does not agree with PyTorch.
     """
+    from panoptic.data.bands import Reading
     from panoptic.inference.export.exporting import export_checkpoint
     from panoptic.inference.export.formats import find_format
     from panoptic.training.checkpoint import read_checkpoint
@@ -32,25 +34,30 @@ def export(config: DictConfig) -> Path:
     # What belongs to a checkpoint that is a folder, shared or downloaded, goes into the current folder.
     default = Path("panoptic") if checkpoint.path.is_dir() else checkpoint.path
     output = Path(config.output or default.with_suffix(form.suffix)).expanduser()
-    images = _images(config.images)
+    images = _images(config.images, Reading.of_data(checkpoint.config.data))
     print(f"writing {config.format}, and comparing it with PyTorch on {len(images)} images", flush=True)
     exported = export_checkpoint(checkpoint, config.format, output, images)
     _print(exported, config.format)
     return output
 
 
-def _images(given: str | None) -> list[np.ndarray]:
-    """Read the images of the check: those given, else real ones of the checkout, else synthetic scenes."""
+def _images(given: str | None, reading: Reading) -> list[np.ndarray]:
+    """Read the images of the check: those given, else real ones of the checkout, else synthetic scenes.
+
+    Those that are not given have the colors of a photo, repeated for a network of other bands.
+    """
     from panoptic.data.images import find_images, read_image
     from panoptic.scenes.source import SyntheticSource
 
     if given is not None:
-        return [read_image(path) for path in find_images(given)[:MOST_IMAGES]]
+        return [reading.read(path) for path in find_images(given)[:MOST_IMAGES]]
     checkout = Path(__file__).parents[2]
     paths = [checkout / "docs" / "images" / "scene.jpg", *sorted((checkout / "examples/nuclei/val").glob("*.png"))]
     images = [read_image(path) for path in islice(filter(Path.is_file, paths), MOST_IMAGES)]
-    scenes = SyntheticSource(split="val", size=2, height=250, width=500)
-    return images or [scenes.read(index).image for index in range(2)]
+    if not images:
+        scenes = SyntheticSource(split="val", size=2, height=250, width=500)
+        images = [scenes.read(index).image for index in range(2)]
+    return [image[..., [band % 3 for band in range(reading.bands)]] for image in images]
 
 
 def _print(exported: Exported, format: str) -> None:

@@ -54,11 +54,13 @@ def predict(config: DictConfig) -> None:
         for file in files:
             _check_reachable(f"input={config.input}", file.path)
     checkpoint = read_checkpoint(config.checkpoint, config.overrides)
+    reading = Reading.of_data(checkpoint.config.data)
     if film:
+        reading.expect_color(f"input={config.input}", "a video")
         with VideoReader(without_local_protocol(config.input)) as video:
             next(video.frames())  # nothing is written if there is none
     else:
-        _check_readable(files, Reading.of_data(checkpoint.config.data))
+        _check_readable(files, reading)
     options = {key: config[key] for key in ("tta", "resolution", "precision", "tile", "overlap")}
     options["overlap"] = options["overlap"] if options["tile"] else None
     distributed = config.engine == "ray"

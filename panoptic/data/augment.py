@@ -24,7 +24,7 @@ from panoptic.segments import Segments
 
 
 def augment(
-    image: UInt8[np.ndarray, "H W 3"],
+    image: UInt8[np.ndarray, "H W bands"],
     segments: Segments,
     *,
     crop: tuple[int, int],
@@ -34,7 +34,7 @@ def augment(
     any_orientation: bool = False,
     strength: float,
     seed: int,
-) -> tuple[UInt8[np.ndarray, "h w 3"], Segments]:
+) -> tuple[UInt8[np.ndarray, "h w bands"], Segments]:
     """Augment an image and its segments randomly.
 
     At strength 0 the sample is only flipped and cropped at its original scale. With increasing strength the range of
@@ -42,7 +42,7 @@ def augment(
     ``appearance``.
 
     Args:
-        image: RGB image in 0..255.
+        image: Image in 0..255: red, green and blue, or another number of bands.
         segments: Segments of the image.
         crop: Height and width of the result; less where the scaled image is smaller.
         scale: Smallest and largest scale factor at strength 1.
@@ -69,7 +69,7 @@ def augment(
     moved_image, ids = (np.ascontiguousarray(view[rows, columns]) for view in views)
     photometric_strength = round(float(strength * appearance), 6)
     if photometric_strength > 0:
-        pipeline = photometric_pipeline(photometric_strength)
+        pipeline = photometric_pipeline(photometric_strength, is_color=moved_image.shape[2] == 3)
         # All transforms draw from the same generators. set_random_seed would give each its own, with one seed for all,
         # so that all draw the same numbers and exactly the blurred images are noisy.
         pipeline.set_random_state(rng, random.Random(seed))
@@ -131,13 +131,24 @@ def _resized_window(
 
 
 @lru_cache(maxsize=16)
-def photometric_pipeline(strength: float) -> A.Compose:
+def photometric_pipeline(strength: float, is_color: bool = True) -> A.Compose:
     """Build the albumentations pipeline of :func:`augment`.
 
     Args:
         strength: Strength of the curriculum times appearance, in (0, 1].
+        is_color: Whether images are red, green and blue. Others have neither hue nor saturation that could change, and
+            no weather is drawn on them.
     """
     factors = (1 - 0.4 * strength, 1 + 0.4 * strength)
+    if not is_color:
+        shares = (-0.4 * strength, 0.4 * strength)
+        return A.Compose(
+            [
+                A.RandomBrightnessContrast(shares, shares, brightness_by_max=False, p=0.8 * strength),
+                A.GaussianBlur(sigma_limit=(0.1, 0.1 + 1.4 * strength), p=0.15 * strength),
+                A.GaussNoise(std_range=(0.005, 0.005 + 0.045 * strength), per_channel=False, p=0.15 * strength),
+            ]
+        )
     return A.Compose(
         [
             A.ColorJitter(

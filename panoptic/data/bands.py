@@ -1,4 +1,4 @@
-"""Images of any number of bands and any depth, as the three bands of 8 bits that networks take.
+"""Images of any number of bands and any depth, as the bands of 8 bits that a network takes: three, or those chosen.
 
 An ordinary photo is read by :func:`panoptic.data.images.read_image`. Microscopes and satellites give more: 16 bits of
 which they use some, floating-point numbers, bands beyond the visible. Which bands to take and how to scale them are
@@ -31,6 +31,9 @@ PERCENTILES = (1.0, 99.8)
 LITTLE_USED = 0.25
 """Share of the range of 16 bits below which an image is remarked on."""
 
+MOST_BANDS = 64
+"""Largest number of bands of a network's images."""
+
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
 _RGB = 2  # photometric interpretation
 _REDUCED = 1  # bit of the kind of a page: a smaller version of another
@@ -41,8 +44,9 @@ class Reading:
     """How the image files of a data set are read.
 
     Attributes:
-        channels: Numbers of the bands that become red, green and blue, from 1; one band becomes gray. By default the
-            first three of color images, and the one band of others.
+        channels: Numbers of the bands, from 1. Three become red, green and blue, one becomes gray in all three; a
+            network takes any other number as it is, and pictures show the first three. By default the first three of
+            color images, and the one band of others.
         normalize: ``range`` scales the whole range of 8 or 16 bits to 0..255. ``percentile`` scales the
             :data:`PERCENTILES` of each band of each image, and takes numbers of any kind.
 
@@ -54,8 +58,10 @@ class Reading:
     normalize: str = "range"
 
     def __post_init__(self) -> None:
-        if self.channels is not None and (len(self.channels) not in (1, 3) or min(self.channels) < 1):
-            raise InputError(f"data.channels: expected one or three band numbers from 1, got {list(self.channels)}")
+        if self.channels is not None and not (1 <= len(self.channels) <= MOST_BANDS and min(self.channels) >= 1):
+            raise InputError(
+                f"data.channels: expected 1 to {MOST_BANDS} band numbers from 1, got {list(self.channels)}"
+            )
         if self.normalize not in NORMALIZATIONS:
             raise InputError(f"data.normalize: expected {' or '.join(NORMALIZATIONS)}, got {self.normalize!r}")
 
@@ -74,8 +80,26 @@ class Reading:
         """Whether all settings are the default."""
         return self == Reading()
 
-    def read(self, path: str | os.PathLike) -> UInt8[np.ndarray, "H W 3"]:
-        """Read an image file as three bands of 8 bits, with the orientation of its metadata applied.
+    @property
+    def bands(self) -> int:
+        """Number of bands of the images that are read."""
+        return 3 if self.channels is None or len(self.channels) == 1 else len(self.channels)
+
+    def expect_color(self, name: str, got: str) -> None:
+        """Raise where images are no red, green and blue.
+
+        Args:
+            name: Key or argument, for the error message.
+            got: What has three bands.
+
+        Raises:
+            InputError: If images have other bands.
+        """
+        if self.bands != 3:
+            raise InputError(f"{name}: expected images of {self.bands} bands (data.channels), got {got}")
+
+    def read(self, path: str | os.PathLike) -> UInt8[np.ndarray, "H W bands"]:
+        """Read an image file as bands of 8 bits, with the orientation of its metadata applied.
 
         Args:
             path: Path of the image file.
@@ -99,7 +123,8 @@ class Reading:
             if count not in (1, 3):
                 raise InputError(
                     f"{path}: expected one band or three, got {count} bands of {bands.dtype}; data.channels=[3,2,1] "
-                    "says which are red, green and blue, and data.channels=[1] takes one"
+                    "says which are red, green and blue, data.channels=[1] takes one, and any other number of bands is "
+                    "taken as it is, such as data.channels=[1,2,3,4]"
                 )
             return bands
         if max(self.channels) > count:

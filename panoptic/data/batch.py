@@ -23,7 +23,7 @@ class Batch:
     """Images with their segments, padded at the right and bottom to the largest height and width.
 
     Attributes:
-        images: RGB images in 0..255, black where padded; channels-last in memory.
+        images: Images in 0..255, red, green and blue or other bands, 0 where padded; channels-last in memory.
         segments: Ground truth, void where padded; ``None`` where it is withheld.
         sizes: Height and width of each image before padding.
         names: Names of the images.
@@ -31,7 +31,7 @@ class Batch:
             for the device.
     """
 
-    images: UInt8[Tensor, "B 3 H W"]
+    images: UInt8[Tensor, "B bands H W"]
     segments: Segments | None
     sizes: tuple[tuple[int, int], ...]
     names: tuple[str, ...]
@@ -95,7 +95,7 @@ def collate(samples: Sequence[Sample], least: tuple[int, int] = (1, 1)) -> Batch
     """
     sizes = tuple(sample.image.shape[:2] for sample in samples)
     height, width = (max(least[axis], *(size[axis] for size in sizes)) for axis in (0, 1))
-    images = np.zeros((len(samples), height, width, 3), dtype=np.uint8)
+    images = np.zeros((len(samples), height, width, samples[0].image.shape[2]), dtype=np.uint8)
     for image, sample in zip(images, samples, strict=True):
         image[: sample.image.shape[0], : sample.image.shape[1]] = sample.image
     truths = [sample.segments for sample in samples if sample.segments is not None]

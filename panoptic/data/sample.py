@@ -34,14 +34,14 @@ class Sample:
     """One image of a data set with its ground truth.
 
     Attributes:
-        image: RGB image in 0..255.
+        image: Image in 0..255: red, green and blue, or as many bands as the data set has.
         segments: Ground truth of the same height and width; ``None`` where the data set withholds it.
         name: Name, unique within the split; without folder or suffix unless they are needed to tell images apart.
             Output files are named after it.
         replaces: Images that cannot be read, in whose place it is.
     """
 
-    image: UInt8[np.ndarray, "H W 3"]
+    image: UInt8[np.ndarray, "H W bands"]
     segments: Segments | None
     name: str
     replaces: tuple[Unreadable, ...] = ()

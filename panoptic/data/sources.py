@@ -47,7 +47,7 @@ def find_sources(pattern: str) -> list[Source]:
     return list(find_images(pattern))
 
 
-def read_source(reading: Reading, source: Source) -> UInt8[np.ndarray, "H W 3"]:
+def read_source(reading: Reading, source: Source) -> UInt8[np.ndarray, "H W bands"]:
     """Read an image here or elsewhere.
 
     Args:

@@ -18,7 +18,7 @@ from panoptic.errors import InputError
 from panoptic.inference.predictor import Predictor
 from panoptic.labels import LabelSpace
 from panoptic.results import Result
-from panoptic.runtime.images import to_rgb
+from panoptic.runtime.images import to_array
 from panoptic.runtime.predictor import OnnxPredictor
 from panoptic.segments import Segments
 
@@ -90,6 +90,9 @@ class TorchNetwork:
 
     def __init__(self, source: str, overrides: Sequence[str] = ()) -> None:
         predictor = TimedPredictor.load(source, overrides)
+        bands = predictor.reading.bands
+        if bands != 3:
+            raise InputError(f"{source}: expected a network for RGB images, got one for {bands} bands")
         assert isinstance(predictor, TimedPredictor)  # loading returns the class that it is called on
         self._predictor = predictor
         self._one_at_a_time = threading.Lock()  # the times are those of one image
@@ -164,6 +167,9 @@ class OnnxNetwork:
 
     def __init__(self, source: str) -> None:
         self._predictor = OnnxPredictor(source)
+        bands = self._predictor.record.bands
+        if bands != 3:
+            raise InputError(f"{source}: expected a network for RGB images, got one for {bands} bands")
 
     @property
     def labels(self) -> LabelSpace:
@@ -172,7 +178,7 @@ class OnnxNetwork:
 
     def read(self, path: Path) -> np.ndarray:
         """Read an image file as exported networks do."""
-        return to_rgb(path)
+        return to_array(path)
 
     def predict(self, image: np.ndarray) -> Prediction:
         """Predict the segments of an RGB image, uint8 ``[H W 3]``."""

@@ -42,12 +42,12 @@ class Predicted(NamedTuple):
 
     Attributes:
         file: File.
-        image: RGB image.
+        image: Image of any bands.
         prediction: Prediction.
     """
 
     file: ImageFile
-    image: UInt8[np.ndarray, "H W 3"]
+    image: UInt8[np.ndarray, "H W bands"]
     prediction: ImagePrediction
 
 
@@ -82,7 +82,7 @@ def predict_files(
         Results of ``write``, or :class:`Unread` for files that cannot be read, in the order of the files.
     """
 
-    def read(file: ImageFile) -> UInt8[np.ndarray, "H W 3"] | Unread:
+    def read(file: ImageFile) -> UInt8[np.ndarray, "H W bands"] | Unread:
         try:
             return read_source(reading, file.path)
         except InputError as error:
@@ -109,7 +109,7 @@ def predict_stream(
 
     Args:
         predictor: Predictor.
-        images: Files with their RGB images, or why they cannot be read, which is passed on.
+        images: Files with their images, or why they cannot be read, which is passed on.
         batch_size: Largest number predicted together; see :func:`predict_files`.
     """
     batch: list[tuple[ImageFile, np.ndarray]] = []

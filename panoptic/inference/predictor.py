@@ -41,7 +41,7 @@ from panoptic.inference.tta import VIEWS, check_tta, mean_outputs
 from panoptic.labels import LabelSpace
 from panoptic.models.network import PanopticNetwork
 from panoptic.results import Result
-from panoptic.runtime.images import to_rgb
+from panoptic.runtime.images import to_array
 from panoptic.runtime.predictor import OnnxPredictor
 from panoptic.segments import Segments
 from panoptic.training import sharing
@@ -229,7 +229,8 @@ class Predictor:
 
         Args:
             image: Path of an image file, which is read as those of the training data were, picture of Pillow, RGB
-                array, uint8 ``[H W 3]``, or tensor, uint8 ``[3 H W]``; or a list of these.
+                array, uint8 ``[H W 3]``, or tensor, uint8 ``[3 H W]``; or a list of these. A network for other bands
+                takes arrays and tensors with these, and files.
 
         Raises:
             InputError: If an image is none of these, or its file cannot be read.
@@ -239,15 +240,15 @@ class Predictor:
         return self._result(image)
 
     def _result(self, image: Any) -> Result:
-        rgb = self._to_rgb(image)
-        return self.to_result(self.predict_one(rgb), rgb)
+        array = self._to_array(image)
+        return self.to_result(self.predict_one(array), array)
 
-    def to_result(self, prediction: ImagePrediction, image: UInt8[np.ndarray, "H W 3"]) -> Result:
+    def to_result(self, prediction: ImagePrediction, image: UInt8[np.ndarray, "H W bands"]) -> Result:
         """Return the result of what :meth:`predict_one` gave for an image.
 
         Args:
             prediction: Prediction of the image.
-            image: RGB image.
+            image: RGB image, or one of the network's other bands.
         """
         segments, complexity, alpha = prediction
         assert segments.scores is not None  # decoding gives them
@@ -261,42 +262,43 @@ class Predictor:
             image=image,
         )
 
-    def _to_rgb(self, image: Any) -> UInt8[np.ndarray, "H W 3"]:
+    def _to_array(self, image: Any) -> UInt8[np.ndarray, "H W bands"]:
+        bands = self.reading.bands
         if isinstance(image, (str, Path)):
             return self.reading.read(image)
         if isinstance(image, Tensor):
-            if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
-                raise InputError(f"image: expected a tensor uint8 [3 H W], got {image.dtype} {list(image.shape)}")
+            if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != bands:
+                raise InputError(f"image: expected a tensor uint8 [{bands} H W], got {image.dtype} {list(image.shape)}")
             image = image.permute(1, 2, 0).cpu().numpy()
-        return to_rgb(image)
+        return to_array(image, bands)
 
-    def segments(self, image: UInt8[np.ndarray, "H W 3"]) -> Segments:
+    def segments(self, image: UInt8[np.ndarray, "H W bands"]) -> Segments:
         """Predict the segments of one image of any size as tensors, with scores, on the CPU.
 
         Args:
-            image: RGB image.
+            image: RGB image, or one of the network's other bands.
 
         Raises:
-            InputError: If the image is not an RGB image.
+            InputError: If the image is not such an image.
         """
-        return self.predict_one(self._to_rgb(image)).segments
+        return self.predict_one(self._to_array(image)).segments
 
-    def predict_one(self, image: UInt8[np.ndarray, "H W 3"]) -> ImagePrediction:
-        """Predict one RGB image.
+    def predict_one(self, image: UInt8[np.ndarray, "H W bands"]) -> ImagePrediction:
+        """Predict one image.
 
         Args:
-            image: RGB image.
+            image: RGB image, or one of the network's other bands.
 
         Raises:
             InputError: If the image is predicted in tiles, and their temporary files do not fit on the disk.
         """
         return self.predict_images([image])[0]
 
-    def predict_images(self, images: Sequence[UInt8[np.ndarray, "H W 3"]]) -> list[ImagePrediction]:
-        """Predict RGB images of equal size, together unless they are predicted in tiles.
+    def predict_images(self, images: Sequence[UInt8[np.ndarray, "H W bands"]]) -> list[ImagePrediction]:
+        """Predict images of equal size, together unless they are predicted in tiles.
 
         Args:
-            images: RGB images.
+            images: RGB images, or images of the network's other bands.
 
         Raises:
             InputError: If images are predicted in tiles, and their temporary files do not fit on the disk.
@@ -310,7 +312,7 @@ class Predictor:
             found += list(zip(segments, complexity.float().cpu(), alpha.float().cpu(), strict=True))
         return [ImagePrediction(*each) for each in found]
 
-    def _predict_tiled(self, image: UInt8[np.ndarray, "H W 3"], tiling: Tiling) -> ImagePrediction:
+    def _predict_tiled(self, image: UInt8[np.ndarray, "H W bands"], tiling: Tiling) -> ImagePrediction:
         assert isinstance(self.network, PanopticNetwork)
         with computing_in(self.precision, self.device):
             found = predict_tiled(self.network, self.codec, image, tiling, self.device)

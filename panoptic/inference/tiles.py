@@ -134,14 +134,14 @@ def parts_along(side: int, tiling: Tiling, unit: int, finest: int) -> list[Part]
 
 @torch.inference_mode()
 def predict_tiled(
-    network: PanopticNetwork, codec: Codec, image: UInt8[np.ndarray, "H W 3"], tiling: Tiling, device: torch.device
+    network: PanopticNetwork, codec: Codec, image: UInt8[np.ndarray, "H W bands"], tiling: Tiling, device: torch.device
 ) -> TiledPrediction:
     """Predict the segments of an image.
 
     Args:
         network: Network, on the device.
         codec: Codec of the network. ``max_things`` is the limit for each tile's share of the image.
-        image: RGB image.
+        image: Image of any bands.
         tiling: Sizes of tiles.
         device: Device of the network.
 

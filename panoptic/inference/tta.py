@@ -37,7 +37,7 @@ def check_tta(name: str) -> None:
 @torch.no_grad()
 def mean_outputs(
     network: Callable[[Tensor], Outputs],
-    images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"],
+    images: UInt8[Tensor, "B bands H W"] | Float[Tensor, "B bands H W"],
     *,
     stride: int,
     scales: Sequence[float],
@@ -50,8 +50,8 @@ def mean_outputs(
     first view are returned.
 
     Args:
-        network: Network from RGB images to outputs.
-        images: RGB images, batched.
+        network: Network from images to outputs.
+        images: Images, batched.
         stride: Pixels per cell of the output maps.
         scales: Factors of height and width; the first must be 1.
         flips: Whether to flip the images horizontally; the first must be false.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from itertools import pairwise
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import timm
 import torch
 from jaxtyping import Float
+from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from panoptic.errors import ArgumentError, InputError, expect_at_least
@@ -65,12 +67,14 @@ class Backbone(nn.Module):
             takes less memory and more time (``python -m benchmarks.training``).
         lr_factor: Factor of the learning rate for the backbone, whose pretrained weights may need smaller steps than
             new layers.
+        in_channels: Number of bands of the images. Pretrained weights of the first layer, which are for red, green and
+            blue, are repeated for other bands as timm does.
 
     Attributes:
         channels: Number of channels of each level.
         strides: Stride of each level, in pixels per cell.
-        mean: Mean of the normalization in pretraining, for channels in 0..1.
-        std: Standard deviation of the normalization in pretraining, for channels in 0..1.
+        mean: Mean of the normalization in pretraining, for channels in 0..1; the average of the three for other bands.
+        std: Standard deviation of the normalization in pretraining, for channels in 0..1; likewise.
         weights_used: Origin of the weights: ``random``, ``imagenet``, ``package`` or the path of the file.
 
     Raises:
@@ -79,21 +83,28 @@ class Backbone(nn.Module):
     """
 
     def __init__(
-        self, name: str = "resnet50", weights: str = "auto", checkpointing: bool = False, lr_factor: float = 1.0
+        self,
+        name: str = "resnet50",
+        weights: str = "auto",
+        checkpointing: bool = False,
+        lr_factor: float = 1.0,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         expect_at_least(0, lr_factor=lr_factor)
+        expect_at_least(1, in_channels=in_channels)
         self.lr_factor = lr_factor
+        self.in_channels = in_channels
         self.weights_used = _choose_weights(name, weights)
         levels: dict[str, Any] = {"features_only": True, "out_indices": (-4, -3, -2, -1)}
-        self.body = _create(name, pretrained=self.weights_used == "imagenet", **levels)
+        self.body = _create(name, in_channels, pretrained=self.weights_used == "imagenet", **levels)
         body: Any = self.body  # the attributes that timm adds are untyped
         self.channels: list[int] = body.feature_info.channels()
         self.strides: list[int] = body.feature_info.reduction()
         self._channels_come_last = "NHWC" in str(getattr(body, "output_fmt", ""))
         pretraining = body.pretrained_cfg
-        self.mean: tuple[float, ...] = tuple(pretraining["mean"])
-        self.std: tuple[float, ...] = tuple(pretraining["std"])
+        self.mean: tuple[float, ...] = _of_bands(pretraining["mean"], in_channels)
+        self.std: tuple[float, ...] = _of_bands(pretraining["std"], in_channels)
         if len(self.channels) != 4:
             raise ArgumentError("name", f"expected a model with four feature levels, got {name!r}")
         if any(coarser != 2 * finer for finer, coarser in pairwise(self.strides)):
@@ -112,7 +123,7 @@ class Backbone(nn.Module):
                     "checkpointing", f"expected a model that timm can checkpoint, got {name!r}"
                 ) from None
 
-    def forward(self, images: Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B _ _ _"]]:
+    def forward(self, images: Float[Tensor, "B bands H W"]) -> list[Float[Tensor, "B _ _ _"]]:
         """Compute the feature maps of normalized images, fine to coarse."""
         if self.checkpointing and self.training:
             if self._norm_updates is None:  # created late, since norms may be replaced by synchronized ones
@@ -131,7 +142,7 @@ class Backbone(nn.Module):
             )
         names = timm.create_model(name).state_dict()
         values = dict(zip(names, _read_weights(path).values(), strict=True))
-        self.body.load_state_dict({key: values[key] for key in self.body.state_dict()})
+        self.body.load_state_dict({key: self._for_bands(key, values[key]) for key in self.body.state_dict()})
 
     def _load(self, path: Path) -> None:
         """Load all weights of the body from a file, which may hold others too, such as a classifier."""
@@ -143,38 +154,52 @@ class Backbone(nn.Module):
                 f"{path}: expected weights for {missing[0]!r} ({len(missing)} are lacking), which it has not"
             )
         try:
-            self.body.load_state_dict({key: state[key] for key in self.body.state_dict() if key in state}, strict=False)
+            known = {key: self._for_bands(key, state[key]) for key in self.body.state_dict() if key in state}
+            self.body.load_state_dict(known, strict=False)
         except RuntimeError as error:
             first = str(error).splitlines()[1:2] or [str(error)]  # only the first mismatch
             raise InputError(f"{path}: expected weights of this backbone's shapes: {first[0].strip()}") from None
+
+    def _for_bands(self, key: str, value: Tensor) -> Tensor:
+        """Return the weights of a layer, those for red, green and blue repeated if the image has other bands."""
+        expected = self.body.state_dict()[key].shape
+        takes_color = value.ndim == 4 and value.shape[1] == 3 and expected[1] == self.in_channels
+        if value.shape == expected or not takes_color:
+            return value
+        return adapt_input_conv(self.in_channels, value)
+
+
+def _of_bands(values: Sequence[float], bands: int) -> tuple[float, ...]:
+    """Return a value for each band: those of red, green and blue, or their average for other bands."""
+    return tuple(values) if bands == len(values) else (sum(values) / len(values),) * bands
 
 
 PROBED = (96, 160)
 """Height and width of the image that a new backbone is tried with: multiples of 32 and of nothing else large."""
 
 
-def _create(name: str, **arguments: Any) -> nn.Module:
-    """Create the feature levels of a timm model for images of any size.
+def _create(name: str, bands: int, **arguments: Any) -> nn.Module:
+    """Create the feature levels of a timm model for images of any size and a number of bands.
 
     Raises:
         InputError: If it has not these levels, or takes images of one size only.
     """
     try:
-        body = timm.create_model(name, **arguments)
+        body = timm.create_model(name, in_chans=bands, **arguments)
     except (RuntimeError, IndexError, AssertionError) as error:  # raised by timm for no or too few levels
         raise ArgumentError("name", f"expected a timm model with feature levels, got {name!r}: {error}") from None
-    refusal = _refusal(body)
+    refusal = _refusal(body, bands)
     if refusal is None:
         return body
     with suppress(TypeError):  # raised by models without this option, which Swin Transformers have
-        body = timm.create_model(name, strict_img_size=False, **arguments)
-        if _refusal(body) is None:
+        body = timm.create_model(name, in_chans=bands, strict_img_size=False, **arguments)
+        if _refusal(body, bands) is None:
             return body
     raise ArgumentError("name", f"expected a model for images of any size, got {name!r}: {refusal}")
 
 
 @torch.no_grad()
-def _refusal(body: nn.Module) -> str | None:
+def _refusal(body: nn.Module, bands: int) -> str | None:
     """Return what a model says of an image of an unusual size; ``None`` if it takes it, or has no memory to compute."""
     device = next(body.parameters()).device
     if device.type == "meta":
@@ -182,7 +207,7 @@ def _refusal(body: nn.Module) -> str | None:
     training = body.training
     body.eval()
     try:
-        body(torch.zeros(1, 3, *PROBED, device=device))
+        body(torch.zeros(1, bands, *PROBED, device=device))
     except (AssertionError, RuntimeError) as error:
         return (str(error).splitlines() or [type(error).__name__])[0]
     finally:

@@ -1,4 +1,4 @@
-"""Network from plain RGB to the inputs of the codec: ``backbone → FPN → complexity → fusion → heads``."""
+"""Network from plain images to the inputs of the codec: ``backbone → FPN → complexity → fusion → heads``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ from panoptic.models.fusion import weighted_sum
 from panoptic.models.heads import InstanceHead, SemanticHead
 from panoptic.models.layers import frozen_statistics, set_norm_momentum
 
+Images = UInt8[Tensor, "B bands H W"] | Float[Tensor, "B bands H W"]
+"""Images in 0..255."""
+
 
 class PanopticNetwork(nn.Module):
     """Adaptive panoptic segmentation network.
@@ -31,7 +34,8 @@ class PanopticNetwork(nn.Module):
     same weights in all others.
 
     Args:
-        backbone: Factory of the backbone, which has ``channels``, ``strides``, ``mean`` and ``std``.
+        backbone: Factory of the backbone, called with ``in_channels``. It has ``channels``, ``strides``, ``mean`` and
+            ``std``.
         fpn: Factory of the feature pyramid, called with ``in_channels``.
         complexity: Factory of the complexity estimator, called with ``in_channels`` and ``num_levels``.
         fusion: Factory of the fusion, called with ``channels`` and ``num_levels``.
@@ -42,6 +46,7 @@ class PanopticNetwork(nn.Module):
         norm_momentum: Weight of a batch in the running statistics of BatchNorm, in (0, 1].
         fusion_per_head: Whether the instance head has a fusion of its own. α of the outputs is the semantic head's.
         seed: Seed of the initial weights.
+        in_channels: Number of bands of the images.
 
     Attributes:
         mean: Mean of the normalization, for channels in 0..255.
@@ -72,10 +77,11 @@ class PanopticNetwork(nn.Module):
         norm_momentum: float = 0.1,
         fusion_per_head: bool = False,
         seed: int = 0,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         with _part(seed, "backbone"):
-            self.backbone = backbone()
+            self.backbone = backbone(in_channels=in_channels)
         *fine, coarsest = self.backbone.channels
         with _part(seed, "context"):
             self.context = context(in_channels=coarsest)
@@ -111,20 +117,20 @@ class PanopticNetwork(nn.Module):
         self.stride: int = finest // self.semantic_head.upsample
         self.complexity_stride: int = self.complexity.stride
         self.coarsest_stride: int = self.backbone.strides[-1]
-        # Stored with the weights, so that a network from a checkpoint takes plain RGB in 0..255.
+        # Stored with the weights, so that a network from a checkpoint takes plain images in 0..255.
         for name, values in (("mean", self.backbone.mean), ("std", self.backbone.std)):
-            self.register_buffer(name, (255 * torch.tensor(values, dtype=torch.float64)).float().view(1, 3, 1, 1))
+            self.register_buffer(name, (255 * torch.tensor(values, dtype=torch.float64)).float().view(1, -1, 1, 1))
 
     def forward(
         self,
-        images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"],
+        images: Images,
         complexity: ComplexityEstimate | None = None,
         extents: Int64[Tensor, "B 2"] | None = None,
     ) -> Outputs:
-        """Compute outputs for plain RGB of any size; maps cover the image, rounded up to whole cells.
+        """Compute outputs for plain images of any size; maps cover the image, rounded up to whole cells.
 
         Args:
-            images: RGB images in 0..255, batched.
+            images: Images in 0..255, red, green and blue or other bands, batched.
             complexity: Replacement for the estimated complexity, an intervention to study the effect of the estimate
                 on the fusion. By default the estimate.
             extents: Height and width of each image if the batch is padded, at the right and bottom; padding has no part
@@ -136,15 +142,17 @@ class PanopticNetwork(nn.Module):
             complexity = self.estimate(levels, size, extents)  # [B 2], [B 2 gh gw], [B 3 gh gw]
         return self.fused_outputs(levels, complexity, size)
 
-    def levels(self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"]) -> list[Float[Tensor, "B D _ _"]]:
-        """Compute the levels of the feature pyramid for plain RGB, fine to coarse."""
+    def levels(self, images: Images) -> list[Float[Tensor, "B D _ _"]]:
+        """Compute the levels of the feature pyramid for plain images, fine to coarse."""
         *fine, coarsest = self.backbone(self.normalize(images))  # C2..C5
         height, width = images.shape[-2:]
         stride = self.backbone.strides[-1]
         return self.fpn([*fine, self.context(coarsest, (_cells_along(height, stride), _cells_along(width, stride)))])
 
     def with_levels(
-        self, images: UInt8[Tensor, "B 3 H W"] | Float[Tensor, "B 3 H W"], extents: Int64[Tensor, "B 2"] | None = None
+        self,
+        images: Images,
+        extents: Int64[Tensor, "B 2"] | None = None,
     ) -> tuple[Outputs, list[Outputs]]:
         """Compute outputs, and those that the heads have for each level alone, to supervise levels in training.
 
@@ -235,7 +243,7 @@ class PanopticNetwork(nn.Module):
         height, width = size
         return height / self.backbone.strides[0], width / self.backbone.strides[0]
 
-    def normalize(self, images: Tensor) -> Float[Tensor, "B 3 H W"]:
+    def normalize(self, images: Tensor) -> Float[Tensor, "B bands H W"]:
         """Normalize as in the backbone's pretraining, and pad right and bottom to whole cells of the coarsest level."""
         normalized = (images.float() - self.mean) / self.std
         coarsest = self.backbone.strides[-1]

@@ -12,15 +12,21 @@ from panoptic.errors import InputError
 from panoptic.utils import pictures
 
 
-def to_rgb(image: Any) -> np.ndarray:
-    """Return an image as an RGB array, uint8 ``[H W 3]``, upright and converted as image files are elsewhere.
+def to_array(image: Any, bands: int = 3) -> np.ndarray:
+    """Return an image as an array, uint8 ``[H W bands]``, upright and converted as image files are elsewhere.
 
     Args:
-        image: Path of an image file, picture of Pillow, or RGB array, uint8 ``[H W 3]``.
+        image: Path of an image file, picture of Pillow, or array, uint8 ``[H W bands]``.
+        bands: Number of bands. Files and pictures have three.
 
     Raises:
         InputError: If it is none of these, or the file cannot be read.
     """
+    if bands != 3 and isinstance(image, (Image.Image, str, os.PathLike)):
+        raise InputError(
+            f"image: expected an array uint8 [H W {bands}], since the network takes {bands} bands, got "
+            f"{'a picture' if isinstance(image, Image.Image) else image}"
+        )
     if isinstance(image, Image.Image):
         try:
             return _array_of(image)
@@ -29,10 +35,10 @@ def to_rgb(image: Any) -> np.ndarray:
     if isinstance(image, (str, os.PathLike)):
         with pictures.open_image(image) as picture:
             return _array_of(picture)
-    is_rgb = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
-    if not is_rgb or image.size == 0:
+    is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == bands
+    if not is_array or image.size == 0:
         received = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(f"image: expected a path, a picture of Pillow or an array uint8 [H W 3], got {received}")
+        raise InputError(f"image: expected a path, a picture of Pillow or an array uint8 [H W {bands}], got {received}")
     return image
 
 

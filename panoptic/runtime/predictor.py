@@ -17,7 +17,7 @@ import numpy as np
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.results import Result
-from panoptic.runtime.images import to_rgb
+from panoptic.runtime.images import to_array
 from panoptic.runtime.record import INPUT, KEY, OUTPUTS, Record
 
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
@@ -74,7 +74,8 @@ class OnnxPredictor:
         """Predict the segments of one image of any size, or of each of a list.
 
         Args:
-            image: Path of an image file, picture of Pillow, or RGB array, uint8 ``[H W 3]``; or a list of these.
+            image: Path of an image file, picture of Pillow, or RGB array, uint8 ``[H W 3]``; or a list of these. A
+                network for other bands takes arrays alone, uint8 ``[H W bands]``.
 
         Raises:
             InputError: If an image is none of these.
@@ -84,13 +85,13 @@ class OnnxPredictor:
         return self._predict(image)
 
     def _predict(self, image: Any) -> Result:
-        return self.predict_batch(to_rgb(image)[None])[0]
+        return self.predict_batch(to_array(image, self.record.bands)[None])[0]
 
     def predict_batch(self, images: np.ndarray) -> list[Result]:
         """Predict the segments of images of equal size together.
 
         Args:
-            images: RGB images, uint8 ``[B H W 3]``.
+            images: RGB images, uint8 ``[B H W 3]``, or with the network's other bands.
         """
         outputs = self.run(images)
         return [
@@ -112,13 +113,14 @@ class OnnxPredictor:
         """Return the outputs of the file by name; see :data:`panoptic.runtime.record.OUTPUTS`.
 
         Args:
-            images: RGB images, uint8 ``[B H W 3]``.
+            images: RGB images, uint8 ``[B H W 3]``, or with the network's other bands.
 
         Raises:
             InputError: If they are not such an array.
         """
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or images.size == 0:
-            raise InputError(f"images: expected uint8 [B H W 3], got {images.dtype} {list(images.shape)}")
+        bands = self.record.bands
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != bands or images.size == 0:
+            raise InputError(f"images: expected uint8 [B H W {bands}], got {images.dtype} {list(images.shape)}")
         values = self._session.run(None, {INPUT: np.ascontiguousarray(images)})
         return dict(zip(OUTPUTS, values, strict=True))
 

@@ -16,7 +16,7 @@ FORMAT_VERSION = 1
 """Version of the record and of the outputs, incremented by incompatible changes."""
 
 INPUT = "image"
-"""Name of the input: RGB images, uint8 ``[B H W 3]``."""
+"""Name of the input: RGB images, uint8 ``[B H W 3]``, or images of other bands."""
 
 OUTPUTS = {
     "semantic": ("batch", "height", "width"),
@@ -40,12 +40,14 @@ class Record:
         strides: Pixels per cell by name: ``heads``, ``complexity`` and ``coarsest``.
         codec: Settings of the decoding in the file, by name.
         version: Version of this project that wrote the file.
+        bands: Number of bands of the images.
     """
 
     labels: LabelSpace
     strides: dict[str, int]
     codec: dict[str, Any]
     version: str
+    bands: int = 3
 
     def to_json(self) -> str:
         """Return the record as text."""
@@ -57,6 +59,7 @@ class Record:
                 "strides": self.strides,
                 "codec": self.codec,
                 "input": INPUT,
+                "bands": self.bands,
                 "outputs": {name: list(dimensions) for name, dimensions in OUTPUTS.items()},
             }
         )
@@ -85,7 +88,8 @@ class Record:
                     "version of panoptic wrote it"
                 )
             labels = LabelSpace.from_dicts(content["categories"])
-            return cls(labels, dict(content["strides"]), dict(content["codec"]), str(content["version"]))
+            bands = int(content.get("bands", 3))  # files of before have three
+            return cls(labels, dict(content["strides"]), dict(content["codec"]), str(content["version"]), bands)
         except InputError:
             raise
         except (KeyError, TypeError, ValueError) as error:

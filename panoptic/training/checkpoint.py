@@ -21,6 +21,7 @@ from panoptic.config.composing import build
 from panoptic.config.keys import leaves
 from panoptic.config.overrides import restore
 from panoptic.config.targets import TARGETS
+from panoptic.data.bands import Reading
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.models import PanopticNetwork
@@ -218,7 +219,8 @@ def best_scores_in(content: dict[str, Any]) -> dict[str, float]:
 
 def build_network(config: DictConfig, num_classes: int) -> PanopticNetwork:
     """Build the network of a configuration, with initial weights, in channels-last memory format."""
-    network: PanopticNetwork = build(config.model)(num_classes=num_classes, seed=config.seed)
+    bands = Reading.of_data(config.data).bands
+    network: PanopticNetwork = build(config.model)(num_classes=num_classes, seed=config.seed, in_channels=bands)
     return network.to(memory_format=torch.channels_last)
 
 
@@ -227,12 +229,24 @@ def build_codec(config: DictConfig, labels: LabelSpace, network: nn.Module) -> C
     return build(config.codec)(labels=labels, stride=network.stride, complexity_stride=network.complexity_stride)
 
 
+def _check_bands(checkpoint: Checkpoint) -> None:
+    """Raise if the configuration reads images of other bands than the network takes."""
+    mean = checkpoint.weights.get("mean")
+    read = Reading.of_data(checkpoint.config.data)
+    if mean is not None and mean.ndim == 4 and mean.shape[1] != read.bands:
+        given = None if read.channels is None else list(read.channels)
+        raise InputError(
+            f"data.channels: expected {mean.shape[1]} bands, as the network of {checkpoint.path} takes, got {given}"
+        )
+
+
 def restore_network(checkpoint: Checkpoint) -> PanopticNetwork:
     """Build the network of a checkpoint with its weights, in evaluation mode.
 
     Raises:
         InputError: If the weights do not fit the configuration.
     """
+    _check_bands(checkpoint)
     config = checkpoint.config.copy()
     config.model.backbone.weights = "random"  # overwritten below; avoids a download
     network = build_network(config, checkpoint.labels.num_classes)

@@ -70,6 +70,21 @@ def turned(image: Image.Image) -> Image.Image:
     return image.transpose(_TRANSPOSE_OF[orientation]) if orientation in _TRANSPOSE_OF else image
 
 
+def shown_bands(image: np.ndarray) -> np.ndarray:
+    """Return what pictures show of an image: its first three bands as red, green and blue, black for those it lacks.
+
+    Args:
+        image: Image, uint8 ``[H W bands]``.
+
+    Returns:
+        RGB image, uint8 ``[H W 3]``; the same array if it has three bands.
+    """
+    bands = image.shape[2]
+    if bands == 3:
+        return image
+    return np.ascontiguousarray(image[..., :3]) if bands > 3 else np.pad(image, ((0, 0), (0, 0), (0, 3 - bands)))
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any pixel format to 8-bit RGB."""
     if image.mode.startswith("I"):  # 16-bit grayscale; older releases of Pillow read PNG as "I", with 32 bits

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from panoptic.labels import LabelSpace
 from panoptic.segments import Segments
+from panoptic.utils.pictures import shown_bands
 from panoptic.visualization.painting import color_table, paint
 
 LEVEL_COLORS = np.array([[230, 80, 60], [70, 170, 90], [70, 110, 220]], dtype=np.float32)
@@ -19,7 +20,7 @@ LEVEL_COLORS = np.array([[230, 80, 60], [70, 170, 90], [70, 110, 220]], dtype=np
 
 
 def overlay(
-    image: UInt8[np.ndarray, "H W 3"],
+    image: UInt8[np.ndarray, "H W bands"],
     segments: Segments,
     labels: LabelSpace,
     opacity: float = 0.55,
@@ -31,7 +32,7 @@ def overlay(
     Void pixels keep their color.
 
     Args:
-        image: RGB image.
+        image: RGB image; of other bands the first three are shown.
         segments: Segments of one image, of the same height and width.
         labels: Label space of the segments.
         opacity: Weight of the colors in 0..1; 0 draws contours only.
@@ -45,10 +46,10 @@ def overlay(
         raise ValueError(f"opacity: expected 0..1, got {opacity}")
     if image.shape[:2] != tuple(segments.size):
         raise ValueError(f"image: expected the size of the segments, {tuple(segments.size)}, got {image.shape[:2]}")
-    return paint(image, _ids(segments), _color_table(segments, labels, variations), opacity)
+    return paint(shown_bands(image), _ids(segments), _color_table(segments, labels, variations), opacity)
 
 
-def save_overlay(path: Path, image: UInt8[np.ndarray, "H W 3"], segments: Segments, labels: LabelSpace) -> None:
+def save_overlay(path: Path, image: UInt8[np.ndarray, "H W bands"], segments: Segments, labels: LabelSpace) -> None:
     """Write the :func:`overlay` of an image to a file."""
     Image.fromarray(overlay(image, segments, labels)).save(path)
 

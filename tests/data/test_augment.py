@@ -290,3 +290,29 @@ def test_turning_fits_crops_that_are_not_square():
         )
         assert turned.shape == (32, 64, 3)
         assert moved.size == (32, 64)
+
+
+@pytest.mark.parametrize("bands", [2, 4, 9])
+def test_other_bands_are_moved_as_colors_are(bands):
+    colors, segments = scene()
+    image = np.stack([colors[..., band % 3] for band in range(bands)], axis=2)
+    for seed in range(8):
+        given = {"crop": (32, 32), "scale": SCALE, "strength": 1.0, "seed": seed, "any_orientation": True}
+        expected, moved = augment(colors, segments, appearance=0.0, **given)
+        found, ids = augment(image, segments, appearance=0.0, **given)
+        assert torch.equal(ids.ids, moved.ids)
+        for band in range(bands):
+            np.testing.assert_array_equal(found[..., band], expected[..., band % 3])
+
+
+def test_other_bands_change_in_brightness_alike():
+    image = np.full((32, 32, 5), 100, np.uint8) + np.arange(5, dtype=np.uint8)
+    nothing = torch.zeros(0, dtype=torch.long)
+    segments = Segments(torch.zeros(32, 32, dtype=torch.int32), nothing, nothing.bool())
+    given = {"crop": (32, 32), "scale": (1.0, 1.0), "strength": 1.0}
+    changed = [augment(image, segments, seed=seed, **given)[0] for seed in range(40)]
+    assert len({view.tobytes() for view in changed}) > 20
+    means = np.array([view.mean((0, 1)) for view in changed])
+    assert 50 < means.min() < 80
+    assert 120 < means.max() < 180
+    assert np.ptp(means - image[0, 0], axis=1).max() < 6  # no band for itself

@@ -43,6 +43,23 @@ def test_channels_and_strides_are_those_of_the_features(name):
     assert [96 // feature.shape[3] for feature in features] == backbone.strides
 
 
+def test_weights_for_colors_are_repeated_for_other_bands(tmp_path):
+    source = Backbone(SMALL, "random")
+    torch.save(source.body.state_dict(), tmp_path / "weights.pt")
+    key, first = next((key, value) for key, value in source.body.state_dict().items() if value.ndim == 4)
+    for bands in (1, 2, 5):
+        loaded = Backbone(SMALL, str(tmp_path / "weights.pt"), in_channels=bands)
+        weight = loaded.body.state_dict()[key]
+        if bands == 1:  # the same as for gray in all three
+            torch.testing.assert_close(weight, first.sum(1, keepdim=True))
+        else:
+            torch.testing.assert_close(weight, first[:, [band % 3 for band in range(bands)]] * 3 / bands)
+        assert len(loaded.mean) == len(loaded.std) == bands
+        assert loaded.mean[0] == pytest.approx(sum(source.mean) / 3)
+    with pytest.raises(InputError, match="in_channels: expected at least 1, got 0"):
+        Backbone(SMALL, "random", in_channels=0)
+
+
 def test_random_weights_ask_nobody(probes):
     assert Backbone(SMALL, "random").weights_used == "random"
     assert probes == []

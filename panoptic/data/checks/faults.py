@@ -68,14 +68,14 @@ class Examined:
     Attributes:
         file: File of the image.
         faults: Faults of the image and its ground truth.
-        image: RGB image in 0..255; ``None`` if it cannot be read.
+        image: Image in 0..255; ``None`` if it cannot be read.
         segments: Ground truth; ``None`` if it cannot be read or is withheld.
         remarks: Keys of :data:`panoptic.data.bands.REMARKS`.
     """
 
     file: Path
     faults: list[Fault] = field(default_factory=list)
-    image: UInt8[np.ndarray, "H W 3"] | None = None
+    image: UInt8[np.ndarray, "H W bands"] | None = None
     segments: Segments | None = None
     remarks: list[str] = field(default_factory=list)
 

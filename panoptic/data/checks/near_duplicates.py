@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from panoptic.utils.pictures import shown_bands
+
 BITS = 256
 """Number of bits of a perceptual hash."""
 
@@ -29,13 +31,13 @@ _BLOCK = 1 << 22
 """Number of pairs compared at a time, four bytes each."""
 
 
-def perceptual_hash(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "bytes=32"] | None:
-    """Compute the perceptual hash of an RGB image.
+def perceptual_hash(image: UInt8[np.ndarray, "H W bands"]) -> UInt8[np.ndarray, "bytes=32"] | None:
+    """Compute the perceptual hash of an RGB image, or of the first three of other bands.
 
     Returns:
         Bits of the hash, packed; ``None`` for an image that is flat, whose hash would be noise.
     """
-    small = cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(shown_bands(image), (64, 64), interpolation=cv2.INTER_AREA)
     gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     if gray.std() < FLAT:
         return None

@@ -60,7 +60,7 @@ def export_checkpoint(
         checkpoint: Contents of the checkpoint.
         format: Format, a key of :data:`panoptic.inference.export.formats.FORMATS`.
         output: File to write or replace, with the suffix of the format.
-        images: RGB images, uint8 ``[H W 3]``.
+        images: Images, uint8 ``[H W bands]``.
         repeats: Number of timed predictions of each.
 
     Raises:
@@ -107,7 +107,7 @@ def share_of_agreement(run: Run, predictor: Predictor, image: np.ndarray) -> flo
     Args:
         run: Exported network.
         predictor: Predictor with the same network.
-        image: RGB image, uint8 ``[H W 3]``.
+        image: Image, uint8 ``[H W bands]``.
     """
     expected, found = predict(predictor, image), run(image[None])
     same = agreeing_pixels(expected.ids[0].numpy(), expected.classes[0].numpy(), found["ids"][0], found["classes"][0])
@@ -120,7 +120,7 @@ def predict(predictor: Predictor, image: np.ndarray) -> Segments:
 
     Args:
         predictor: Predictor on the CPU.
-        image: RGB image, uint8 ``[H W 3]``.
+        image: Image, uint8 ``[H W bands]``.
     """
     outputs = predictor.network(torch.from_numpy(image).permute(2, 0, 1)[None])
     return predictor.codec.decode(outputs, image.shape[:2])

@@ -26,11 +26,11 @@ OPSET = 18
 LEAST_TORCH = "2.10"
 """First version of PyTorch whose exporter to ONNX knows loops."""
 
-EXAMPLE = (2, 72, 104, 3)
-"""Size of the images with which a network is recorded; files take any other."""
+EXAMPLE = (2, 72, 104)
+"""Number, height and width of the images with which a network is recorded; files take any other."""
 
 Run = Callable[[np.ndarray], dict[str, np.ndarray]]
-"""Function from images, uint8 ``[B H W 3]``, to outputs by name."""
+"""Function from images, uint8 ``[B H W bands]``, to outputs by name."""
 
 
 class Format(NamedTuple):
@@ -54,7 +54,7 @@ class Format(NamedTuple):
 def recorded(network: ExportedNetwork) -> ExportedProgram:
     """Record a network for batches of any number of images, of any height and width."""
     with _quiet(), torch.no_grad():
-        example = torch.zeros(EXAMPLE, dtype=torch.uint8)
+        example = torch.zeros((*EXAMPLE, network.bands), dtype=torch.uint8)
         any_size = ({0: Dim.DYNAMIC, 1: Dim.DYNAMIC, 2: Dim.DYNAMIC},)
         return torch.export.export(network.eval(), (example,), dynamic_shapes=any_size, strict=False)
 

@@ -29,16 +29,17 @@ class ExportedNetwork(nn.Module):
 
     def __init__(self, network: PanopticNetwork, codec: Codec, calibration: ScoreCalibration | None = None) -> None:
         super().__init__()
+        self.bands: int = network.backbone.in_channels
         self.coarsest: int = network.backbone.strides[-1]
         self.network = fold_batchnorm(with_static_padding(network)).cpu()
         self.codec = codec
         self.calibration = calibration
 
-    def forward(self, image: UInt8[Tensor, "B H W 3"]) -> tuple[Tensor, ...]:
+    def forward(self, image: UInt8[Tensor, "B H W bands"]) -> tuple[Tensor, ...]:
         """Return the outputs named in :data:`panoptic.runtime.record.OUTPUTS`.
 
         Args:
-            image: RGB images of any size.
+            image: Images of any size, RGB or other bands.
         """
         batch, height, width = image.shape[:3]
         # As tensors, since what is recorded cannot compute areas from sizes that are numbers.
@@ -62,4 +63,4 @@ class ExportedNetwork(nn.Module):
         settings: dict[str, Any] = {
             name: getattr(self.codec, name) for name in ("peak_window", "peak_threshold", "max_things", "stuff_area")
         }
-        return Record(self.codec.labels, strides, settings, panoptic.__version__)
+        return Record(self.codec.labels, strides, settings, panoptic.__version__, self.bands)

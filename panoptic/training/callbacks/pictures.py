@@ -16,6 +16,7 @@ from panoptic.errors import expect_at_least
 from panoptic.labels import LabelSpace
 from panoptic.training.dashboard import log_picture, takes_pictures
 from panoptic.training.module import Evaluated, PanopticModule
+from panoptic.utils.pictures import shown_bands
 from panoptic.visualization.overlay import alpha_picture, overlay, side_by_side, stacked, with_hatched_padding
 from panoptic.visualization.plots import alpha_figure, complexity_figure, figure_picture
 
@@ -83,7 +84,7 @@ class Pictures(Callback):
             with torch.no_grad():
                 outputs = module.network(batch.images)
             prediction = module.codec.decode(outputs, batch.sizes[0])
-            image = batch.images[0].permute(1, 2, 0).cpu().numpy()
+            image = shown_bands(batch.images[0].permute(1, 2, 0).cpu().numpy())
             panels = [
                 image,
                 overlay(image, batch.segments.to("cpu").unstack()[0], module.codec.labels),
@@ -102,7 +103,7 @@ def input_picture(batch: Batch, labels: LabelSpace, count: int) -> UInt8[np.ndar
         count: Largest number of images.
     """
     assert batch.segments is not None  # the training data set refuses images without ground truth
-    images = batch.images[:count].permute(0, 2, 3, 1).cpu().numpy()
+    images = map(shown_bands, batch.images[:count].permute(0, 2, 3, 1).cpu().numpy())
     rows = []
     for image, segments, size in zip(images, batch.segments.to("cpu").unstack(), batch.sizes, strict=False):
         panels = [image, overlay(image, segments, labels)]

@@ -62,6 +62,8 @@ from panoptic.inference.predictor import Predictor
 from panoptic.models import *
 from tests.codec.made_maps import LABELS
 
+BANDS = 4
+
 def network():
     return PanopticNetwork(
         functools.partial(Backbone, "test_resnet", "random"),
@@ -73,6 +75,7 @@ def network():
         num_classes=len(LABELS),
         context=functools.partial(PyramidPooling, channels=8),
         fusion_per_head=True,
+        in_channels=BANDS,
     )
 
 made = network().eval()
@@ -86,7 +89,7 @@ path = pathlib.Path(sys.argv[1])
 write_torch_export(ExportedNetwork(made, codec), path)
 run, predictor = load_torch_export(path), Predictor(made, codec, "cpu")
 things = 0
-for shape in ((64, 96, 3), (75, 101, 3)):
+for shape in ((64, 96, BANDS), (75, 101, BANDS)):
     image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     expected, found = predict(predictor, image), run(image[None])
     ids, classes = expected.ids[0].numpy(), expected.classes[0].numpy()
