@@ -301,6 +301,12 @@ def predicting(report: Report) -> str:
         side, large = report["side"], report["large"]
         rows = [(f"{side}x{side} in tiles of 1024", f"{large['gigabytes']:.2f}", f"{large['seconds']:.0f}")]
         parts.append(table("One large image, ResNet-50", ("image", "peak memory, GB", "seconds"), rows))
+    if "photo" in report:
+        rows = [
+            (f"in tiles of {tile}" if int(tile) else "whole", f"{found['gigabytes']:.2f}", f"{found['seconds']:.0f}")
+            for tile, found in report["photo"].items()
+        ]
+        parts.append(table("A photo of 3000x4000, ResNet-50", ("predicted", "peak memory, GB", "seconds"), rows))
     if "throughput" in report:
         many = report["throughput"]
         rows = [

@@ -1,13 +1,13 @@
 """``python -m benchmarks.predicting``: prediction of large images in tiles, and of many images.
 
 Tiles: with the checkpoint that is given, images are predicted whole and in tiles with margins of several widths: scenes
-of 1024x2048, mosaics of that size for a network of scenes of 128x256, or those of a folder. PQ is
-that of the tiled result with the whole one as truth. A thing of the whole result counts as cut if it lies across a
-seam and two tiled things of its class each have a fifth of it or more. Memory: the peak of a process that predicts one
-square image in tiles, with the network of ``full``. Many: images per second of a folder, with reading and writing of
-overlays and PNG, beside those of the network with its decoding alone, in turns; and the peak memory by their number,
-with the network of ``quick``. Precision: PQ of the checkpoint on its validation split, and the time of an image, in
-single and in half precision, in turns.
+of 1024x2048, mosaics of that size for a network of scenes of 128x256, or those of a folder. PQ is that of the tiled
+result with the whole one as truth. A thing of the whole result counts as cut if it lies across a seam and two tiled
+things of its class each have a fifth of it or more. Large: the peak memory of a process that predicts one square image
+in tiles, with the network of ``full``. Photo: the same of a photo of 12 megapixels, whole and in tiles. Many: images
+per second of a folder, with reading and writing of overlays and PNG, beside those of the network with its decoding
+alone, in turns. Memory: the peak by the number of images, with the network of ``quick``. Precision: PQ of the
+checkpoint on its validation split, and the time of an image, in single and in half precision, in turns.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ from panoptic.training.checkpoint import build_codec, build_network, read_checkp
 from panoptic.utils.malloc import keep_freed_memory
 
 CPU = torch.device("cpu")
-PARTS = ("tiles", "large", "memory", "many", "precision")
+PARTS = ("tiles", "large", "photo", "memory", "many", "precision")
+PHOTO = (3000, 4000)
+"""Height and width of a photo of 12 megapixels."""
+
 SHARE = 0.2
 """Share of a thing that each of two parts of it has at least."""
 
@@ -108,16 +111,16 @@ def cuts(predictor: Predictor, whole: Segments, tiled: Segments, tiling: Tiling)
     return across, cut
 
 
-def one_large(side: int, tile: int) -> None:
-    """Predict one square image in tiles, and print peak memory in gigabytes and seconds as JSON."""
+def one_large(height: int, width: int, tile: int) -> None:
+    """Predict one image, in tiles unless their side is 0, and print peak memory in gigabytes and seconds as JSON."""
     keep_freed_memory()
     _, predictor = our_network(CPU)
-    image = np.tile(scenes(1, (512, 1024))[0], (side // 512, side // 1024, 1))
+    repeats = (-(-height // 512), -(-width // 1024), 1)
+    image = np.ascontiguousarray(np.tile(scenes(1, (512, 1024))[0], repeats)[:height, :width])
+    predictor.tiling = Tiling.of(tile, None)
     start = time.perf_counter()
     found: list[Any] = []
-    peak = peak_memory(
-        lambda: found.append(predict_tiled(predictor.network, predictor.codec, image, Tiling(tile), CPU)), CPU
-    )
+    peak = peak_memory(lambda: found.append(predictor.predict_one(image)), CPU)
     print(
         json.dumps(
             {"gigabytes": peak, "seconds": time.perf_counter() - start, "segments": len(found[0].segments.classes)}
@@ -233,7 +236,7 @@ def main() -> None:
     parser.add_argument("--side", type=at_least_one, default=8192, help="side of the large image, in tiles of 1024")
     parser.add_argument("--images", type=at_least_one, default=200, help="number of images of a folder")
     parser.add_argument("--memory", type=at_least_one, nargs="*", default=[200, 2000], help="numbers of images")
-    parser.add_argument("--one-large", type=int, nargs=2, metavar=("SIDE", "TILE"), help=argparse.SUPPRESS)
+    parser.add_argument("--one-large", type=int, nargs=3, metavar=("HEIGHT", "WIDTH", "TILE"), help=argparse.SUPPRESS)
     parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
@@ -256,7 +259,10 @@ def main() -> None:
         report["agreement"] = report.get("agreement", {}) | {arguments.title or arguments.on: found}
     if "large" in arguments.parts:
         report["side"] = arguments.side
-        report["large"] = in_own_process(module, "--one-large", str(arguments.side), "1024")
+        report["large"] = in_own_process(module, "--one-large", *[str(arguments.side)] * 2, "1024")
+    if "photo" in arguments.parts:
+        sides = [str(side) for side in PHOTO]
+        report["photo"] = {str(n): in_own_process(module, "--one-large", *sides, str(n)) for n in (0, 1024)}
     if "memory" in arguments.parts:
         report["memory"] = {str(n): in_own_process(module, "--memory-of", str(n)) for n in arguments.memory}
     if "many" in arguments.parts:
