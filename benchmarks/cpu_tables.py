@@ -303,10 +303,12 @@ def predicting(report: Report) -> str:
         parts.append(table("One large image, ResNet-50", ("image", "peak memory, GB", "seconds"), rows))
     if "photo" in report:
         rows = [
-            (f"in tiles of {tile}" if int(tile) else "whole", f"{found['gigabytes']:.2f}", f"{found['seconds']:.0f}")
-            for tile, found in report["photo"].items()
+            (name, f"in tiles of {tile}" if int(tile) else "whole", f"{of['gigabytes']:.2f}", f"{of['seconds']:.0f}")
+            for name, by_tile in report["photo"].items()
+            for tile, of in by_tile.items()
         ]
-        parts.append(table("A photo of 3000x4000, ResNet-50", ("predicted", "peak memory, GB", "seconds"), rows))
+        columns = ("network of", "predicted", "peak memory, GB", "seconds")
+        parts.append(table("A photo of 3000x4000", columns, rows))
     if "throughput" in report:
         many = report["throughput"]
         rows = [

@@ -111,10 +111,17 @@ def cuts(predictor: Predictor, whole: Segments, tiled: Segments, tiling: Tiling)
     return across, cut
 
 
-def one_large(height: int, width: int, tile: int) -> None:
-    """Predict one image, in tiles unless their side is 0, and print peak memory in gigabytes and seconds as JSON."""
+def one_large(height: int, width: int, tile: int, name: str) -> None:
+    """Predict one image with the network of an experiment, and print peak memory in gigabytes and seconds as JSON.
+
+    Args:
+        height: Height of the image.
+        width: Width of the image.
+        tile: Side of a tile; 0 predicts the image whole.
+        name: Name of the experiment.
+    """
     keep_freed_memory()
-    _, predictor = our_network(CPU)
+    predictor = predictor_of(name)
     repeats = (-(-height // 512), -(-width // 1024), 1)
     image = np.ascontiguousarray(np.tile(scenes(1, (512, 1024))[0], repeats)[:height, :width])
     predictor.tiling = Tiling.of(tile, None)
@@ -126,6 +133,13 @@ def one_large(height: int, width: int, tile: int) -> None:
             {"gigabytes": peak, "seconds": time.perf_counter() - start, "segments": len(found[0].segments.classes)}
         )
     )
+
+
+def predictor_of(name: str) -> Predictor:
+    """Return a predictor with the network of an experiment, of random weights."""
+    config = experiment(name)
+    network = build_network(config, NUM_CLASSES).eval()
+    return Predictor(network, build_codec(config, CITYSCAPES, network), CPU)
 
 
 def scenes(count: int, size: tuple[int, int]) -> list[np.ndarray]:
@@ -215,9 +229,7 @@ def precisions(checkpoint: Path) -> dict[str, Any]:
 def memory_of(count: int) -> None:
     """Predict so many images, and print the peak memory in gigabytes as JSON."""
     keep_freed_memory()
-    config = experiment("quick")
-    network = build_network(config, NUM_CLASSES).eval()
-    predictor = Predictor(network, build_codec(config, CITYSCAPES, network), CPU)
+    predictor = predictor_of("quick")
     with tempfile.TemporaryDirectory() as name:
         files = folder_of_images(Path(name), count, (256, 512))
         print(json.dumps(peak_memory(lambda: predict_folder(predictor, files, Path(name) / "out"), CPU)))
@@ -236,13 +248,14 @@ def main() -> None:
     parser.add_argument("--side", type=at_least_one, default=8192, help="side of the large image, in tiles of 1024")
     parser.add_argument("--images", type=at_least_one, default=200, help="number of images of a folder")
     parser.add_argument("--memory", type=at_least_one, nargs="*", default=[200, 2000], help="numbers of images")
-    parser.add_argument("--one-large", type=int, nargs=3, metavar=("HEIGHT", "WIDTH", "TILE"), help=argparse.SUPPRESS)
+    parser.add_argument("--one-large", nargs=4, metavar=("HEIGHT", "WIDTH", "TILE", "NAME"), help=argparse.SUPPRESS)
     parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help="JSON file to write")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     if arguments.one_large:
-        one_large(*arguments.one_large)
+        *sizes, name = arguments.one_large
+        one_large(*map(int, sizes), name)
         return
     if arguments.memory_of:
         memory_of(arguments.memory_of)
@@ -259,10 +272,12 @@ def main() -> None:
         report["agreement"] = report.get("agreement", {}) | {arguments.title or arguments.on: found}
     if "large" in arguments.parts:
         report["side"] = arguments.side
-        report["large"] = in_own_process(module, "--one-large", *[str(arguments.side)] * 2, "1024")
+        report["large"] = in_own_process(module, "--one-large", *[str(arguments.side)] * 2, "1024", "full")
     if "photo" in arguments.parts:
-        sides = [str(side) for side in PHOTO]
-        report["photo"] = {str(n): in_own_process(module, "--one-large", *sides, str(n)) for n in (0, 1024)}
+        report["photo"] = {
+            name: {str(n): in_own_process(module, "--one-large", *map(str, PHOTO), str(n), name) for n in (0, 1024)}
+            for name in ("quick", "full")
+        }
     if "memory" in arguments.parts:
         report["memory"] = {str(n): in_own_process(module, "--memory-of", str(n)) for n in arguments.memory}
     if "many" in arguments.parts:

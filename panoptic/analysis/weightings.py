@@ -17,6 +17,7 @@ from panoptic.data.batch import Batch
 from panoptic.metrics.functional import PanopticCounts, panoptic_counts
 from panoptic.models import PanopticNetwork
 from panoptic.models.fusion import weighted_sum
+from panoptic.models.network import Fused
 from panoptic.segments import VOID, Segments
 
 MEASURES = ("object_density", "scale_variance", "median_thing_area")
@@ -108,7 +109,7 @@ def outputs_with(network: PanopticNetwork, images: Tensor, weightings: Float[Ten
     complexity = network.estimate(levels, size)
     for weights in weightings:
         alpha = weights.expand(len(images), -1)
-        yield network.outputs(weighted_sum(levels, alpha), alpha, complexity, size)
+        yield network.outputs(Fused(weighted_sum(levels, alpha), alpha), complexity, size)
 
 
 class BestOfPlaces:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,20 @@ from panoptic.models.layers import frozen_statistics, set_norm_momentum
 
 Images = UInt8[Tensor, "B bands H W"] | Float[Tensor, "B bands H W"]
 """Images in 0..255."""
+
+
+class Fused(NamedTuple):
+    """Fused maps of a batch.
+
+    Attributes:
+        map: Sum of the levels with the weights ``alpha``.
+        alpha: Fusion weights, of images or places.
+        of_instances: Fused map for the instance head, if that has a fusion of its own.
+    """
+
+    map: Float[Tensor, "B D h w"]
+    alpha: Float[Tensor, "B L *place"]
+    of_instances: Float[Tensor, "B D h w"] | None = None
 
 
 class PanopticNetwork(nn.Module):
@@ -140,7 +154,9 @@ class PanopticNetwork(nn.Module):
         levels = self.levels(images)  # P2, P3, P4: [B D _ _]
         if complexity is None:
             complexity = self.estimate(levels, size, extents)  # [B 2], [B 2 gh gw], [B 3 gh gw]
-        return self.fused_outputs(levels, complexity, size)
+        fused = self.fuse(levels, complexity, size)
+        del levels  # large images have large maps, and those of the heads come on top
+        return self.outputs(fused, complexity, size)
 
     def levels(self, images: Images) -> list[Float[Tensor, "B D _ _"]]:
         """Compute the levels of the feature pyramid for plain images, fine to coarse."""
@@ -164,7 +180,8 @@ class PanopticNetwork(nn.Module):
         outputs = self.fused_outputs(levels, complexity, size)
         weights = torch.eye(len(levels), device=images.device)[:, None].expand(-1, len(images), -1)
         with frozen_statistics(self):
-            of_levels = [self.outputs(weighted_sum(levels, alpha), alpha, complexity, size) for alpha in weights]
+            maps = (Fused(weighted_sum(levels, alpha), alpha) for alpha in weights)
+            of_levels = [self.outputs(fused, complexity, size) for fused in maps]
         return outputs, of_levels
 
     def estimate(
@@ -190,7 +207,17 @@ class PanopticNetwork(nn.Module):
         size: Sequence[int],
         pooled: Float[Tensor, "B LD"] | None = None,
     ) -> Outputs:
-        """Fuse levels, and compute outputs from the result.
+        """Fuse levels, and compute outputs from the result; see :meth:`fuse` and :meth:`outputs`."""
+        return self.outputs(self.fuse(levels, complexity, size, pooled), complexity, size)
+
+    def fuse(
+        self,
+        levels: Sequence[Float[Tensor, "B D _ _"]],
+        complexity: ComplexityEstimate,
+        size: Sequence[int],
+        pooled: Float[Tensor, "B LD"] | None = None,
+    ) -> Fused:
+        """Fuse levels, for the instance head apart if it has a fusion of its own.
 
         Args:
             levels: Levels of the feature pyramid, fine to coarse.
@@ -201,32 +228,22 @@ class PanopticNetwork(nn.Module):
         """
         inside = self._inside(size)
         fused, alpha = self.fusion(levels, complexity, inside, pooled)  # [B D h w], [B L] or [B L h w]
-        of_instances = None
-        if self.instance_fusion is not None:
-            of_instances, _ = self.instance_fusion(levels, complexity, inside, pooled)
-        return self.outputs(fused, alpha, complexity, size, of_instances)
+        if self.instance_fusion is None:
+            return Fused(fused, alpha)
+        of_instances, _ = self.instance_fusion(levels, complexity, inside, pooled)
+        return Fused(fused, alpha, of_instances)
 
-    def outputs(
-        self,
-        fused: Float[Tensor, "B D h w"],
-        alpha: Float[Tensor, "B L *place"],
-        complexity: ComplexityEstimate,
-        size: Sequence[int],
-        of_instances: Float[Tensor, "B D h w"] | None = None,
-    ) -> Outputs:
-        """Compute outputs from a fused map.
+    def outputs(self, fused: Fused, complexity: ComplexityEstimate, size: Sequence[int]) -> Outputs:
+        """Compute outputs from fused maps.
 
         Args:
-            fused: Sum of the levels with the weights ``alpha``.
-            alpha: Fusion weights.
+            fused: Fused maps.
             complexity: Complexity of the images.
             size: Height and width of the images, which the maps cover, rounded up to whole cells.
-            of_instances: Fused map for the instance head; by default it is the same.
         """
-        semantic = self.semantic_head(fused)  # [B C H/s W/s]
-        center, offset = self.instance_head(
-            fused if of_instances is None else of_instances
-        )  # [B H/s W/s], [B 2 H/s W/s]
+        semantic = self.semantic_head(fused.map)  # [B C H/s W/s]
+        of_instances = fused.map if fused.of_instances is None else fused.of_instances
+        center, offset = self.instance_head(of_instances)  # [B H/s W/s], [B 2 H/s W/s]
         crop, grid_crop = _cells(size, self.stride), _cells(size, self.complexity_stride)
         return Outputs(
             semantic[crop],
@@ -235,7 +252,7 @@ class PanopticNetwork(nn.Module):
             complexity.image,
             complexity.map[grid_crop],
             complexity.cells[grid_crop],
-            alpha,
+            fused.alpha,
         )
 
     def _inside(self, size: Sequence[int]) -> tuple[float, float]:

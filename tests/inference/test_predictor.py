@@ -18,7 +18,7 @@ shapes = ((4, 5), (4, 5, 4), (4, 5, 3, 3), (0, 5, 3))
 tensors = (torch.zeros(4, 5, 3, dtype=torch.uint8), torch.zeros(3, 4, 5))
 for image in (*(np.zeros(shape, np.uint8) for shape in shapes), np.zeros((4, 5, 3)), 7, *tensors, "photo.jpg"):
     try:
-        Predictor._to_rgb(SimpleNamespace(reading=Reading()), image)
+        Predictor._to_array(SimpleNamespace(reading=Reading()), image)
     except InputError as error:
         print(error)
 """

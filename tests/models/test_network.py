@@ -18,7 +18,7 @@ from panoptic.models.context import NoContext, PyramidPooling
 from panoptic.models.fpn import FPN
 from panoptic.models.fusion import AdaptiveFusion, LocalFusion, RandomFusion, StaticFusion, UniformFusion, weighted_sum
 from panoptic.models.heads import InstanceHead, SemanticHead
-from panoptic.models.network import PanopticNetwork
+from panoptic.models.network import Fused, PanopticNetwork
 from panoptic.segments import Segments
 
 VARIANTS = [UniformFusion, StaticFusion, AdaptiveFusion, LocalFusion, RandomFusion]
@@ -155,7 +155,7 @@ class TestForward:
         expected = network(images(size))
         levels = network.levels(images(size))
         complexity = network.estimate(levels, size)
-        found = network.outputs(weighted_sum(levels, expected.alpha), expected.alpha, complexity, size)
+        found = network.outputs(Fused(weighted_sum(levels, expected.alpha), expected.alpha), complexity, size)
         for value, part in zip(found, expected, strict=True):
             assert torch.equal(value, part)
 
@@ -193,7 +193,9 @@ class TestLevels:
         levels = network.levels(images())
         for i, level in enumerate(of_levels):
             alpha = torch.eye(3)[i].expand(2, -1)
-            expected = network.outputs(weighted_sum(levels, alpha), alpha, network.estimate(levels, (64, 96)), (64, 96))
+            expected = network.outputs(
+                Fused(weighted_sum(levels, alpha), alpha), network.estimate(levels, (64, 96)), (64, 96)
+            )
             torch.testing.assert_close(level.semantic, expected.semantic)
             torch.testing.assert_close(level.offset, expected.offset)
 
