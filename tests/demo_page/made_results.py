@@ -9,7 +9,7 @@ import numpy as np
 from panoptic.demo_page.networks import Prediction
 from panoptic.labels import Category, LabelSpace
 from panoptic.results import Result
-from panoptic.runtime.images import to_rgb
+from panoptic.runtime.images import to_array
 
 LABELS = LabelSpace(
     (
@@ -46,7 +46,7 @@ class Same:
         self.predicted = 0
 
     def read(self, path: Path) -> np.ndarray:
-        return to_rgb(path)
+        return to_array(path)
 
     def predict(self, image: np.ndarray) -> Prediction:
         self.predicted += 1
