@@ -55,7 +55,8 @@ images are shown is decided by rules alone."""
 BY_SCORE = """\
 The images with the highest, the middle and the lowest PQ, which is the mean over the classes of the image. From left to
 right: image, truth, prediction, fusion weights α (red fine, green middle, blue coarse; bands for weights of the whole
-image, a map for weights of places)."""
+image, a map for weights of places). Weights of whole images differ little from one image to the next:
+[results.md](results.md#the-quick-experiment) has by how much."""
 
 BY_ERROR = """\
 For each [kind of error](metrics.md#what-went-wrong) the image with the most segments of it, the first of ties. From

@@ -18,6 +18,9 @@ STATIC = 0.005
 ENOUGH = 8
 """Smallest number of images whose deviation says something."""
 
+ENOUGH_STEPS = 100
+"""Smallest number of steps after which a small deviation is remarked on: weights begin nearly uniform."""
+
 
 class FusionMonitor(Callback):
     """Callback that logs how α varies over validation images, and warns at the end if it does not.
@@ -95,7 +98,9 @@ class FusionMonitor(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print a warning if the weights of a fusion with an MLP do not vary over images."""
-        if self._std and not any(std >= STATIC for std in self._std) and trainer.is_global_zero:
+        if not self._std or trainer.global_step < ENOUGH_STEPS or not trainer.is_global_zero:
+            return
+        if not any(std >= STATIC for std in self._std):
             print(
                 "warning: fusion has become static: α, averaged over places, varies over validation images by a "
                 f"standard deviation of {max(self._std):.4f}, less than {STATIC}",

@@ -33,8 +33,8 @@ class Module(LightningModule):
             self.log(name, value)
 
 
-def trainer(scaler=None) -> Mock:
-    return Mock(spec=Trainer, is_global_zero=True, precision_plugin=SimpleNamespace(scaler=scaler))
+def trainer(scaler=None, steps=100) -> Mock:
+    return Mock(spec=Trainer, is_global_zero=True, global_step=steps, precision_plugin=SimpleNamespace(scaler=scaler))
 
 
 def fuse(fusion: nn.Module, generator: torch.Generator) -> None:
@@ -77,6 +77,12 @@ def test_static_fusion_is_warned_of(capsys):
         "warning: fusion has become static: α, averaged over places, varies over validation images by a standard "
         "deviation of 0.0020, less than 0.005\n"
     )
+
+
+def test_few_steps_say_nothing(capsys):
+    module, monitor = validated(AdaptiveFusion(4, 3).eval(), [[0.5, 0.3, 0.2]] * 8)
+    monitor.on_fit_end(trainer(steps=99), module)
+    assert capsys.readouterr().out == ""
 
 
 def test_few_images_say_nothing(capsys):
