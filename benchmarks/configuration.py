@@ -30,6 +30,8 @@ from panoptic.config.schema import COMMANDS
 CHECKOUT = Path(__file__).resolve().parents[1]
 CONF = CHECKOUT / "conf"
 PAGE = CHECKOUT / "docs" / "configuration.md"
+LONGEST = 300
+"""Largest number of characters that a table has of an option."""
 
 GROUPS = (
     *("data", "model", "model/backbone", "model/context", "model/fusion", "codec", "loss", "optimizer"),
@@ -238,8 +240,11 @@ def _is_there(group: str, name: str) -> bool:
 
 
 def _options(group: str) -> str:
-    """Return the table of the options of a group, by the comments at the beginning of their files."""
-    rows = []
+    """Return the table of the options of a group, by the comments at the beginning of their files.
+
+    Of a long comment the table has the first sentence, and a list below it has the rest.
+    """
+    rows, more = [], []
     for name in _names(group):
         lines = []
         for line in (CONF / group / f"{name}.yaml").read_text().splitlines():
@@ -250,8 +255,11 @@ def _options(group: str) -> str:
         text = re.sub(r"docs/(\w+\.md)", r"[\1](\1)", " ".join(line for line in kept if line))
         if not text:
             raise ValueError(f"conf/{group}/{name}.yaml: expected a comment at the beginning that says what it is")
+        if len(text) > LONGEST:
+            text, rest = re.split(r"(?<=[.]) (?=[A-Z])", text, maxsplit=1)
+            more.append(f"- `{group}={name}`: {rest}")
         rows.append((f"`{group}={name}`" + (", the default" if name == _default_of(group) else ""), text))
-    return _as_table(("option", "what it is"), rows)
+    return "\n".join([_as_table(("option", "what it is"), rows), *more, *([""] if more else [])])
 
 
 def _kind(kind: Any) -> str:
