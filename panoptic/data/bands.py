@@ -213,10 +213,13 @@ REMARKS = {
 
 
 def _is_tiff(path: str | os.PathLike) -> bool:
-    if not os.path.isfile(path):
+    if not os.path.isfile(path):  # opening a pipe would wait
         return False
-    with open(path, "rb") as file:
-        return file.read(4) in _TIFF
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) in _TIFF
+    except OSError:  # that it cannot be read, the reader of images says
+        return False
 
 
 def _has_unusual_bands(path: str | os.PathLike) -> bool:

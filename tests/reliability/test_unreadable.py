@@ -14,6 +14,7 @@ from panoptic.commands.app import command
 from panoptic.commands.evaluate import evaluate
 from panoptic.commands.scenes import scenes
 from panoptic.data import loader
+from panoptic.data.bands import Reading
 from panoptic.data.batch import TrainingDataset
 from panoptic.data.images import find_images, read_image
 from panoptic.data.loader import LeftOut
@@ -177,8 +178,10 @@ def test_links_are_followed_to_images_only(tmp_path):
     for target, got in (
         ("/dev/zero", "no regular file"),
         (secret, "a file of another kind"),
+        ("/proc/self/mem", "an empty file"),  # whose bytes the system refuses
     ):
         link.unlink()
         link.symlink_to(target)
-        with pytest.raises(InputError, match=f"a.png: expected an image.*got {got}"):
-            read_image(link)
+        for read in (read_image, Reading().read, Reading((1,)).read):
+            with pytest.raises(InputError, match=f"a.png: expected an image.*got {got}"):
+                read(link)
