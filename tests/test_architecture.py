@@ -27,7 +27,7 @@ ALLOWED = {  # a package or module, and the others that it may import
     "scenes": (*VOCABULARY, "data", "utils"),
     "visualization": (*VOCABULARY, "utils"),
     "results.py": ("errors", "labels", "utils", "visualization"),
-    "runtime": ("errors", "labels", "results", "utils"),
+    "runtime": ("data", "errors", "labels", "results", "utils"),
     "training": (*VOCABULARY, *CORE, "config", "utils", "__version__"),
     "inference": (*VOCABULARY, *CORE, "training", "results", "runtime", "utils", "__version__"),
     "analysis": (*VOCABULARY, *CORE, "training", "inference", "config", "utils"),

@@ -18,7 +18,6 @@ from panoptic.errors import InputError
 from panoptic.inference.predictor import Predictor
 from panoptic.labels import LabelSpace
 from panoptic.results import Result
-from panoptic.runtime.images import to_array
 from panoptic.runtime.predictor import OnnxPredictor
 from panoptic.segments import Segments
 
@@ -177,8 +176,8 @@ class OnnxNetwork:
         return self._predictor.labels
 
     def read(self, path: Path) -> np.ndarray:
-        """Read an image file as exported networks do."""
-        return to_array(path)
+        """Read an image file as those of the training data were."""
+        return self._predictor.read(path)
 
     def predict(self, image: np.ndarray) -> Prediction:
         """Predict the segments of an RGB image, uint8 ``[H W 3]``."""

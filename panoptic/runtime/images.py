@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ def to_array(image: Any, bands: int = 3) -> np.ndarray:
     Raises:
         InputError: If it is none of these, or the file cannot be read.
     """
-    if bands != 3 and isinstance(image, (Image.Image, str, os.PathLike)):
+    if bands != 3 and isinstance(image, (Image.Image, str, os.PathLike)):  # of a network with no reading of its own
         raise InputError(
             f"image: expected an array uint8 [H W {bands}], since the network takes {bands} bands, got "
             f"{'a picture' if isinstance(image, Image.Image) else image}"
@@ -40,6 +41,30 @@ def to_array(image: Any, bands: int = 3) -> np.ndarray:
         received = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
         raise InputError(f"image: expected a path, a picture of Pillow or an array uint8 [H W {bands}], got {received}")
     return image
+
+
+def read_as_trained(path: str | os.PathLike, reading: Mapping[str, Any]) -> np.ndarray:
+    """Read an image file as those of the training data were read.
+
+    Args:
+        path: Path of the image file.
+        reading: Chosen bands and normalization; see :class:`panoptic.runtime.record.Record`.
+
+    Raises:
+        InputError: If the file cannot be read, or a package that reads it is not installed.
+    """
+    try:
+        from panoptic.data.bands import Reading
+    except ImportError as error:
+        raise InputError(
+            f"{path}: expected the package {error.name} to read it with {_settings(reading)}, as the training data "
+            "were, which is not installed; an array of the bands needs none"
+        ) from None
+    return Reading.of(reading.get("channels"), str(reading.get("normalize", "range"))).read(path)
+
+
+def _settings(reading: Mapping[str, Any]) -> str:
+    return " and ".join(f"data.{key}={value}" for key, value in reading.items() if value is not None)
 
 
 def _array_of(picture: Image.Image) -> np.ndarray:

@@ -8,6 +8,7 @@ Example:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -17,7 +18,7 @@ import numpy as np
 from panoptic.errors import InputError
 from panoptic.labels import LabelSpace
 from panoptic.results import Result
-from panoptic.runtime.images import to_array
+from panoptic.runtime.images import read_as_trained, to_array
 from panoptic.runtime.record import INPUT, KEY, OUTPUTS, Record
 
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
@@ -75,7 +76,8 @@ class OnnxPredictor:
 
         Args:
             image: Path of an image file, picture of Pillow, or RGB array, uint8 ``[H W 3]``; or a list of these. A
-                network for other bands takes arrays alone, uint8 ``[H W bands]``.
+                network for other bands takes arrays uint8 ``[H W bands]``, and files, which are read as those of the
+                training data were.
 
         Raises:
             InputError: If an image is none of these.
@@ -85,7 +87,17 @@ class OnnxPredictor:
         return self._predict(image)
 
     def _predict(self, image: Any) -> Result:
-        return self.predict_batch(to_array(image, self.record.bands)[None])[0]
+        return self.predict_batch(self.read(image)[None])[0]
+
+    def read(self, image: Any) -> np.ndarray:
+        """Return an image as an array, uint8 ``[H W bands]``; a file is read as those of the training data were.
+
+        Raises:
+            InputError: If it is no image, or cannot be read.
+        """
+        if self.record.reading and isinstance(image, (str, os.PathLike)):
+            return read_as_trained(image, self.record.reading)
+        return to_array(image, self.record.bands)
 
     def predict_batch(self, images: np.ndarray) -> list[Result]:
         """Predict the segments of images of equal size together.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from panoptic.errors import InputError
@@ -41,6 +41,8 @@ class Record:
         codec: Settings of the decoding in the file, by name.
         version: Version of this project that wrote the file.
         bands: Number of bands of the images.
+        reading: How image files become these bands: ``channels`` and ``normalize`` of the training data; see
+            :class:`panoptic.data.bands.Reading`. Empty for ordinary photos.
     """
 
     labels: LabelSpace
@@ -48,6 +50,7 @@ class Record:
     codec: dict[str, Any]
     version: str
     bands: int = 3
+    reading: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the record as text."""
@@ -60,6 +63,7 @@ class Record:
                 "codec": self.codec,
                 "input": INPUT,
                 "bands": self.bands,
+                "reading": self.reading,
                 "outputs": {name: list(dimensions) for name, dimensions in OUTPUTS.items()},
             }
         )
@@ -88,8 +92,10 @@ class Record:
                     "version of panoptic wrote it"
                 )
             labels = LabelSpace.from_dicts(content["categories"])
-            bands = int(content.get("bands", 3))  # files of before have three
-            return cls(labels, dict(content["strides"]), dict(content["codec"]), str(content["version"]), bands)
+            # Files of before have three bands and no reading.
+            bands, reading = int(content.get("bands", 3)), dict(content.get("reading", {}))
+            strides, codec, version = dict(content["strides"]), dict(content["codec"]), str(content["version"])
+            return cls(labels, strides, codec, version, bands, reading)
         except InputError:
             raise
         except (KeyError, TypeError, ValueError) as error:

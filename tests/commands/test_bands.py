@@ -18,11 +18,16 @@ from panoptic.commands.evaluate import evaluate
 from panoptic.commands.inspect import inspect
 from panoptic.commands.predict import predict
 from panoptic.commands.train import train
+from panoptic.data.bands import Reading
 from panoptic.data.coco.writer import CocoPanopticWriter
 from panoptic.data.images import read_image
 from panoptic.errors import InputError
+from panoptic.inference.export.graph import ExportedNetwork
 from panoptic.labels import Category, LabelSpace
+from panoptic.runtime.images import read_as_trained
+from panoptic.runtime.record import Record
 from panoptic.segments import Segments
+from panoptic.training.checkpoint import read_checkpoint, restore_network
 
 tifffile = pytest.importorskip("tifffile")
 
@@ -142,3 +147,25 @@ def test_videos_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     Path(tmp_path / "a.mp4").write_bytes(b"whatever it holds")
     said = refused(capsys, "predict", f"checkpoint={CHECKPOINT}", f"input={tmp_path / 'a.mp4'}")
     assert said == f"input={tmp_path / 'a.mp4'}: expected images of 4 bands (data.channels), got a video"
+
+
+def test_an_exported_network_reads_files_as_it_was_trained(tmp_path: Path) -> None:
+    image = tifffile.imread("four/val/a.tif")
+    made = Record(LABELS, {}, {}, "0", 4, {"channels": [1, 2, 3, 4], "normalize": "percentile"})
+    record = Record.from_json(made.to_json(), "a.onnx")
+    assert record == made
+    read = read_as_trained("four/val/a.tif", record.reading)
+    np.testing.assert_array_equal(read, Reading((1, 2, 3, 4), "percentile").read("four/val/a.tif"))
+    assert not np.array_equal(read, image)
+    exported = ExportedNetwork(
+        restore_network(checkpoint := read_checkpoint(CHECKPOINT)),
+        Predictor.load(CHECKPOINT, device="cpu").codec,
+        reading=Reading.of_data(checkpoint.config.data),
+    ).record()
+    assert (exported.bands, exported.reading) == (4, {"channels": [1, 2, 3, 4], "normalize": "range"})
+
+
+def test_what_reads_files_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "panoptic.data.bands", None)
+    with pytest.raises(InputError, match=r"a\.tif: expected the package .* to read it with data\.normalize=percentile"):
+        read_as_trained("a.tif", {"channels": None, "normalize": "percentile"})

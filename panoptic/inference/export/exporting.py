@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from panoptic.data.bands import Reading
 from panoptic.errors import InputError
 from panoptic.inference.calibration import ScoreCalibration
 from panoptic.inference.export.agreement import agreeing_pixels, seconds_in_turn
@@ -75,7 +76,8 @@ def export_checkpoint(
     restored = restore_network(checkpoint)
     predictor = Predictor(restored, build_codec(checkpoint.config, checkpoint.labels, restored), "cpu")
     calibration = ScoreCalibration.from_record(checkpoint.calibration, str(checkpoint.path))
-    network = ExportedNetwork(restored, predictor.codec, calibration)
+    reading = Reading.of_data(checkpoint.config.data)
+    network = ExportedNetwork(restored, predictor.codec, calibration, reading)
     writable_folder(output.parent, "output")
     with tempfile.TemporaryDirectory(prefix="panoptic_export_") as folder:
         made = Path(folder) / output.name

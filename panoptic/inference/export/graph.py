@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import panoptic
 from panoptic.codec import Codec
 from panoptic.codec.traced import decode, look_up
+from panoptic.data.bands import Reading
 from panoptic.inference.calibration import ScoreCalibration
 from panoptic.inference.export.padding import with_static_padding
 from panoptic.inference.folding import fold_batchnorm
@@ -25,15 +26,23 @@ class ExportedNetwork(nn.Module):
         network: Trained network, of which a copy is used.
         codec: Codec of the network.
         calibration: Map of scores; by default they are as decoded.
+        reading: How image files become images, which the file remembers; by default as photos are read.
     """
 
-    def __init__(self, network: PanopticNetwork, codec: Codec, calibration: ScoreCalibration | None = None) -> None:
+    def __init__(
+        self,
+        network: PanopticNetwork,
+        codec: Codec,
+        calibration: ScoreCalibration | None = None,
+        reading: Reading | None = None,
+    ) -> None:
         super().__init__()
         self.bands: int = network.backbone.in_channels
         self.coarsest: int = network.backbone.strides[-1]
         self.network = fold_batchnorm(with_static_padding(network)).cpu()
         self.codec = codec
         self.calibration = calibration
+        self.reading = reading or Reading()
 
     def forward(self, image: UInt8[Tensor, "B H W bands"]) -> tuple[Tensor, ...]:
         """Return the outputs named in :data:`panoptic.runtime.record.OUTPUTS`.
@@ -63,4 +72,8 @@ class ExportedNetwork(nn.Module):
         settings: dict[str, Any] = {
             name: getattr(self.codec, name) for name in ("peak_window", "peak_threshold", "max_things", "stuff_area")
         }
-        return Record(self.codec.labels, strides, settings, panoptic.__version__, self.bands)
+        reading: dict[str, Any] = {}
+        if not self.reading.is_ordinary:
+            channels = self.reading.channels
+            reading = {"channels": channels and list(channels), "normalize": self.reading.normalize}
+        return Record(self.codec.labels, strides, settings, panoptic.__version__, self.bands, reading)
