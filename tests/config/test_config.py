@@ -25,13 +25,18 @@ from panoptic.data.datamodule import DataModule
 
 CONF = Path(__file__).parents[2] / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+FUSIONS = [
+    OmegaConf.load(CONF / "model" / "fusion" / f"{name}.yaml")["_target_"].rpartition(".")[2]
+    for name in OPTIONS["model/fusion"]
+]
 FROM_CODE = {  # what code hands over, so that no configuration has to
-    "PanopticNetwork": {"num_classes", "seed"},
+    "PanopticNetwork": {"num_classes", "seed", "in_channels"},
+    "Backbone": {"in_channels"},
     "NoContext": {"in_channels"},
     "PyramidPooling": {"in_channels"},
     "FPN": {"in_channels"},
     "ComplexityEstimator": {"in_channels", "num_levels", "finest_stride"},
-    **{f"{fusion.capitalize()}Fusion": {"channels", "num_levels"} for fusion in OPTIONS["model/fusion"]},
+    **{fusion: {"channels", "num_levels"} for fusion in FUSIONS},
     "SemanticHead": {"in_channels", "num_classes"},
     "InstanceHead": {"in_channels"},
     "Codec": {"labels", "stride", "complexity_stride"},

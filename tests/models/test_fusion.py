@@ -84,6 +84,17 @@ def test_alpha_is_positive_and_sums_to_one(variant, trained):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
+def test_averages_may_be_given_as_for_tiles(variant):
+    fusion, maps, complexity, inside = variant(CHANNELS, LEVELS).eval(), levels(), estimate(), (15.5, 23.0)
+    if variant is not UniformFusion:
+        fusion = with_large_weights(fusion)
+    for found, expected in zip(
+        fusion(maps, complexity, inside, pool(maps, inside)), fusion(maps, complexity, inside), strict=True
+    ):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_starts_within_a_hundredth_of_uniform(variant):
     _, alpha = variant(CHANNELS, LEVELS)(levels(), estimate())
     assert (alpha - 1 / 3).abs().max() < 0.01
