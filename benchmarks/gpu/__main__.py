@@ -29,7 +29,7 @@ from benchmarks.gpu.hardware import HARDWARE
 from benchmarks.gpu.record import Record, without_paths
 from benchmarks.gpu.setting import make_setting
 from benchmarks.measuring import at_least_one, experiment
-from panoptic.config.composing import sentence
+from panoptic.config.sentences import sentence
 from panoptic.utils.files import write_json
 from panoptic.utils.malloc import keep_freed_memory
 

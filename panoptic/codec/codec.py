@@ -159,11 +159,13 @@ class Codec:
     def __post_init__(self) -> None:
         expect_at_least(1, max_things=self.max_things)
         expect_at_least(0, small_area=self.small_area, small_weight=self.small_weight)
-        expect_at_least(0, stuff_area=self.stuff_area, peak_threshold=self.peak_threshold)
+        expect_at_least(0, stuff_area=self.stuff_area)
+        if not 0 <= self.peak_threshold <= 1:
+            raise ArgumentError("peak_threshold", f"expected a score in [0, 1], got {self.peak_threshold}")
         for name in ("window", "peak_window"):
             if getattr(self, name) < 1 or getattr(self, name) % 2 == 0:
                 raise ArgumentError(name, f"expected an odd number of cells, got {getattr(self, name)}")
-        if self.sigma <= 0:
+        if not 0 < self.sigma < math.inf:
             raise ArgumentError("sigma", f"expected a positive number of cells, got {self.sigma}")
 
     @torch.no_grad()

@@ -24,10 +24,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from panoptic.commands.help import help_text
-from panoptic.config.composing import config_path, sentence
+from panoptic.config.composing import config_path
 from panoptic.config.overrides import pack_overrides, validate
 from panoptic.config.resolvers import run_folder, sweep_folder, sweep_subfolder
 from panoptic.config.schema import register
+from panoptic.config.sentences import sentence
 from panoptic.data.failures import failure_sentence
 from panoptic.errors import InputError
 from panoptic.utils.malloc import keep_freed_memory
@@ -166,8 +167,18 @@ def _check_arguments(name: str, arguments: list[str]) -> None:
     """Raise for arguments that Hydra would answer with a traceback.
 
     Raises:
-        InputError: If an argument has no key, flags exclude each other, or a key of a data set comes without its kind.
+        InputError: If an argument has no key or no value, flags exclude each other, a group of the configuration is
+            given another value than an option, or a key of a data set comes without its kind.
     """
+    for argument in arguments:
+        if "=" not in argument and not argument.startswith(("-", "~")) and argument not in FLAG_VALUES:
+            raise InputError(f"{argument}: expected key=value, got no value")
+        key, _, value = argument.lstrip("+").partition("=")
+        if key in GROUPS and (value.strip("'\"").lower() in ("", "null") or value.startswith(("[", "{"))):
+            raise InputError(
+                f"{key}: expected the name of an option of this group, got {value or 'nothing'}; its keys are given "
+                f"one by one, {key.replace('/', '.')}.KEY=VALUE"
+            )
     keys = [argument.partition("=")[0] for argument in arguments if "=" in argument]
     if "" in keys:
         raise InputError(f"{next(a for a in arguments if a.startswith('='))}: expected key=value, got no key")
@@ -176,6 +187,17 @@ def _check_arguments(name: str, arguments: list[str]) -> None:
         raise InputError("--cfg: expected no --multirun with it, got both; it shows the configuration of one run")
     if name == "inspect" and "data" not in keys and any(key.startswith("data.") for key in keys):
         raise InputError("data: expected a data set (data=coco_panoptic, cityscapes or synthetic), got none")
+
+
+FLAG_VALUES = ("job", "hydra", "all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+"""Values of Hydra's flags, which may stand apart from them."""
+
+
+GROUPS = (
+    *("ablation", "callbacks", "codec", "curriculum", "data", "experiment", "logger", "loss", "model"),
+    *("model/backbone", "model/context", "model/fusion", "optimizer", "trainer"),
+)
+"""Groups of the configuration, of which an option is chosen by name."""
 
 
 def _check_alone(arguments: list[str]) -> None:

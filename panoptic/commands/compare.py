@@ -25,7 +25,7 @@ SCORE_FILES = ("report.md", "comparison.json")
 
 
 def compare(config: DictConfig) -> None:
-    """Run the command.
+    """Compare runs, or the scores of any models, and write a report.
 
     Raises:
         InputError: If an input is invalid; nothing is written in that case.

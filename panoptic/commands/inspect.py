@@ -53,6 +53,8 @@ def _check(config: DictConfig) -> None:
     from panoptic.data.sample import SPLITS
 
     expect_at_least(0, sheet=config.sheet)
+    if config.workers is not None:
+        expect_at_least(1, workers=config.workers)
     unknown = [kind for kind in config.ignore if kind not in KINDS]
     if unknown:
         raise InputError(f"ignore: expected kinds of faults ({', '.join(KINDS)}), got {unknown[0]!r}")

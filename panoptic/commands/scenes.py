@@ -11,7 +11,7 @@ from panoptic.errors import InputError
 
 
 def scenes(config: DictConfig) -> None:
-    """Run the command.
+    """Write a data set of synthetic scenes.
 
     Raises:
         InputError: If an input is invalid.

@@ -12,7 +12,7 @@ from panoptic.errors import InputError
 
 
 def score(config: DictConfig) -> None:
-    """Run the command.
+    """Score predictions against their ground truth, and write the scores.
 
     Raises:
         InputError: If an input is invalid; nothing is written in that case.

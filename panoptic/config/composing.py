@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,9 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException, MissingConfigException
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from panoptic.config.schema import register
 from panoptic.errors import ArgumentError, InputError, within
@@ -92,62 +90,3 @@ def _source(node: DictConfig, key: str) -> str:
 
 _TAKEN = re.compile(r"\$\{([\w.]+)\}")
 """Value that is taken from another key."""
-
-_UNCONVERTED = re.compile(
-    r"Value '(?P<value>.*)' (of type '\w+' could not be converted to|is not a valid) (?P<kind>\w+)", re.DOTALL
-)
-_KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
-"""Words for the types that OmegaConf names."""
-
-
-def sentence(error: BaseException) -> str:
-    """Format an error of OmegaConf or Hydra as one line, with a suggestion for a misspelled key.
-
-    Omits lines for developers and the advice to add a key with ``+``, which the schema would reject.
-    """
-    plain = _plain_sentence(error)
-    if plain is not None:
-        return plain
-    omitted = (
-        "To append to your config",
-        "Config search path",
-        "full_key",
-        "object_type",
-        "reference_type",
-        "provider",
-    )
-    cause: BaseException | None = error
-    lines = str(error).splitlines()
-    while cause is not None and not isinstance(cause, OmegaConfBaseException):
-        cause = cause.__cause__
-        lines += str(cause or "").splitlines()
-    stripped = (line.strip().rstrip(".:") for line in lines if not line.strip().startswith(omitted))
-    # Options that others are made of are none to choose.
-    kept = dict.fromkeys(line for line in stripped if line and line != "base" and not line.endswith("_schema"))
-    message = ": ".join(kept) or type(error).__name__
-    if (
-        cause is not None
-        and isinstance(cause, (AttributeError, KeyError))
-        and isinstance(cause.parent_node, DictConfig)
-    ):
-        matches = difflib.get_close_matches(str(cause.key), [str(key) for key in cause.parent_node], 1)
-        message += f". Did you mean {matches[0]!r}?" if matches else ""
-    return message
-
-
-def _plain_sentence(error: BaseException) -> str | None:
-    """Return a sentence on an unknown option of a group, or a value of another type; ``None`` on anything else."""
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        options = [option for option in error.options if option != "base" and not option.endswith("_schema")]
-        matches = difflib.get_close_matches(name, options, 1)
-        hint = f"; did you mean {matches[0]}?" if matches else ""
-        return f"{group}: expected one of {', '.join(options)}, got {name!r}{hint}"
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ValidationError):
-        cause = cause.__cause__
-    found = None if cause is None else _UNCONVERTED.match(str(cause))
-    if found is None or found["kind"] not in _KINDS:
-        return None
-    key = str(getattr(cause, "full_key", None) or "")
-    return f"{key}: expected {_KINDS[found['kind']]}, got {found['value']!r}" if key else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
@@ -60,8 +61,10 @@ def check_limits(config: Mapping[str, Any], source: str = "", passed: Collection
         if len(numbers) > MAX_ENTRIES:
             raise InputError(f"{start}{key}: expected at most {MAX_ENTRIES} numbers, got {len(numbers)}")
         limit = next(limit for pattern, limit in LIMITS.items() if fnmatchcase(key, pattern))
+        if any(not math.isfinite(number) for number in numbers):
+            raise InputError(f"{start}{key}: expected finite numbers, got {value}")
         largest = max(numbers)
-        if largest > limit and largest != float("inf"):
+        if largest > limit:
             raise InputError(f"{start}{key}: expected at most {limit:g}, got {_short(largest)}")
 
 

@@ -14,10 +14,11 @@ from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from panoptic.config.composing import sentence, with_hydra
+from panoptic.config.composing import with_hydra
 from panoptic.config.groups import OPTIONS
 from panoptic.config.limits import check_limits
 from panoptic.config.schema import COMMANDS, OPEN, TrainConfig
+from panoptic.config.sentences import sentence
 from panoptic.config.targets import check_stored
 from panoptic.errors import InputError
 

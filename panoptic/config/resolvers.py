@@ -20,13 +20,13 @@ MAX_LENGTH = 80
 def run_folder(study: str | None, name: str, overrides: Iterable[str]) -> str:
     """Return the folder of a run that is not part of a sweep."""
     if study is None:
-        return f"runs/train/{name}/{_now()}"
+        return f"runs/train/{_checked_name('name', name)}/{_now()}"
     return f"{_study_folder(study)}/{slug(run_name(overrides))}"
 
 
 def sweep_folder(study: str | None, name: str) -> str:
     """Return the folder that holds the runs of a sweep."""
-    return f"runs/sweep/{name}/{_now()}" if study is None else _study_folder(study)
+    return f"runs/sweep/{_checked_name('name', name)}/{_now()}" if study is None else _study_folder(study)
 
 
 def sweep_subfolder(study: str | None, number: int, overrides: Iterable[str]) -> str:
@@ -47,9 +47,13 @@ def _now() -> str:
 
 
 def _study_folder(study: str) -> str:
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(study)) is None:
-        raise InputError(f"study: expected a name of letters, digits, dots, - and _, got {study!r}")
-    return f"runs/study/{study}"
+    return f"runs/study/{_checked_name('study', study)}"
+
+
+def _checked_name(key: str, name: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", str(name)) is None:
+        raise InputError(f"{key}: expected a name of letters, digits, dots, - and _, got {name!r}")
+    return name
 
 
 def slug(text: str) -> str:

@@ -102,7 +102,7 @@ class Stopwatch(Callback):
         self._ended = now
 
     def pace(self, prefetched: int, val_batches: int) -> Pace:
-        """Return the pace.
+        """Return how long batches and validations took.
 
         Args:
             prefetched: Number of training batches at the beginning that had been loaded while nothing was trained.

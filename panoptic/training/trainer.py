@@ -96,6 +96,8 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         if not isinstance(accumulated, int):
             raise InputError(f"trainer.accumulate_grad_batches: expected a whole number, got {accumulated!r}")
         expect_at_least(1, trainer__accumulate_grad_batches=accumulated)
+    if settings.get("gradient_clip_val") is not None:
+        expect_at_least(0, trainer__gradient_clip_val=settings["gradient_clip_val"])
     strategy = str(settings.get("strategy", "auto"))
     if any(word in strategy for word in ("spawn", "fork", "notebook")):
         raise InputError(

@@ -35,8 +35,20 @@ BAD = {  # what is typed, and what the sentence says
         ["model/fusion=nope"],
         "model/fusion: expected one of adaptive, features, local, random, sized, static, uniform, got 'nope'",
     ),
+    "no option": ("train", ["trainer=null"], "trainer: expected the name of an option of this group, got null; its"),
+    "a list of options": ("train", ["loss=[1]"], "loss: expected the name of an option of this group, got [1]; its"),
+    "no value": ("train", ["seed"], "seed: expected key=value, got no value"),
+    "not a number": ("train", ["codec.sigma=nan"], "codec.sigma: expected finite numbers, got nan"),
+    "infinite rate": ("train", ["optimizer.lr=inf"], "optimizer.lr: expected finite numbers, got inf"),
+    "negative clipping": (
+        "train",
+        ["experiment=quick", "model.backbone.name=test_resnet", "trainer.gradient_clip_val=-1"],
+        "trainer.gradient_clip_val: expected at least 0, got -1",
+    ),
+    "name that leaves its folder": ("train", ["name=../../x"], "name: expected a name of letters, digits"),
+    "endless budget": ("train", ["budget=99999999999999h"], "budget: expected at most a year, got 99999999999999h"),
     "no kind of data": ("inspect", ["data.root=."], "data: expected a data set (data=coco_panoptic"),
-    "misspelt key": ("train", ["optimizer.lrr=1"], "'lrr'"),
+    "misspelt key": ("train", ["optimizer.lrr=1"], "optimizer.lrr: expected a key of the configuration"),
     "misspelt group": ("train", ["experiment=quik"], "got 'quik'; did you mean quick?"),
     "wrong type": ("train", ["optimizer.lr=fast"], "optimizer.lr: expected a number, got 'fast'"),
     "added key": ("train", ["+optimizer.dampening=1"], "optimizer.dampening"),
@@ -140,7 +152,7 @@ def test_help_and_faults_come_before_torch(tmp_path: Path) -> None:
     for arguments, code, said in (
         (["--help"], 0, "python -m panoptic.train"),
         (["--cfg", "job", "experiment=quick"], 0, "name: quick"),
-        (["sed=1"], 1, "'seed'"),
+        (["sed=1"], 1, "did you mean seed?"),
     ):
         done = shell("train", *arguments, cwd=tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{CONF.parent}")
         assert (done.returncode, "torch was imported" in done.stdout + done.stderr) == (code, False)

@@ -10,8 +10,9 @@ from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from panoptic.config.composing import build, sentence, with_hydra
+from panoptic.config.composing import build, with_hydra
 from panoptic.config.overrides import restore
+from panoptic.config.sentences import sentence
 from panoptic.errors import ArgumentError, InputError, expect_at_least, within
 from panoptic.labels import CITYSCAPES
 from panoptic.training.checkpoint import build_codec, build_network
@@ -38,6 +39,7 @@ from panoptic.training.checkpoint import build_codec, build_network
         ("codec.sigma=0", "codec.sigma: expected a positive number of cells, got 0.0"),
         ("loss.hard_pixels=0", "loss.hard_pixels: expected a share in (0, 1], got 0.0"),
         ("loss.levels=-1", "loss.levels: expected at least 0, got -1.0"),
+        ("codec.peak_threshold=5", "codec.peak_threshold: expected a score in [0, 1], got 5.0"),
         ("optimizer.lr=-1", "optimizer.lr: expected at least 0, got -1.0"),
         ("data.batch_size=0", "data.batch_size: expected at least 1, got 0"),
         ("data.height=31", "data.height: expected at least 32, got 31"),
@@ -63,7 +65,15 @@ def test_what_is_built_names_its_keys(override: str, message: str) -> None:
         ("seed=1.5", "seed: expected a whole number, got '1.5'"),
         ("data.appearance=strong", "data.appearance: expected a number, got 'strong'"),
         ("data.any_orientation=maybe", "data.any_orientation: expected true or false, got 'maybe'"),
-        ("data.drop=1", "Could not override 'data.drop': Key 'drop' not in 'SyntheticConfig'. Did you mean 'crop'.*"),
+        ("data.drop=1", r"data.drop: expected a key of the configuration, which this is not; did you mean crop\?"),
+        ("foo=1", "foo: expected a key of the configuration, which this is not"),
+        ("data.crop=64", "data.crop: expected a list, got 64"),
+        ("model.fusion=null", "model.fusion: expected a value, got null"),
+        (
+            "model.context=pyramid_pooling",
+            "model.context: expected its keys one by one, got pyramid_pooling; model/context=pyramid_pooling would "
+            "choose an option",
+        ),
     ],
 )
 def test_what_cannot_be_composed_is_said_in_a_sentence(override: str, message: str) -> None:

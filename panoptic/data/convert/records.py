@@ -105,6 +105,8 @@ def with_stuff(labels: LabelSpace, stuff: Sequence[str], background: str | None)
     Raises:
         InputError: If a name of ``stuff`` is unknown, or there would be too many categories.
     """
+    if background == "":
+        raise InputError("background: expected the name of a category, got none")
     unknown = [name for name in stuff if name not in labels.names]
     if unknown:
         raise InputError(f"stuff: expected names of categories ({some(labels.names)}), got {unknown[0]!r}")
@@ -140,7 +142,7 @@ def divide(names: Sequence[str], shares: Sequence[float], seed: int) -> dict[str
         InputError: If the shares are of no use, or there are fewer names than splits.
     """
     splits = ("train", "val", "test")[: len(shares)]
-    if not 2 <= len(shares) <= 3 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+    if not 2 <= len(shares) <= 3 or not min(shares) > 0 or not abs(sum(shares) - 1) <= 1e-6:
         raise InputError(f"split: expected two or three positive shares that sum to 1, got {list(shares)}")
     if len(names) < len(splits):
         raise InputError(f"split: expected at least {len(splits)} images for {', '.join(splits)}, got {len(names)}")

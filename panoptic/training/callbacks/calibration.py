@@ -23,7 +23,7 @@ class Calibration(Callback):
         self._scores: list[Tensor] = []
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin anew."""
+        """Forget the scores of the validation before."""
         self._scores = []
 
     def on_validation_batch_end(

@@ -88,7 +88,7 @@ class FusionMonitor(Callback):
             self._std = std.tolist() if len(torch.cat(self._alpha)) >= ENOUGH else []
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Stop to record."""
+        """Stop recording."""
         self._stop()
         self._units = None
 

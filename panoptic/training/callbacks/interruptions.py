@@ -20,6 +20,10 @@ SIGNALS = tuple(s for name in ("SIGINT", "SIGTERM", "SIGUSR1") if (s := getattr(
 UNITS = {"s": 1, "min": 60, "h": 3600}
 
 
+LONGEST = 366 * 86400.0
+"""Seconds of the longest duration that is taken for one."""
+
+
 def seconds_of(duration: str, key: str = "checkpoint.every") -> float:
     """Return the seconds of a duration such as ``90s``, ``10min`` or ``2h``.
 
@@ -33,7 +37,10 @@ def seconds_of(duration: str, key: str = "checkpoint.every") -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|h)", duration)
     if match is None:
         raise InputError(f"{key}: expected a duration such as 90s, 10min or 2h, got {duration!r}")
-    return float(match[1]) * UNITS[match[2]]
+    seconds = float(match[1]) * UNITS[match[2]]
+    if seconds > LONGEST:
+        raise InputError(f"{key}: expected at most a year, got {duration}")
+    return seconds
 
 
 class Interruptions(Callback):
