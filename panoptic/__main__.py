@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def usage() -> str:
-    """Text of ``panoptic --help``."""
+    """Return the text of ``panoptic --help``."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {about}" for name, about in COMMANDS.items()]
     return "\n".join(["usage: panoptic COMMAND [key=value ...]", "", *lines, "", "panoptic COMMAND --help: its keys"])

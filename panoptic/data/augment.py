@@ -1,8 +1,8 @@
 """Augmentation, re-seeded for every sample and scaled by the strength of the curriculum.
 
 A window of the image is chosen first, and only that is resized and turned; then albumentations changes its appearance.
-Each sample is a pure function of (seed, epoch, index, strength). Without re-seeding, albumentations 2 would repeat the
-same random numbers in every worker.
+Each sample is a pure function of (seed, visit, index, strength), where visits of an image are counted. Without
+re-seeding, albumentations 2 would repeat the same random numbers in every worker.
 """
 
 from __future__ import annotations

@@ -63,7 +63,6 @@ class SyntheticData(DataModule):
         self.scenes_seed = scenes_seed
         self.generator = generator
         self.size = (height, width)
-        self.evaluation_pixels = height * width
         self.cache = cache
         self.cache_dir = cache_dir
         self.sizes = {"train": train_size, "val": val_size, "test": test_size}

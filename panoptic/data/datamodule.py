@@ -66,8 +66,6 @@ class DataModule(LightningDataModule, ABC):
     """
 
     evaluation_batch_size = 1
-    evaluation_pixels: int | None = None
-    """Number of pixels of an image in evaluation; ``None`` if it is not known before they are read."""
 
     def __init__(  # noqa: PLR0913  # a data set and how it is read and changed
         self,

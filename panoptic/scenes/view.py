@@ -73,11 +73,6 @@ class View:
         flat[..., 0], flat[..., 1] = 1 + seen[..., 0] * scale, self.horizon + (self.height - seen[..., 1]) * scale
         return flat
 
-    def project(self, world: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 2"] | None:
-        """Project world coordinates to the canvas. Return ``None`` if any point is behind the near plane."""
-        points = self.camera(world)
-        return None if points[..., 2].min() < NEAR else self.flatten(points)
-
     def polygon(self, world: Float[np.ndarray, "K 3"]) -> Float[np.ndarray, "M 2"] | None:
         """Project a convex polygon, clipped to the near plane. Return ``None`` if it is off the canvas."""
         points = self.camera(world)
