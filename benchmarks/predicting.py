@@ -181,7 +181,7 @@ def folder_of_images(folder: Path, count: int, size: tuple[int, int]) -> list[Im
 def predict_folder(predictor: Predictor, files: Sequence[ImageFile], folder: Path) -> None:
     """Predict images as the command does."""
     results = ResultFolder(folder, predictor.labels, {}, overlays=True, anew=True)
-    for record in predict_files(predictor, files, results.write):
+    for record in predict_files(predictor, files, results.writer):
         results.note(record)  # type: ignore[arg-type]  # all can be read
     results.finish(files)
 

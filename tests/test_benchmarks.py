@@ -54,6 +54,15 @@ torch.testing.assert_close(loss, expected)
 usual = semantic_loss("usual", None)(logits, classes, weight)
 torch.testing.assert_close(usual, torch.nn.functional.cross_entropy(logits, classes, ignore_index=255))
 
+# A folder is predicted as the command does it.
+import tempfile
+from pathlib import Path
+from benchmarks.predicting import folder_of_images, predict_folder, predictor_of
+with tempfile.TemporaryDirectory() as name:
+    files = folder_of_images(Path(name), 2, (64, 128))
+    predict_folder(predictor_of("quick"), files, Path(name) / "out")
+    assert {path.stem for path in Path(name, "out", "overlays").iterdir()} == {file.name for file in files}
+
 # Chances of what excludes each other add up to that of the choice.
 chances = dict((type(t).__name__, p) for t, p in transforms(photometric_pipeline(1.0)))
 assert chances["ColorJitter"] == 0.8
