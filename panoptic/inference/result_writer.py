@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
-from PIL import Image
 
 from panoptic.data.coco.writer import CocoPanopticWriter, write_png
 from panoptic.data.georeference import read_georeference, write_georeference
@@ -27,7 +26,7 @@ from panoptic.inference.predictor import ImagePrediction
 from panoptic.labels import LabelSpace
 from panoptic.utils.files import naming, replacing
 from panoptic.utils.remote import is_remote, joined, local_copy, stamp, upload
-from panoptic.visualization.overlay import overlay
+from panoptic.visualization.overlay import overlay, png_of
 
 COLUMNS = ("file_name", "width", "height", "things", "stuff", "object_density", "scale_variance", "lowest_score")
 """Columns of ``images.csv``: numbers of segments, predicted complexity, and the score of the least certain segment."""
@@ -116,7 +115,7 @@ def write_results(
     try:
         for path in pictures[1:]:
             with naming(path), replacing(path) as part:
-                Image.fromarray(overlay(image, prediction.segments, labels)).save(part, format="PNG")
+                part.write_bytes(png_of(overlay(image, prediction.segments, labels)))
         if not is_remote(file.path) or str(file.path).lower().endswith(GEOREFERENCED):
             with local_copy(file.path) as copy:
                 georeference = read_georeference(copy)

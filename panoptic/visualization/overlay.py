@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from jaxtyping import Float, Int32, Int64, UInt8
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -50,8 +50,13 @@ def overlay(
 
 
 def save_overlay(path: Path, image: UInt8[np.ndarray, "H W bands"], segments: Segments, labels: LabelSpace) -> None:
-    """Write the :func:`overlay` of an image to a file."""
-    Image.fromarray(overlay(image, segments, labels)).save(path)
+    """Write the :func:`overlay` of an image to a PNG file."""
+    path.write_bytes(png_of(overlay(image, segments, labels)))
+
+
+def png_of(picture: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    """Encode an RGB picture as PNG, which OpenCV does several times as fast as Pillow."""
+    return cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def _ids(segments: Segments) -> Int32[np.ndarray, "H W"]:
