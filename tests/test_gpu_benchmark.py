@@ -299,7 +299,7 @@ def test_an_interruption_leaves_nothing_running(tmp_path: Path) -> None:
         (("--minutes", "0"), "--minutes: expected a number of minutes from 0.5 to 600, got '0'"),
         (("--minutes", "many"), "--minutes: expected a number of minutes from 0.5 to 600, got 'many'"),
         (("--steps", "0"), "--steps: expected a whole number of at least 1, got '0'"),
-        (("--device", "cpu", "--tiny", "--override", "optimizer.lrr=1"), "Did you mean 'lr'"),
+        (("--device", "cpu", "--tiny", "--override", "optimizer.lrr=1"), "did you mean lr?"),
         (("--parts", "nothing"), "argument --parts: invalid choice: 'nothing'"),
     ],
 )

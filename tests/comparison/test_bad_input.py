@@ -57,7 +57,7 @@ BAD: dict[str, tuple[Any, list[str], str]] = {  # what is made, what is typed, w
         ["runs=runs", "output=x"],
         "output=x: expected a folder, got a file",
     ),
-    "misspelt key": (lambda: None, ["run=x"], "'run'"),
+    "misspelt key": (lambda: None, ["run=x"], "did you mean runs?"),
     "no JSON": (lambda: damaged("{"), ["runs=runs"], "runs/uniform_0/summary.json: expected JSON, got:"),
     "no object": (lambda: damaged("[]"), ["runs=runs"], "summary.json: expected a JSON object, got list"),
     "no seed": (lambda: damaged("{}"), ["runs=runs"], "summary.json: expected a number under seed, got None"),
