@@ -131,6 +131,8 @@ class OnnxPredictor:
             InputError: If they are not such an array.
         """
         bands = self.record.bands
+        if not isinstance(images, np.ndarray):
+            raise InputError(f"images: expected an array uint8 [B H W {bands}], got {type(images).__name__}")
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != bands or images.size == 0:
             raise InputError(f"images: expected uint8 [B H W {bands}], got {images.dtype} {list(images.shape)}")
         values = self._session.run(None, {INPUT: np.ascontiguousarray(images)})

@@ -97,7 +97,12 @@ result.overlay().save("overlay.png")
 picture, infos = result.to_coco()
 picture.save("ids.png")
 print(result, len(infos))
-for call in (lambda: Predictor.load("best.ckpt"), lambda: Predictor(None, None)):
+paths = [sys.argv[2]]
+for call in (
+    lambda: Predictor.load("best.ckpt"),
+    lambda: Predictor(None, None),
+    lambda: Predictor.from_onnx(sys.argv[1]).predict_batch(paths),
+):
     try:
         call()
     except InputError as error:
@@ -121,6 +126,7 @@ def test_no_torch_is_needed(exported: Path, predictor: Predictor, tmp_path: Path
     assert told[0] == f"Result(101 x 75, {things} things, {rows - things} stuff) {rows}"
     assert told[1].startswith("Predictor.load: expected torch, which is not installed; Predictor.from_onnx predicts")
     assert told[2].startswith("Predictor: expected torch")
+    assert told[3] == "images: expected an array uint8 [B H W 3], got list"
     stored = np.array(Image.open("ids.png")).astype(int)
     assert np.array_equal(stored[..., 0], expected.ids.numpy())
     assert not stored[..., 1:].any()

@@ -103,6 +103,11 @@ def _load(files: list[Path], colors: list[tuple[int, ...]], count: int, size: tu
     if unknown_values:
         raise InputError(f"{files[0]}: expected pixel values of 0 to {count} and {BORDER}, got {some(unknown_values)}")
     void = (semantic == BORDER) | (objects == BORDER) | (objects == _packed(color_of(BORDER)))
+    labeled = np.unique(objects[~void & (semantic > 0)])
+    unlabeled = [v for v in np.setdiff1d(objects[~void], labeled).tolist() if v not in (0, COLORED)]
+    if unlabeled:
+        names = [f"#{value & 0xFFFFFF:06x}" if value >= COLORED else value for value in unlabeled]
+        raise InputError(f"{files[1]}: expected a category of each object in {files[0]}, got none of {some(names)}")
     return from_maps(np.where(void, -1, semantic - 1), objects)
 
 

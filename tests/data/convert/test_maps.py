@@ -118,6 +118,21 @@ class TestVoc:
         assert converted(*VOC, "stuff=[sky]") is None
         assert table("val", "b")[-1] == ("sky", 9, False)
 
+    @pytest.mark.parametrize("colors", [False, True])
+    def test_an_object_without_a_category_is_named(self, colors: bool) -> None:
+        voc(colors)
+        semantic, objects = regions()
+        row, column = np.argwhere((semantic == 0) & (objects == 0))[0]
+        objects[row, column] = 77
+        path = Path("in/SegmentationObject/b.png")
+        if colors:
+            Image.fromarray(np.array([color_of(value) for value in range(256)], np.uint8)[objects]).save(path)
+        else:
+            save_map(path, objects, palette=True)
+        name = repr("#{:02x}{:02x}{:02x}".format(*color_of(77))) if colors else "77"
+        told = f"{path}: expected a category of each object in in/SegmentationClass/b.png, got none of {name}"
+        assert converted(*VOC) == told
+
     def test_bad_input(self) -> None:
         voc(colors=False)
         save_map(Path("in/SegmentationClass/b.png"), np.full((10, 20), 21), palette=True)
