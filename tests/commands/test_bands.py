@@ -136,6 +136,13 @@ def test_other_bands_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+def test_bands_that_images_lack_leave_no_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    given = [key for key in TINY if not key.startswith(("data.channels", "hydra.run.dir"))]
+    said = refused(capsys, "train", *given, "data.channels=[1,2,3,9]", f"hydra.run.dir={tmp_path / 'other'}")
+    assert said == "four/train/a.tif: expected bands [1, 2, 3, 9] (data.channels), got an image of 4"
+    assert not (tmp_path / "other").exists() or not any((tmp_path / "other").iterdir())
+
+
 def test_what_needs_colors_refuses_the_network(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("gradio")
     said = refused(capsys, "demo", f"checkpoint={CHECKPOINT}", "port=0")
