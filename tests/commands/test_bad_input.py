@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from panoptic.commands.app import GROUPS
 from tests.commands.small_runs import (
     CONF,
     TINY,
@@ -145,6 +146,12 @@ def test_weights_that_cannot_be_had_are_told_within_seconds(tmp_path: Path) -> N
     assert "Traceback" not in done.stderr
     assert time.monotonic() - started < 60  # of which nearly all is importing torch; timm alone retries for longer
     assert not any(tmp_path.iterdir())
+
+
+def test_groups_are_the_folders_of_the_configuration() -> None:
+    conf = Path(__file__).parents[2] / "conf"
+    folders = {path.parent.relative_to(conf).as_posix() for path in conf.glob("*/**/*.yaml")}
+    assert set(GROUPS) == folders - {"hydra"}
 
 
 def test_help_and_faults_come_before_torch(tmp_path: Path) -> None:
