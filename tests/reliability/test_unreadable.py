@@ -73,6 +73,7 @@ def test_the_sample_in_its_place_is_a_function_of_the_key():
     assert one.replaces == (Unreadable(7, "7.png: expected an image, got an empty file"),)
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # Python 3.12 and later
 @pytest.mark.parametrize("workers", [0, 1])
 def test_in_evaluation_it_is_left_out_and_told_once(workers, monkeypatch):
     monkeypatch.setattr(loader, "SHARE_LEFT_OUT", 0.1)
