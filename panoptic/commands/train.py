@@ -94,7 +94,7 @@ def _train(config: DictConfig, folder: Path, is_first: bool, started: float) -> 
     _check_processes(trainer)
     data = _data(start)
     data.check_room(on_cpu=trainer.strategy.root_device.type == "cpu")
-    if trainer.is_global_zero and start.config.data.on_error == "error":
+    if start.config.data.on_error == "error":
         data.train_source.read(0)  # settings that no image fits fail before anything is written
     module, notes = _module(start, data, trainer)
     if trainer.is_global_zero and (only := only_category(data.train_source)) is not None:
