@@ -38,6 +38,7 @@ bench: $(INSTALLED)
 	$(PY) -m benchmarks.latency --output $(RESULTS)/latency.json
 	$(PY) -m benchmarks.inference --output $(RESULTS)/inference.json
 	$(PY) -m benchmarks.training --output $(RESULTS)/training.json
+	$(PY) -m benchmarks.depthwise --output $(RESULTS)/depthwise.json
 	$(PY) -m benchmarks.loading --output $(RESULTS)/loading.json
 	$(PY) -m benchmarks.scaling --output $(RESULTS)/scaling.json --plot docs/images/scaling.png
 	$(PY) -m benchmarks.allocation --output $(RESULTS)/allocation.json

@@ -82,6 +82,20 @@ def training(report: Report) -> str:
 
 
 @on_machine
+def depthwise(report: Report) -> str:
+    """Format the time of training with our depthwise convolutions and with PyTorch's."""
+    if "milliseconds" not in report:
+        return UNKNOWN
+    rows = [
+        (what, row["PyTorch"], row["ours"], f"{row['ours'] / row['PyTorch']:.2f}")
+        for what, row in report["milliseconds"].items()
+    ]
+    columns = ("", "PyTorch, ms", "ours, ms", "ratio")
+    height, width = report["size"]
+    return table(f"Four crops of {height}x{width}, bf16-mixed", columns, rows).strip()
+
+
+@on_machine
 def painting(report: Report) -> str:
     """Format the rendering time of a synthetic scene."""
     return _milliseconds(report, "painting, ms", "A synthetic scene, ms of one core", ("size",))

@@ -37,6 +37,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "quick_cpu": ("quick_cpu.json", run_table),
     "cpu_inference": ("inference.json", cpu_tables.inference),
     "cpu_training": ("training.json", cpu_tables.training),
+    "cpu_depthwise": ("depthwise.json", cpu_tables.depthwise),
     "cpu_painting": ("loading.json", cpu_tables.painting),
     "cpu_augmenting": ("loading.json", cpu_tables.augmenting),
     "cpu_loading": ("loading.json", cpu_tables.loading),

@@ -48,12 +48,13 @@ class Training:
 
     Args:
         batch: Batch on the device.
-        overrides: Overrides of the experiment ``full``.
+        overrides: Overrides of the experiment.
         precision: Precision of Lightning's Trainer; by default that of ``train`` on a GPU, and single on a CPU.
+        name: Experiment.
     """
 
-    def __init__(self, batch: Batch, *overrides: str, precision: str | None = None) -> None:
-        config = experiment("full", *overrides)
+    def __init__(self, batch: Batch, *overrides: str, precision: str | None = None, name: str = "full") -> None:
+        config = experiment(name, *overrides)
         self.batch = batch
         self.device = batch.images.device
         self.network = build_network(config, CITYSCAPES.num_classes).to(self.device).train()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from panoptic.errors import ArgumentError, InputError, expect_at_least
 from panoptic.models.checkpointing import CountOnce
+from panoptic.models.depthwise import convert_depthwise
 from panoptic.utils.hub import unreachable_reason
 
 
@@ -113,6 +114,7 @@ class Backbone(nn.Module):
             self._load_packaged(name)
         elif self.weights_used not in ("random", "imagenet"):
             self._load(Path(self.weights_used))
+        convert_depthwise(self.body)
         self._norm_updates: CountOnce | None = None
         self.checkpointing = checkpointing
         if checkpointing:
