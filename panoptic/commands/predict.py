@@ -49,11 +49,11 @@ def predict(config: DictConfig) -> None:
 
     _check_options(config)
     film = _check_engine(config)
-    files = [] if film else _image_files(find_sources(config.input))
-    if config.engine == "ray":
-        for file in files:
-            _check_reachable(f"input={config.input}", file.path)
+    sources = [] if film else find_sources(config.input)
+    _check_shared(config, sources)
     checkpoint = read_checkpoint(config.checkpoint, config.overrides)
+    target = config.output or default_output(checkpoint.path, "predict")
+    files = _image_files(_without_results(sources, target)) if sources else []
     reading = Reading.of_data(checkpoint.config.data)
     if film:
         reading.expect_color(f"input={config.input}", "a video")
@@ -69,7 +69,7 @@ def predict(config: DictConfig) -> None:
     predictor = Predictor.load(checkpoint, device=device, compile=compiled, **options)
     with ExitStack() as stack:
         predict_files = stack.enter_context(_predictor_of_files(config, predictor, options))
-        output = _output(config.output or default_output(checkpoint.path, "predict"))
+        output = _output(target)
         _check_apart(files, output)
         stack.enter_context(_claimed(output))
         overlays, settings = config.visualize and not film, settings_of(checkpoint, options)
@@ -135,6 +135,13 @@ def _check_engine(config: DictConfig) -> bool:
     if film and "output" in remote:
         raise InputError(f"output={config.output}: expected a folder on this machine for a video, got a URL")
     return film
+
+
+def _check_shared(config: DictConfig, sources: Sequence[Source]) -> None:
+    """Raise if Ray's workers do not have an image."""
+    if config.engine == "ray":
+        for source in sources:
+            _check_reachable(f"input={config.input}", source)
 
 
 def _check_reachable(name: str, path: Path | str) -> None:
@@ -247,6 +254,21 @@ def _predict_video(predictor: Predictor, folder: ResultFolder, config: DictConfi
     return files
 
 
+def _without_results(sources: Sequence[Source], output: str | Path) -> Sequence[Source]:
+    """Leave out what an earlier prediction wrote into the same folder, which a pattern such as ``**/*.png`` matches."""
+    from panoptic.inference.result_folder import PROGRESS
+    from panoptic.inference.result_writer import OVERLAYS, PANOPTIC
+
+    if is_remote(output) or not (folder := Path(without_local_protocol(str(output)))).joinpath(PROGRESS).is_file():
+        return sources
+    written = {(folder / kind).resolve() for kind in (PANOPTIC, OVERLAYS)}
+    kept = [source for source in sources if isinstance(source, str) or source.resolve().parent not in written]
+    if not kept or len(kept) == len(sources):
+        return sources
+    print(f"passed over: {len(sources) - len(kept)} images in {folder} that an earlier prediction wrote")
+    return kept
+
+
 def _image_files(sources: Sequence[Source]) -> list[ImageFile]:
     """Name the outputs of image files."""
     from panoptic.data.images import output_names
@@ -293,8 +315,10 @@ def _print_counts(folder: ResultFolder | RemoteResultFolder, files: Sequence[Ima
 
 def _check_apart(files: Sequence[ImageFile], output: Path | str) -> None:
     """Raise if results would replace images that they are of."""
-    kinds = ("panoptic", "overlays")
+    from panoptic.inference.result_writer import OVERLAYS, PANOPTIC
+
     taken: set[Path | str]
+    kinds = (PANOPTIC, OVERLAYS)
     taken = {full_url(joined(output, k)) if isinstance(output, str) else (output / k).resolve() for k in kinds}
     for file in files:
         path = file.path

@@ -35,6 +35,9 @@ from panoptic.training.checkpoint import Checkpoint
 from panoptic.utils.files import remove_strays, writable_folder
 from panoptic.utils.remote import stamp
 
+PROGRESS = "progress.jsonl"
+"""File that says which images are done."""
+
 
 class ResultFolder:
     """Folder with the predictions of images.
@@ -61,7 +64,7 @@ class ResultFolder:
         for kind in (*([OVERLAYS] if overlays else []), PANOPTIC):
             remove_strays(writable_folder(self.folder / kind, "output"))
         self.writer = ResultWriter(self.folder, labels, overlays, digest_of(settings))
-        self._progress = self.folder / "progress.jsonl"
+        self._progress = self.folder / PROGRESS
         self._records = {} if anew else _read_progress(self._progress, dict(settings))
         if not self._records:
             self._progress.unlink(missing_ok=True)

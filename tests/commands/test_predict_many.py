@@ -135,6 +135,23 @@ def test_what_cannot_be_read_any_more_is_not_listed(trained: Path, tmp_path: Pat
             assert [row["file_name"] for row in csv.DictReader(file)] == ["0.png"]
 
 
+def test_a_pattern_that_matches_results_too_takes_the_images_alone(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    some_photos(tmp_path / "photos", 2)
+    arguments = (f"checkpoint={trained}/checkpoints/best.ckpt", "input=photos/**/*.png", "output=photos/found")
+    run("predict", *arguments)
+    names = sorted(path.name for path in Path("photos/found/panoptic").iterdir())
+    before = contents(Path("photos/found/panoptic"))
+    capsys.readouterr()
+    run("predict", *arguments)
+    said = capsys.readouterr().out
+    assert "passed over: 4 images in photos/found that an earlier prediction wrote" in said
+    assert "predicted before, with the same settings: 2 of 2 images" in said
+    assert sorted(path.name for path in Path("photos/found/panoptic").iterdir()) == names == ["0.png", "1.png"]
+    assert contents(Path("photos/found/panoptic")) == before
+
+
 def test_results_replace_no_input(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     some_photos(tmp_path / "panoptic", 1)
     before = Path("panoptic/0.png").read_bytes()
