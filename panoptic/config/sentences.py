@@ -61,7 +61,8 @@ def _of_value(error: BaseException) -> str | None:
     if cause is None or not key:
         return None
     if isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.parent_node is not None:
-        hint = _hint(str(cause.key), [str(name) for name in cause.parent_node])
+        known = [name for name in map(str, cause.parent_node) if name != "hydra" and not name.startswith("_")]
+        hint = _hint(str(cause.key), known) or f"; known are {', '.join(known)}"
         return f"{key}: expected a key of the configuration, which this is not{hint}"
     text, merged = str(cause).splitlines()[0], _MERGED.search(str(error))
     given = merged[1] if merged else "another"

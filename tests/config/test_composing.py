@@ -66,7 +66,11 @@ def test_what_is_built_names_its_keys(override: str, message: str) -> None:
         ("data.appearance=strong", "data.appearance: expected a number, got 'strong'"),
         ("data.any_orientation=maybe", "data.any_orientation: expected true or false, got 'maybe'"),
         ("data.drop=1", r"data.drop: expected a key of the configuration, which this is not; did you mean crop\?"),
-        ("foo=1", "foo: expected a key of the configuration, which this is not"),
+        ("foo=1", "foo: expected a key of the configuration, which this is not; known are name, seed, .*, trainer"),
+        (
+            "codec.foo=1",
+            "codec.foo: expected a key of the configuration, which this is not; known are sigma, .*, thing_area",
+        ),
         ("data.crop=64", "data.crop: expected a list, got 64"),
         ("model.fusion=null", "model.fusion: expected a value, got null"),
         (
