@@ -123,6 +123,24 @@ class Tally(NamedTuple):
     confidence: Float[Tensor, "B M"]
 
 
+class Readout(NamedTuple):
+    """What decoding reads from the outputs, whatever its settings. Maps are at the resolution of the image.
+
+    Attributes:
+        classes: Most probable class of each pixel.
+        confidence: Its probability.
+        is_thing: Whether it is a thing class.
+        offset: Offset (dy, dx) from each pixel to the center of its thing, in pixels.
+        heat: Center heatmap in 0..1, at the stride of the heads.
+    """
+
+    classes: Int64[Tensor, "B H W"]
+    confidence: Float[Tensor, "B H W"]
+    is_thing: Bool[Tensor, "B H W"]
+    offset: Float[Tensor, "B 2 H W"]
+    heat: Float[Tensor, "B h w"]
+
+
 @dataclass(frozen=True)
 class Codec:
     """Encoder of segments and decoder of network outputs.
@@ -139,6 +157,7 @@ class Codec:
         peak_threshold: Minimum value of a peak, in 0..1.
         max_things: Maximum number of things in an image; the highest peaks are kept.
         stuff_area: Area in pixels below which decoded stuff becomes void. 0 keeps all.
+        thing_area: Area in pixels below which decoded things become void. 0 keeps all.
 
     Raises:
         InputError: If a setting is out of range.
@@ -155,11 +174,12 @@ class Codec:
     peak_threshold: float = 0.1
     max_things: int = 200
     stuff_area: int = 0
+    thing_area: int = 0
 
     def __post_init__(self) -> None:
         expect_at_least(1, max_things=self.max_things)
         expect_at_least(0, small_area=self.small_area, small_weight=self.small_weight)
-        expect_at_least(0, stuff_area=self.stuff_area)
+        expect_at_least(0, stuff_area=self.stuff_area, thing_area=self.thing_area)
         if not 0 <= self.peak_threshold <= 1:
             raise ArgumentError("peak_threshold", f"expected a score in [0, 1], got {self.peak_threshold}")
         for name in ("window", "peak_window"):
@@ -235,12 +255,26 @@ class Codec:
         Returns:
             Segments, batched: things by descending height of their peak, then stuff by class.
         """
+        return self.segments(self.read_out(outputs, size))
+
+    @torch.no_grad()
+    def read_out(self, outputs: Outputs, size: tuple[int, int] | None = None) -> Readout:
+        """Return what decoding reads from outputs; see :meth:`decode`."""
         with torch.autocast(outputs.semantic.device.type, enabled=False):
             logits, offset = self.at_pixels(outputs, size)
             classes, confidence = most_likely(logits)
-            centers, heights = self._find_centers(outputs.center)
             is_thing = thing_table(self.labels.is_thing, logits.device)[classes]
-            instances = self.group_pixels(offset, is_thing, centers, heights)
+            return Readout(classes, confidence, is_thing, offset, outputs.center.float().sigmoid())
+
+    @torch.no_grad()
+    def segments(self, readout: Readout) -> Segments:
+        """Group what was read out to segments; see :meth:`decode`."""
+        classes, confidence, is_thing, offset, heat = readout
+        with torch.autocast(classes.device.type, enabled=False):
+            peaks, heights = find_peaks(
+                heat, window=self.peak_window, threshold=self.peak_threshold, most=self.max_things
+            )
+            instances = self.group_pixels(offset, is_thing, self.in_pixels(peaks), heights)
             return self._merge_semantic_and_instance(classes, confidence, is_thing, instances, heights)
 
     def at_pixels(
@@ -251,16 +285,6 @@ class Codec:
         rows, columns = size or (height, width)
         logits = upsample(outputs.semantic.float(), self.stride)[..., :rows, :columns]
         return logits, upsample(outputs.offset.float(), self.stride)[..., :rows, :columns] * self.stride
-
-    def _find_centers(self, center: Float[Tensor, "B h w"]) -> tuple[Float[Tensor, "B K 2"], Float[Tensor, "B K"]]:
-        """Return centers (row, column) in pixels and heights of the peaks of the heatmap; height 0 marks padding."""
-        peaks, heights = find_peaks(
-            center.float().sigmoid(),
-            window=self.peak_window,
-            threshold=self.peak_threshold,
-            most=self.max_things,
-        )
-        return self.in_pixels(peaks), heights
 
     def in_pixels(self, cells: Float[Tensor, "B K 2"]) -> Float[Tensor, "B K 2"]:
         """Convert positions in cells of the heads' maps to pixels."""
@@ -347,6 +371,7 @@ class Codec:
         scores = mean * torch.cat([heights, torch.ones_like(stuff).float()], dim=1)
 
         min_areas = torch.ones_like(tally.areas[0, 1:])
+        min_areas[:count] = max(self.thing_area, 1)
         min_areas[count:] = max(self.stuff_area, 1)
         kept = tally.areas[:, 1:] >= min_areas
         renumbered = F.pad(kept.cumsum(1) * kept, (1, 0))

@@ -214,7 +214,7 @@ def merge(
     stuff = torch.arange(num_classes, device=heights.device).expand(batch, -1)
     table_classes = torch.cat([count[:, 1:].argmax(2), stuff], dim=1)  # majority vote
 
-    least = [1] * most + [max(codec.stuff_area, 1)] * num_classes
+    least = [max(codec.thing_area, 1)] * most + [max(codec.stuff_area, 1)] * num_classes
     kept = areas >= torch.tensor(least, device=heights.device)
     numbers = torch.where(kept, kept.cumsum(1), 0)  # 1, 2, ...; 0 is void, where all that is dropped goes
     before = torch.where(instances > 0, instances, most + 1 + classes)

@@ -209,6 +209,7 @@ class CodecConfig:
     peak_threshold: float = MISSING
     max_things: int | None = MISSING
     stuff_area: int = MISSING
+    thing_area: int = 0
 
 
 @dataclass

@@ -135,4 +135,5 @@ def scaled(codec: Codec, scale: float) -> Codec:
     """Return the codec for resized images: areas in pixels shrink with the square of the factor."""
     if scale == 1:
         return codec
-    return replace(codec, stuff_area=round(codec.stuff_area * scale**2))
+    areas = {name: round(getattr(codec, name) * scale**2) for name in ("stuff_area", "thing_area")}
+    return replace(codec, **areas)

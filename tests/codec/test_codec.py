@@ -136,6 +136,7 @@ class TestThereAndBack:
         ({"small_area": -1}, "^small_area: expected at least 0, got -1"),
         ({"small_weight": -0.5}, "^small_weight: expected at least 0, got -0.5"),
         ({"stuff_area": -1}, "^stuff_area: expected at least 0, got -1"),
+        ({"thing_area": -1}, "^thing_area: expected at least 0, got -1"),
         ({"peak_threshold": -0.1}, "^peak_threshold: expected a score in \\[0, 1\\], got -0.1"),
         ({"peak_threshold": math.nan}, "^peak_threshold: expected a score in \\[0, 1\\], got nan"),
         ({"window": 4}, "^window: expected an odd number of cells, got 4"),

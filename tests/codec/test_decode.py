@@ -126,6 +126,16 @@ def test_small_things_are_kept_by_the_filter_of_stuff():
     assert Codec(LABELS, stride=1, stuff_area=6).decode(found).classes.tolist() == [[CAR, ROAD]]
 
 
+def test_things_below_the_least_area_become_void():
+    classes = torch.full((6, 6), ROAD)
+    classes[1, 1:4] = CAR
+    found = outputs(of_classes(classes), with_peaks((6, 6), y1x2=3))
+    assert Codec(LABELS, stride=1, thing_area=3, stuff_area=6).decode(found).classes.tolist() == [[CAR, ROAD]]
+    filtered = Codec(LABELS, stride=1, thing_area=4, stuff_area=6).decode(found)
+    assert filtered.classes.tolist() == [[ROAD]]
+    assert filtered.semantic()[0, 1].tolist() == [ROAD, VOID, VOID, VOID, ROAD, ROAD]
+
+
 @pytest.mark.parametrize("stride", [1, 2, 4])
 def test_batched_is_each_alone(stride):
     codec = Codec(LABELS, stride=stride, stuff_area=4)

@@ -35,7 +35,8 @@ def expect_same(codec: Codec, found: Outputs, size: tuple[int, int] | None = Non
 @pytest.mark.parametrize("most", [2, 10, 200])  # fewer than there are peaks, about as many, more than cells
 def test_random_outputs(stride: int, most: int):
     for seed in range(3):
-        codec = Codec(LABELS, stride=stride, max_things=most, stuff_area=4 * stride**2, peak_window=2 * seed + 1)
+        least = {"stuff_area": 4 * stride**2, "thing_area": 5 * seed}
+        codec = Codec(LABELS, stride=stride, max_things=most, peak_window=2 * seed + 1, **least)
         expect_same(codec, random_outputs(seed))
         expect_same(codec, random_outputs(seed), (7 * stride - stride // 2, 9 * stride - stride // 2))
 

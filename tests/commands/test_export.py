@@ -80,7 +80,13 @@ def test_the_file_says_what_it_is(exported: Path, predictor: Predictor) -> None:
     assert record["version"] == panoptic.__version__
     assert record["categories"] == predictor.labels.to_dicts()
     assert record["strides"] == {"heads": 1, "complexity": 16, "coarsest": 32}
-    assert record["codec"] == {"peak_window": 11, "peak_threshold": 0.2, "max_things": 7, "stuff_area": 20}
+    assert record["codec"] == {
+        "peak_window": 11,
+        "peak_threshold": 0.2,
+        "max_things": 7,
+        "stuff_area": 20,
+        "thing_area": 0,
+    }
     assert {entry.domain: entry.version for entry in model.opset_import}[""] >= 18
     names = [[d.dim_param or d.dim_value for d in i.type.tensor_type.shape.dim] for i in model.graph.input]
     assert names == [["batch", "height", "width", 3]]

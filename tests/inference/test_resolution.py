@@ -86,12 +86,12 @@ def test_small_stuff_is_that_of_the_full_image():
     """A strip of 4 x 40 pixels is dropped at any resolution where less than 200 pixels are, and kept where 100 are."""
     pixels = image(40, 40, 36)
     for area, count in ((200, 1), (100, 2)):
-        codec = Codec(LABELS, stride=1, complexity_stride=16, stuff_area=area)
+        codec = Codec(LABELS, stride=1, complexity_stride=16, stuff_area=area, thing_area=40)
         for scale in (1.0, 0.5):
             segments = predict_at(Reader(), codec, pixels, scale).segments
             assert int((segments.classes >= 0).sum()) == count, (area, scale)
     assert scaled(codec, 1.0) is codec
-    assert scaled(codec, 0.5).stuff_area == 25
+    assert (scaled(codec, 0.5).stuff_area, scaled(codec, 0.5).thing_area) == (25, 10)
 
 
 def test_a_rule_looks_again_where_the_first_look_finds_many_things():

@@ -70,7 +70,8 @@ class ExportedNetwork(nn.Module):
             "coarsest": self.coarsest,
         }
         settings: dict[str, Any] = {
-            name: getattr(self.codec, name) for name in ("peak_window", "peak_threshold", "max_things", "stuff_area")
+            name: getattr(self.codec, name)
+            for name in ("peak_window", "peak_threshold", "max_things", "stuff_area", "thing_area")
         }
         reading: dict[str, Any] = {}
         if not self.reading.is_ordinary:
