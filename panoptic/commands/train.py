@@ -114,6 +114,8 @@ def _train(config: DictConfig, folder: Path, is_first: bool, started: float) -> 
         interruptions = next(c for c in cast("Any", trainer).callbacks if isinstance(c, Interruptions))
         if trainer.is_global_zero:
             record_event(folder, "end", epochs=trainer.current_epoch, steps=trainer.global_step)
+            if start.config.choose_decoding and interruptions.received is None:
+                _choose_decoding(folder)
             _report(folder, data.labels, hint(trainer.logger, folder))
         if interruptions.received is not None:  # in the last epoch, which is complete
             raise Stopped(interruptions.received)
@@ -276,6 +278,22 @@ def _fit(trainer: Trainer, module: PanopticModule, data: DataModule, resumed: Ch
             f"{resumed.path}: expected the state of a run to go on from, got one that does not fit its configuration "
             f"({type(error).__name__}: {(str(error).splitlines() or [''])[0].strip()})"
         ) from error
+
+
+def _choose_decoding(folder: Path) -> None:
+    """Choose the settings of decoding by the best checkpoint, and store them in it and in the last."""
+    from panoptic.analysis.decoding import choose_decoding
+    from panoptic.commands.console import progress
+    from panoptic.training.runs import record_event
+    from panoptic.utils.files import write_json
+
+    best, last = (folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
+    decoding = choose_decoding(best if best.is_file() else last, [last] if best.is_file() else [], progress)
+    chosen = {"images": decoding.images, "pq_before": decoding.pq_before, "pq": decoding.pq, **decoding.settings}
+    record_event(folder, "decoding", **chosen)
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    write_json(folder / "summary.json", summary | {"decoding": chosen})
+    print(decoding, flush=True)
 
 
 def _evaluate(config: DictConfig, folder: Path, trainer: Trainer | None = None) -> None:

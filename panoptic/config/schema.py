@@ -64,6 +64,8 @@ class TrainConfig:
         start_from: Checkpoint of an earlier run from which to load weights; it also defines the configuration of
             network and codec.
         compile: Whether to use ``torch.compile``.
+        choose_decoding: Whether to choose the settings of decoding (threshold and window of peaks, least areas) on the
+            validation split at the end, and to store them in the checkpoints.
         budget: Time for the whole run, such as ``900s``, ``10min`` or ``8h``: the number of steps in an epoch,
             ``data.epoch_size``, follows from a timed warm-up.
         study: Name of a study. Its runs go to ``runs/study/<study>``, each in a folder named after its overrides; a run
@@ -79,6 +81,7 @@ class TrainConfig:
     seed: int = MISSING
     start_from: str | None = None
     compile: bool = False
+    choose_decoding: bool = False
     budget: str | None = None
     study: str | None = None
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)

@@ -31,6 +31,9 @@ from panoptic.training.pretrained import load_pretrained
 FORMAT_VERSION = 4
 """Version of the checkpoint format, incremented by incompatible changes."""
 
+CHOSEN = ("peak_threshold", "peak_window", "thing_area", "stuff_area")
+"""Keys of ``codec`` that :func:`panoptic.analysis.decoding.choose_decoding` chooses."""
+
 HUB = "hf://"
 """Beginning of the id of a repository of the model hub, in place of a path."""
 
@@ -41,7 +44,8 @@ class Checkpoint:
 
     Attributes:
         path: Path of the file.
-        config: Configuration under the schema, with overrides applied.
+        config: Configuration under the schema, with the settings of decoding that :func:`store_decoding` stored, and
+            overrides, applied.
         labels: Label space of the training data.
         weights: Weights of the network by name.
         backbone_weights: Description of the initial weights of the backbone.
@@ -132,7 +136,7 @@ def _parse(path: Path, content: dict[str, Any], record: dict[str, Any], override
         )
     prefix = "network."
     weights = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
-    config = restore(record["config"], overrides, str(path))
+    config = restore(record["config"], [*_decoding(record), *overrides], str(path))
     labels = LabelSpace.from_dicts(record["labels"])
     loop = content["loops"]["fit_loop"]
     progress = loop["epoch_progress"]["current"]
@@ -194,6 +198,15 @@ def _trusted(config: dict[str, Any], overrides: Sequence[str]) -> list[str]:
     return [override for override in overrides if override.partition("=")[0] in own]
 
 
+def _decoding(record: dict[str, Any]) -> list[str]:
+    """Return the chosen settings of decoding as overrides."""
+    settings = (record.get("decoding") or {"settings": {}})["settings"]
+    for key, value in settings.items():
+        if key not in CHOSEN or isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"decoding.{key}")
+    return [f"codec.{key}={value}" for key, value in settings.items()]
+
+
 def store_resolution(path: Path, rule: dict[str, float]) -> None:
     """Store the rule of adaptive resolution in a checkpoint, which stays as it is otherwise.
 
@@ -204,8 +217,27 @@ def store_resolution(path: Path, rule: dict[str, float]) -> None:
     Raises:
         InputError: If the file cannot be written.
     """
+    _store(path, resolution=rule)
+
+
+def store_decoding(path: Path, decoding: dict[str, Any], calibration: dict[str, Any]) -> None:
+    """Store settings of decoding, which apply from then on, and their map of scores in a checkpoint.
+
+    Args:
+        path: Path of the checkpoint.
+        decoding: ``settings`` by key of :data:`CHOSEN`, and what they were chosen by.
+        calibration: See :class:`Checkpoint`.
+
+    Raises:
+        InputError: If the file cannot be written.
+    """
+    _store(path, decoding=decoding, calibration=calibration)
+
+
+def _store(path: Path, **entries: Any) -> None:
+    """Replace entries of the record of a checkpoint."""
     content = load(path)
-    content["panoptic"]["resolution"] = rule
+    content["panoptic"] |= entries
     try:
         save(content, path)
     except OSError as error:
