@@ -100,7 +100,7 @@ def test_rooms_do_without_libraries(room: str) -> None:
 def test_only_the_network_sees_its_siblings() -> None:
     parts = {"backbone", "fpn", "fusion", "heads"}
     # Layers, the type that fusion takes, and what the backbone does to its own.
-    shared = {f"panoptic.models.{name}" for name in ("layers", "complexity", "checkpointing")}
+    shared = {f"panoptic.models.{name}" for name in ("layers", "complexity", "checkpointing", "depthwise")}
     for file in (PACKAGE / "models").glob("*.py"):
         seen = {name for name in imported(file) if name.startswith("panoptic.models.")} - shared
         assert not seen or file.name in ("network.py", "__init__.py"), f"{file.name} imports {seen}"

@@ -31,7 +31,11 @@ THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
 WINDOWS = (3, 5, 7, 11)
 THING_AREAS = (0, 8, 16, 24, 32, 48, 64, 96, 128)
 STUFF_AREAS = (0, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
-"""Candidates for each setting. What is configured is always among them."""
+"""Candidates for each setting, beside what is configured."""
+
+TOLERANCE = 0.3
+"""Points of PQ that are given up for what is configured, and for smaller areas: what decoding drops is lost to whoever
+looks at the result, and to other scores, while a small segment counts for PQ as much as a large one."""
 
 PIXELS = 50_000_000
 """Number of pixels that are enough to choose by. Of larger splits, batches at equal distances are taken."""
@@ -121,11 +125,22 @@ class Matched(NamedTuple):
         return 2 * iou_sum / (predicted + true)
 
 
+class _Pick(NamedTuple):
+    """PQ in points of one kind of classes, the grouping and the least area that give it, and what they leave."""
+
+    pq: float
+    number: int
+    area: int
+    segments: Matched
+
+
 def choose(codec: Codec, images: Iterable[tuple[Readout, Segments]]) -> Decoding:
     """Choose the settings of decoding by images: those with the highest mean PQ of things, and of stuff.
 
+    Of the areas, it is the smallest with which PQ is within :data:`TOLERANCE` of the highest.
+
     Args:
-        codec: Codec with the configured settings, which stay where no others are better.
+        codec: Codec with the configured settings, which stay unless others are better by more than that.
         images: What decoding reads of each image, and its true segments.
     """
     everything = replace(codec, thing_area=0, stuff_area=0)
@@ -140,21 +155,24 @@ def choose(codec: Codec, images: Iterable[tuple[Readout, Segments]]) -> Decoding
         both = Matched(*(torch.cat(columns) for columns in zip(of_things, of_stuff, strict=True)))
         return 100 * float(both.quality(true).nanmean().nan_to_num(0.0))
 
-    def best(candidates: Sequence[tuple[int, int, Matched]], classes: Bool[Tensor, " C"]) -> tuple[int, int, Matched]:
-        return max(candidates, key=lambda c: float(c[2].quality(true)[classes].nanmean().nan_to_num(1.0)))
+    def pick(groups: Sequence[Matched], least: int, areas: Sequence[int], classes: Bool[Tensor, " C"]) -> _Pick:
+        """Pick one of the groupings and a least area; the first grouping and ``least`` are configured."""
 
-    at, area, of_things = best(
-        [
-            (i, least, segments.of(segments.areas >= least))
-            for i, segments in enumerate(things)
-            for least in (codec.thing_area, *THING_AREAS)
-        ],
-        thing,
-    )
-    _, stuff_area, of_stuff = best(
-        [(0, least, stuff.of(stuff.areas >= least)) for least in (codec.stuff_area, *STUFF_AREAS)], ~thing
-    )
-    chosen = replace(codecs[at], thing_area=area, stuff_area=stuff_area)
+        def at(number: int, area: int) -> _Pick:
+            kept = groups[number].of(groups[number].areas >= area)
+            return _Pick(100 * float(kept.quality(true)[classes].nanmean().nan_to_num(1.0)), number, area, kept)
+
+        configured, candidates = at(0, least), [at(i, area) for i in range(len(groups)) for area in sorted(areas)]
+        best = max(candidates, key=lambda candidate: candidate.pq)
+        enough = best.pq - TOLERANCE
+        if configured.pq >= enough:
+            return configured
+        return next(c for c in candidates if c.number == best.number and c.pq >= enough)
+
+    things_picked = pick(things, codec.thing_area, THING_AREAS, thing)
+    stuff_picked = pick([stuff], codec.stuff_area, STUFF_AREAS, ~thing)
+    of_things, of_stuff = things_picked.segments, stuff_picked.segments
+    chosen = replace(codecs[things_picked.number], thing_area=things_picked.area, stuff_area=stuff_picked.area)
     configured = [
         part.of(part.areas >= least) for part, least in ((things[0], codec.thing_area), (stuff, codec.stuff_area))
     ]

@@ -91,7 +91,7 @@ def _with_weights_of(config: DictConfig) -> Start:
         return Start(config)
     if not config.start_from:
         raise InputError("start_from: expected a checkpoint to start from (start_from=FILE), got none")
-    source = read_checkpoint(config.start_from, _changes("model", "codec"))
+    source = read_checkpoint(config.start_from, _changes("model", "codec"), decoding=False)
     merged = config.copy()
     merged.model, merged.codec = source.config.model, source.config.codec
     merged.model.backbone.weights = "random"  # about to be overwritten: nothing to fetch

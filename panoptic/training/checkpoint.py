@@ -44,8 +44,7 @@ class Checkpoint:
 
     Attributes:
         path: Path of the file.
-        config: Configuration under the schema, with the settings of decoding that :func:`store_decoding` stored, and
-            overrides, applied.
+        config: Configuration under the schema, with overrides applied.
         labels: Label space of the training data.
         weights: Weights of the network by name.
         backbone_weights: Description of the initial weights of the backbone.
@@ -88,13 +87,15 @@ def make_record(
     }
 
 
-def read_checkpoint(path: str | Path, overrides: Sequence[str] = ()) -> Checkpoint:
+def read_checkpoint(path: str | Path, overrides: Sequence[str] = (), *, decoding: bool = True) -> Checkpoint:
     """Read a checkpoint of this project.
 
     Args:
         path: Path of the file, or of a folder that :func:`panoptic.training.pretrained.write_pretrained` wrote, or
             ``hf://user/name`` for a repository of the model hub with such a folder.
         overrides: Overrides of its configuration, in Hydra's syntax.
+        decoding: Whether to apply the settings of decoding that :func:`store_decoding` stored. A run that goes on, or
+            begins from the checkpoint, chooses its own.
 
     Raises:
         InputError: If the file does not exist, is not a checkpoint of this project or has another format version, or if
@@ -115,7 +116,7 @@ def read_checkpoint(path: str | Path, overrides: Sequence[str] = ()) -> Checkpoi
     if not isinstance(record, dict) or "state_dict" not in content:
         raise InputError(f"{path}: expected a checkpoint of panoptic, got a file without its record")
     try:
-        checkpoint = _parse(path, content, record, overrides)
+        checkpoint = _parse(path, content, record, [*(_decoding(record) if decoding else ()), *overrides])
         check_size(checkpoint, restore(record["config"], _trusted(record["config"], overrides), str(path)))
         return checkpoint
     except InputError:
@@ -136,7 +137,7 @@ def _parse(path: Path, content: dict[str, Any], record: dict[str, Any], override
         )
     prefix = "network."
     weights = {k.removeprefix(prefix): v for k, v in content["state_dict"].items() if k.startswith(prefix)}
-    config = restore(record["config"], [*_decoding(record), *overrides], str(path))
+    config = restore(record["config"], overrides, str(path))
     labels = LabelSpace.from_dicts(record["labels"])
     loop = content["loops"]["fit_loop"]
     progress = loop["epoch_progress"]["current"]

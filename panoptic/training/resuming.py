@@ -61,7 +61,8 @@ def resume(path: Path, overrides: Sequence[str] = (), config: DictConfig | None 
     chosen, notes = whole_checkpoint(path)
     # Classes of one's own are trusted by giving them anew.
     given = overrides if config is None else [f"{key}={value}" for key, value in leaves(plain(config))]
-    recorded = read_checkpoint(chosen, [override for override in given if "_target_=" in override])
+    trusted = [override for override in given if "_target_=" in override]
+    recorded = read_checkpoint(chosen, trusted, decoding=False)
     if not recorded.can_resume:
         raise InputError(
             f"{chosen}: expected the checkpoint of a run, with the state of its optimizer, got one without; "

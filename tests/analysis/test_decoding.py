@@ -66,7 +66,7 @@ def test_the_best_settings_are_chosen() -> None:
     assert chosen.pq == pytest.approx(100 * (1 + (64**2 - 406) / (64**2 - 400)) / 2)  # the speck is missing in the road
     assert chosen.pq > chosen.pq_before
     # A threshold above the false peak of 0.25 and not above the true one of 0.45; a window that spans three pixels to
-    # either side; an area above the speck's six pixels. Of several that are as good, the first.
+    # either side; an area above the speck's six pixels. Of several that are as good, the first and the smallest.
     assert chosen.settings == {"peak_threshold": 0.3, "peak_window": 7, "thing_area": 8, "stuff_area": 0}
     assert chosen.before == {"peak_threshold": 0.1, "peak_window": 3, "thing_area": 0, "stuff_area": 0}
     assert chosen.calibration.keys() == {"things", "stuff"}

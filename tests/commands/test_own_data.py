@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ from panoptic.commands.predict import predict
 from panoptic.commands.score import score
 from panoptic.commands.train import train
 from panoptic.data.cityscapes import CityscapesSource
+from panoptic.errors import InputError
+from panoptic.training.checkpoint import CHOSEN, read_checkpoint
+from panoptic.training.checkpoint_io import load, save
 
 NUCLEI = Path(__file__).parents[2] / "examples" / "nuclei"
 FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures"
@@ -97,7 +101,7 @@ def write(root: Path, categories: list[dict], sizes: tuple[tuple[int, int], ...]
 def test_any_label_space_trains_scores_and_predicts(kind: str, fusion: str, capsys: pytest.CaptureFixture) -> None:
     categories = label_space(kind)
     write(Path("own"), categories)
-    run("train", *TINY, "data=coco_panoptic", "data.root=own", f"model/fusion={fusion}")
+    run("train", *TINY, "data=coco_panoptic", "data.root=own", f"model/fusion={fusion}", "choose_decoding=true")
     told = f"note: {categories[0]['name']} is the only category, and the rest is void" in capsys.readouterr().out
     assert told == (len(categories) == 1)
     last = json.loads(Path("run/summary.json").read_text())["last"]
@@ -115,6 +119,45 @@ def test_any_label_space_trains_scores_and_predicts(kind: str, fusion: str, caps
     assert json.loads(Path("self.json").read_text())["all"]["pq"] == 1.0
     run("score", "ground_truth=own/panoptic_val.json", "predictions=out/predictions.json", "output=again.json")
     assert json.loads(Path("again.json").read_text())["all"] == scores["all"]
+
+
+def test_the_decoding_that_a_run_chooses_is_used_from_then_on(capsys: pytest.CaptureFixture) -> None:
+    write(Path("own"), label_space("things only"))
+    run("train", *TINY, "data=coco_panoptic", "data.root=own", "choose_decoding=true", "evaluation.split=val")
+    chosen = json.loads(Path("run/summary.json").read_text())["decoding"]
+    assert chosen["images"] == 2
+    assert chosen["pq"] >= chosen["pq_before"] >= 0
+    settings = {key: chosen[key] for key in CHOSEN}
+    events = [json.loads(line) for line in Path("run/history.jsonl").read_text().splitlines()]
+    assert [{k: v for k, v in e.items() if k in chosen} for e in events if e["event"] == "decoding"] == [chosen]
+    scores = json.loads(Path("run/evaluate_val/scores.json").read_text())
+    assert 100 * scores["all"]["pq"] == pytest.approx(chosen["pq"], abs=1e-4)
+    for name in ("best", "last"):
+        checkpoint = Path("run/checkpoints") / f"{name}.ckpt"
+        assert {key: read_checkpoint(checkpoint).config.codec[key] for key in CHOSEN} == settings
+        given = read_checkpoint(checkpoint, ["codec.peak_threshold=0.77"]).config.codec
+        assert given.peak_threshold == 0.77
+        assert given.thing_area == settings["thing_area"]
+    # Going on, with the same configuration as before, chooses again.
+    own = ("data=coco_panoptic", "data.root=own", "choose_decoding=true", "evaluation.split=val")
+    run("train", *TINY, *own, "resume=auto", "trainer.max_epochs=2")
+    events = [json.loads(line) for line in Path("run/history.jsonl").read_text().splitlines()]
+    assert [e["event"] for e in events].count("decoding") == 2
+    assert [e["key"] for e in events if e["event"] == "change"] == ["trainer.max_epochs"]
+    codec = json.loads(Path("run/summary.json").read_text())["config"]["codec"]
+    assert (codec["peak_threshold"], codec["thing_area"]) == (0.2, 0)
+    assert "decoding, " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("decoding", [{"settings": {"sigma": 1.0}}, {"settings": {"stuff_area": "1,x=2"}}, 3])
+def test_a_checkpoint_with_other_settings_of_decoding_is_refused(decoding: Any) -> None:
+    write(Path("own"), label_space("one thing"))
+    run("train", *TINY, "data=coco_panoptic", "data.root=own")
+    content = load(Path("run/checkpoints/last.ckpt"))
+    content["panoptic"]["decoding"] = decoding
+    save(content, Path("run/checkpoints/last.ckpt"))
+    with pytest.raises(InputError, match="expected a whole checkpoint of panoptic, got a damaged one"):
+        read_checkpoint("run/checkpoints/last.ckpt")
 
 
 def test_one_category_more_than_there_can_be_is_refused(capsys: pytest.CaptureFixture) -> None:
