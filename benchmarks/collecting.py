@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import read, write
+from benchmarks.recording import scores_of
 from panoptic.config.keys import differences, is_below
 
 SCORES = ("pq", "pq_things", "pq_stuff", "mean_iou")
@@ -34,9 +35,22 @@ def run_figures(folders: Sequence[Path]) -> list[dict[str, Any]]:
             "seed": summary["config"]["seed"],
             "steps": summary["steps"],
             **{name: summary["last"][f"val/{name}"] for name in SCORES},
+            **_with_chosen_decoding(folder, summary),
         }
-        for summary in summaries
+        for folder, summary in zip(folders, summaries, strict=True)
     ]
+
+
+def _with_chosen_decoding(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run chose for decoding, and its scores with that, if it did."""
+    if "decoding" not in summary:
+        return {}
+    return {
+        "data": Path(summary["config"]["data"]["root"]).name,
+        "seconds": summary["seconds"],
+        "decoding": summary["decoding"],
+        "chosen": {name: scores_of(folder / "evaluate_val" / "scores.json")[name] for name in SCORES},
+    }
 
 
 def _settings(baseline: dict[str, Any], config: dict[str, Any]) -> str:

@@ -186,6 +186,26 @@ def screened_recipes(report: dict[str, Any]) -> str:
     return table("Points on val", columns, rows or [(UNKNOWN, *[""] * 5)]).strip()
 
 
+def own_runs(report: dict[str, Any]) -> str:
+    """Format the scores of runs that chose their decoding, with what is configured and with what was chosen."""
+    rows = [
+        (
+            run["data"],
+            str(run["seed"]),
+            str(run["steps"]),
+            f"{run['seconds'] / 60:.0f}",
+            *(f"{100 * scores[n]:.1f}" for scores in (run, run["chosen"]) for n in ("pq", "pq_things", "mean_iou")),
+            " ".join(
+                f"{run['decoding'][key]:g}" for key in ("peak_threshold", "peak_window", "thing_area", "stuff_area")
+            ),
+        )
+        for run in report.get("runs", [])
+    ]
+    scores = ("PQ", "PQ things", "mean IoU")
+    columns = ("data", "seed", "steps", "minutes", *scores, *(f"{name}, chosen" for name in scores), "chosen")
+    return table("Points on val", columns, rows or [(UNKNOWN, *[""] * 10)]).strip()
+
+
 def screened_fusions(report: dict[str, Any]) -> str:
     """Format PQ of the fusions that were tried, by seed, and the mean difference to uniform fusion, the first."""
     return _screened(report, "uniform")

@@ -68,6 +68,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "fusion_confirmation": ("fusion_confirmation.json", study.confirmed_fusions),
     "own_photos": ("own_photos.json", study.screened_recipes),
     "own_nuclei": ("own_nuclei.json", study.screened_recipes),
+    "own_cpu": ("own_cpu.json", study.own_runs),
     "camvid_peers": ("camvid_peers.json", study.trained_peers),
     "fusion_alpha": ("fusion_study.json", study.study_alpha),
     "component_about": ("component_study.json", study.about),

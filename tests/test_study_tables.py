@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.collecting import run_figures
-from benchmarks.study import conclusion, confirmed_fusions, liveness
+from benchmarks.study import conclusion, confirmed_fusions, liveness, own_runs
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,19 @@ def test_runs_are_collected_by_what_differs_from_the_first(tmp_path: Path) -> No
     expected = {"steps": 8, "pq": 0.5, "pq_things": 0.25, "pq_stuff": 0.75, "mean_iou": 0.625}
     assert figures[0] == {"settings": "", "seed": 0, **expected}
     assert figures[1] == {"settings": "model.fusion=AdaptiveFusion loss.dice=3.0", "seed": 1, **expected}
+
+
+def test_runs_that_chose_their_decoding_have_scores_before_and_after(tmp_path: Path) -> None:
+    config = {"seed": 2, "data": {"root": "/somewhere/photos"}}
+    last = {"val/pq": 0.5, "val/pq_things": 0.25, "val/pq_stuff": 0.75, "val/mean_iou": 0.625}
+    decoding = {"peak_threshold": 0.4, "peak_window": 5, "thing_area": 24, "stuff_area": 0, "pq": 60.0}
+    summary = {"config": config, "steps": 8, "seconds": 90.0, "last": last, "decoding": decoding}
+    (tmp_path / "evaluate_val").mkdir()
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    quality = {"pq": 0.6, "sq": 0.8, "rq": 0.75}
+    scores = {"all": quality, "things": {"pq": 0.4}, "stuff": {"pq": 0.8}, "boundary_pq": {"all": {"pq": 0.3}}}
+    scores |= {"boundary_f1": 0.7, "mean_iou": 0.65}
+    (tmp_path / "evaluate_val" / "scores.json").write_text(json.dumps(scores))
+    report = {"runs": run_figures([tmp_path])}
+    row = own_runs(report).splitlines()[-1]
+    assert row == "| photos | 2 | 8 | 2 | 50.0 | 25.0 | 62.5 | 60.0 | 40.0 | 65.0 | 0.4 5 24 0 |"
