@@ -2,7 +2,9 @@
 
 Writes ``docs/gallery.md`` and its pictures in ``docs/images/gallery``. Images are chosen by rules alone: those with the
 highest, the middle and the lowest PQ, and for each kind of error the image that has most of it. With ``--figure``, the
-picture of the method (:mod:`benchmarks.method`) is written too, of the first of those with the middle PQ.
+picture of the method (:mod:`benchmarks.method`) is written too, of the first of those with the middle PQ. With
+``--maps``, it writes a single picture instead, of the predicted segments alone, for images that may not be copied: the
+best in the first row, the worst in the second; their names and PQ are printed.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from panoptic.metrics.per_image import Evaluation, Settings, image_row, score_im
 from panoptic.segments import Segments
 from panoptic.training.checkpoint import Checkpoint, read_checkpoint
 from panoptic.utils.files import replacing, writable_folder
-from panoptic.visualization.overlay import alpha_picture, overlay, side_by_side
+from panoptic.visualization.overlay import alpha_picture, overlay, png_of, side_by_side, stacked
 from panoptic.visualization.plots import save_figure
 
 WIDTH = 256
@@ -294,6 +296,24 @@ def make(gallery: Gallery, output: Path, images: Path, figure: Path | None, coun
         save_figure(method_figure(gallery.predictor, sample.image), figure)
 
 
+def make_maps(gallery: Gallery, output: Path, count: int) -> None:
+    """Write the predicted segments of the images with the highest and the lowest PQ, and print what they are."""
+    chosen = choose_by_score(gallery.score(), count)
+    rows, lines = [], []
+    for name in ("best", "worst"):
+        panels, told = [], []
+        for each in chosen[name]:
+            sample, _, _, segments = gallery.predict(each.index)
+            panels.append(_fitted(overlay(np.zeros_like(sample.image), segments, gallery.labels, opacity=1.0)))
+            told.append(f"`{sample.name}` {100 * each.pq:.1f}")
+        rows.append(side_by_side(panels))
+        lines.append(f"{name}: {', '.join(told)}")
+    writable_folder(output.parent)
+    with replacing(output) as part:
+        part.write_bytes(png_of(stacked(rows)))
+    print("; ".join(lines))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the gallery."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gallery", description="Write a gallery of predictions.")
@@ -303,16 +323,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=Path("docs/gallery.md"), help="page to write")
     parser.add_argument("--images", type=Path, default=Path("docs/images/gallery"), help="folder of its pictures")
     parser.add_argument("--figure", type=Path, help="picture of the method to write too: docs/images/method.png")
+    parser.add_argument("--maps", type=Path, help="picture of predicted segments to write, and nothing else")
     given = parser.parse_args(arguments)
     try:
         check_split(given.split)
-        make(
-            Gallery(read_checkpoint(given.checkpoint), given.split),
-            given.output,
-            given.images,
-            given.figure,
-            given.count,
-        )
+        gallery = Gallery(read_checkpoint(given.checkpoint), given.split)
+        if given.maps is not None:
+            make_maps(gallery, given.maps, given.count)
+            return
+        make(gallery, given.output, given.images, given.figure, given.count)
     except (InputError, OSError) as error:
         sys.exit(str(error))
 

@@ -70,6 +70,19 @@ def test_the_page_says_what_evaluation_says(trained: Path, tmp_path: Path) -> No
         assert picture.size == (1100, 520)
 
 
+def test_maps_alone_show_nothing_of_the_images(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    vary(trained / "checkpoints" / "last.ckpt", tmp_path / "network.ckpt")
+    main(["network.ckpt", "--count", "2", "--maps", "d/maps.png"])
+    assert re.fullmatch(
+        r"best: `val_\d+` [\d.]+, `val_\d+` [\d.]+; worst: (`val_\d+` [\d.]+(, )?){2}\n", capsys.readouterr().out
+    )
+    with Image.open("d/maps.png") as picture:
+        assert picture.size == (2 * 128 + 4, 2 * 64 + 4)
+        colors = {color for _, color in picture.getcolors(10**6)}
+    assert len(colors) < 60  # of categories and variations of things, contours, void and lines
+    assert [path.name for path in Path("d").iterdir()] == ["maps.png"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
