@@ -36,6 +36,7 @@ def run_figures(folders: Sequence[Path]) -> list[dict[str, Any]]:
             "steps": summary["steps"],
             **{name: summary["last"][f"val/{name}"] for name in SCORES},
             **_with_chosen_decoding(folder, summary),
+            **_on_test(folder),
         }
         for folder, summary in zip(folders, summaries, strict=True)
     ]
@@ -51,6 +52,11 @@ def _with_chosen_decoding(folder: Path, summary: dict[str, Any]) -> dict[str, An
         "decoding": summary["decoding"],
         "chosen": {name: scores_of(folder / "evaluate_val" / "scores.json")[name] for name in SCORES},
     }
+
+
+def _on_test(folder: Path) -> dict[str, Any]:
+    scores = folder / "evaluate_test" / "scores.json"
+    return {"test": {name: scores_of(scores)[name] for name in SCORES}} if scores.is_file() else {}
 
 
 def _settings(baseline: dict[str, Any], config: dict[str, Any]) -> str:

@@ -173,16 +173,19 @@ def resolutions(reports: dict[str, Any]) -> str:
 
 
 def screened_recipes(report: dict[str, Any]) -> str:
-    """Format the scores of the recipes that were tried, by what differs from the first."""
+    """Format the scores of the recipes that were tried, by what differs from the first; PQ on test where it is known."""
+    runs = report.get("runs", [])
+    on_test = any("test" in run for run in runs)
     rows = [
         (
             run["settings"] or "none",
             str(run["seed"]),
             *(f"{100 * run[n]:.1f}" for n in ("pq", "pq_things", "pq_stuff", "mean_iou")),
+            *([f"{100 * run['test']['pq']:.1f}" if "test" in run else ""] if on_test else []),
         )
-        for run in report.get("runs", [])
+        for run in runs
     ]
-    columns = ("changed", "seed", "PQ", "PQ things", "PQ stuff", "mean IoU")
+    columns = ("changed", "seed", "PQ", "PQ things", "PQ stuff", "mean IoU", *(["PQ, test"] if on_test else []))
     return table("Points on val", columns, rows or [(UNKNOWN, *[""] * 5)]).strip()
 
 
