@@ -173,7 +173,7 @@ def resolutions(reports: dict[str, Any]) -> str:
 
 
 def screened_recipes(report: dict[str, Any]) -> str:
-    """Format the scores of the recipes that were tried, by what differs from the first; PQ on test where it is known."""
+    """Format the scores of the recipes that were tried, by what differs from the first, with PQ on test if known."""
     runs = report.get("runs", [])
     on_test = any("test" in run for run in runs)
     rows = [

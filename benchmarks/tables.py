@@ -34,7 +34,6 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "full_cpu": ("full_cpu.json", run_table),
     "quick": ("quick.json", run_table),
     "quick_seeds": ("quick_seeds.json", study.screened_recipes),
-    "quick_cpu": ("quick_cpu.json", run_table),
     "cpu_inference": ("inference.json", cpu_tables.inference),
     "cpu_training": ("training.json", cpu_tables.training),
     "cpu_depthwise": ("depthwise.json", cpu_tables.depthwise),
