@@ -2,7 +2,7 @@
 
 For depthwise convolutions in bfloat16, oneDNN has fast kernels for some gradients and slow reference code for others:
 the gradient of the weights of kernels above 3x3, and that of the image at strides above 1. Both are computed here from
-operations of the fast kind, with the same result. They are a third of the time of a training step with an EfficientNet
+operations of the fast kind, with the same result, which saves a quarter of a training step with an EfficientNet
 (``python -m benchmarks.depthwise``). In single precision, oneDNN's own are as fast.
 """
 

@@ -71,7 +71,7 @@ def test_three_in_a_row_end_the_run_with_what_is_to_know(optimizer, monkeypatch,
     assert finite(content["state_dict"])
     assert finite(weights("run", "best"))
     terms = replay("run/nonfinite.ckpt")  # here the loss is sound, and so is what it is computed from
-    assert set(terms) == {"semantic", "center", "offset", "complexity", "total", "gradient"}
+    assert set(terms) == {"semantic", "center", "offset", "complexity", "dice", "total", "gradient"}
     assert all(math.isfinite(value) for value in terms.values())
 
 
