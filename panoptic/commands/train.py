@@ -281,14 +281,19 @@ def _fit(trainer: Trainer, module: PanopticModule, data: DataModule, resumed: Ch
 
 
 def _choose_decoding(folder: Path) -> None:
-    """Choose the settings of decoding by the best checkpoint, and store them in it and in the last."""
+    """Choose the settings of decoding for the best and for the last checkpoint, together if they are the same."""
     from panoptic.analysis.decoding import choose_decoding
     from panoptic.commands.console import progress
+    from panoptic.training.checkpoint import read_checkpoint
     from panoptic.training.runs import record_event
     from panoptic.utils.files import write_json
 
     best, last = (folder / "checkpoints" / f"{name}.ckpt" for name in ("best", "last"))
-    decoding = choose_decoding(best if best.is_file() else last, [last] if best.is_file() else [], progress)
+    others = [best] if best.is_file() else []
+    if others and read_checkpoint(best).steps != read_checkpoint(last).steps:
+        choose_decoding(best, progress=progress)
+        others = []
+    decoding = choose_decoding(last, others, progress)  # what is evaluated at the end
     chosen = {"images": decoding.images, "pq_before": decoding.pq_before, "pq": decoding.pq, **decoding.settings}
     record_event(folder, "decoding", **chosen)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
