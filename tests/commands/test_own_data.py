@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
+from panoptic.analysis.decoding import Decoding
 from panoptic.commands.app import command
 from panoptic.commands.evaluate import evaluate
 from panoptic.commands.predict import predict
 from panoptic.commands.score import score
-from panoptic.commands.train import train
+from panoptic.commands.train import _choose_decoding, train
 from panoptic.data.cityscapes import CityscapesSource
 from panoptic.errors import InputError
 from panoptic.training.checkpoint import CHOSEN, read_checkpoint
@@ -147,6 +150,29 @@ def test_the_decoding_that_a_run_chooses_is_used_from_then_on(capsys: pytest.Cap
     codec = json.loads(Path("run/summary.json").read_text())["config"]["codec"]
     assert (codec["peak_threshold"], codec["thing_area"]) == (0.2, 0)
     assert "decoding, " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("steps", "calls"), [((9, 9), [("last", ["best"])]), ((7, 9), [("best", []), ("last", [])])])
+def test_checkpoints_of_other_weights_choose_apart(
+    steps: tuple[int, int], calls: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = dict(zip(("best", "last"), steps, strict=True))
+    made = []
+
+    def choose(path: Path, others: Sequence[Path] = (), progress: Any = None) -> Decoding:
+        made.append((path.stem, [other.stem for other in others]))
+        return Decoding({"thing_area": 8}, {"thing_area": 0}, 2, 50.0, 51.0, {})
+
+    monkeypatch.setattr("panoptic.analysis.decoding.choose_decoding", choose)
+    monkeypatch.setattr(
+        "panoptic.training.checkpoint.read_checkpoint", lambda path: SimpleNamespace(steps=of[path.stem])
+    )
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "best.ckpt").touch()
+    (tmp_path / "summary.json").write_text("{}")
+    _choose_decoding(tmp_path)
+    assert made == calls
+    assert json.loads((tmp_path / "summary.json").read_text())["decoding"]["thing_area"] == 8
 
 
 @pytest.mark.parametrize("decoding", [{"settings": {"sigma": 1.0}}, {"settings": {"stuff_area": "1,x=2"}}, 3])
