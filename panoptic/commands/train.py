@@ -235,7 +235,7 @@ def _module(start: Start, data: DataModule, trainer: Trainer) -> tuple[PanopticM
     elif start.source is not None:
         adopted = adopt_weights(network, labels, start.source)
         weights_used, started_from = f"the checkpoint's ({start.source.backbone_weights})", adopted.to_dict()
-        notes.append(str(adopted))
+        notes += [str(adopted), *_other_reading(config, start.source)]
     record = make_record(config, labels, weights_used, started_from)
     if start.resumed is not None and start.resumed.calibration is not None:  # until the next validation
         record["calibration"] = start.resumed.calibration
@@ -246,6 +246,16 @@ def _module(start: Start, data: DataModule, trainer: Trainer) -> tuple[PanopticM
     if config.compile:
         compile_network(network, trainer.strategy.root_device)
     return module, notes
+
+
+def _other_reading(config: DictConfig, source: Checkpoint) -> list[str]:
+    """List what to know if images are scaled to 8 bits in another way than those the weights were trained on."""
+    from panoptic.data.bands import Reading
+
+    now, then = (Reading.of_data(data).normalize for data in (config.data, source.config.data))
+    if now == then:
+        return []
+    return [f"note: {source.path} was trained with data.normalize={then}, and is trained on with {now}"]
 
 
 def _fit(trainer: Trainer, module: PanopticModule, data: DataModule, resumed: Checkpoint | None) -> None:

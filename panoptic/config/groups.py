@@ -82,7 +82,7 @@ class CocoPanopticConfig(DataConfig):
     test: SplitPathsConfig = field(default_factory=SplitPathsConfig)
     cache_dir: str | None = None
     channels: list[int] | None = None
-    normalize: str = "range"
+    normalize: str | None = "range"
     unannotated: str = "error"
 
 

@@ -21,12 +21,12 @@ from PIL import Image
 
 from panoptic.data.images import read_image
 from panoptic.errors import InputError
-from panoptic.utils.pictures import open_image, turned
+from panoptic.utils.pictures import PERCENTILES, by_percentiles, open_image, turned
 
 NORMALIZATIONS = ("range", "percentile")
 
-PERCENTILES = (1.0, 99.8)
-"""Percentiles of a band that become 0 and 255, those of StarDist and of many microscopists."""
+SIDE_OF_RANGE = 512
+"""Side, in pixels, to which larger images are thinned out to find the range they use."""
 
 LITTLE_USED = 0.25
 """Share of the range of 16 bits below which an image is remarked on."""
@@ -48,7 +48,7 @@ class Reading:
             network takes any other number as it is, and pictures show the first three. By default the first three of
             color images, and the one band of others.
         normalize: ``range`` scales the whole range of 8 or 16 bits to 0..255. ``percentile`` scales the
-            :data:`PERCENTILES` of each band of each image, and takes numbers of any kind.
+            :data:`~panoptic.utils.pictures.PERCENTILES` of each band of each image, and takes numbers of any kind.
 
     Raises:
         InputError: If a setting is out of range.
@@ -110,8 +110,37 @@ class Reading:
         if self.is_ordinary and not _has_unusual_bands(path):
             return read_image(path)
         bands = self._chosen(*read_bands(path), path)
-        scaled = _by_percentiles(bands) if self.normalize == "percentile" else _by_range(bands, path)
+        scaled = by_percentiles(bands) if self.normalize == "percentile" else _by_range(bands, path)
         return np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else np.ascontiguousarray(scaled)
+
+    def scaled(self, image: UInt8[np.ndarray, "H W bands"]) -> UInt8[np.ndarray, "H W bands"]:
+        """Return an image that came from elsewhere as :meth:`read` returns that of a file.
+
+        Nothing is done to an image that is scaled by percentiles already.
+
+        Args:
+            image: Image of these bands.
+        """
+        return by_percentiles(image) if self.normalize == "percentile" else image
+
+    def used_range(self, path: str | os.PathLike) -> float:
+        """Return the share of the range of its numbers that an image uses, in 0..1.
+
+        It is that between the :data:`~panoptic.utils.pictures.PERCENTILES` of a band, in the band where it is largest.
+        Numbers without a range, other than whole ones of 8 or 16 bits, use none of it.
+
+        Args:
+            path: Path of the image file.
+
+        Raises:
+            InputError: If the file cannot be read, or has not these bands.
+        """
+        bands = self._chosen(*read_bands(path), path)
+        if bands.size == 0 or not _has_range(bands):
+            return 0.0
+        apart = max(-(-max(bands.shape[:2]) // SIDE_OF_RANGE), 1)
+        low, high = np.percentile(bands[::apart, ::apart], PERCENTILES, axis=(0, 1))
+        return float((high - low).max()) / (255 if bands.dtype == np.uint8 else 65535)
 
     def _chosen(
         self, bands: Shaped[np.ndarray, "H W C"], is_color: bool, path: str | os.PathLike
@@ -286,7 +315,7 @@ def _upright(bands: np.ndarray, orientation: int) -> np.ndarray:
 def _by_range(bands: Shaped[np.ndarray, "H W C"], path: str | os.PathLike) -> UInt8[np.ndarray, "H W C"]:
     if bands.dtype == np.uint8:
         return bands
-    if bands.dtype.kind in "iu" and bands.size and bands.min() >= 0 and bands.max() <= 65535:
+    if bands.size and _has_range(bands):
         return ((bands.astype(np.int64) + 128) // 257).astype(np.uint8)
     raise InputError(
         f"{path}: expected whole numbers of 8 or 16 bits, got {bands.dtype} from {bands.min()} to {bands.max()}; "
@@ -294,13 +323,6 @@ def _by_range(bands: Shaped[np.ndarray, "H W C"], path: str | os.PathLike) -> UI
     )
 
 
-def _by_percentiles(bands: Shaped[np.ndarray, "H W C"]) -> UInt8[np.ndarray, "H W C"]:
-    """Scale the percentiles of each band to 0 and 255; numbers that are not finite become 0."""
-    values = bands.astype(np.float64)
-    values[~np.isfinite(values)] = np.nan
-    known = ~np.isnan(values).all((0, 1))
-    low, high = np.zeros(values.shape[2]), np.ones(values.shape[2])
-    if known.any():
-        low[known], high[known] = np.nanpercentile(values[..., known], PERCENTILES, axis=(0, 1))
-    scaled = (values - low) / np.where(high > low, high - low, 1.0)
-    return np.nan_to_num(scaled.clip(0, 1) * 255).round().astype(np.uint8)
+def _has_range(bands: Shaped[np.ndarray, "H W C"]) -> bool:
+    """Return whether numbers are whole ones of 8 or 16 bits."""
+    return bool(bands.dtype.kind in "iu" and bands.min() >= 0 and bands.max() <= 65535)

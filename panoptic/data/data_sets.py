@@ -125,7 +125,7 @@ class CocoPanopticData(DataModule):
         channels: Numbers of the bands that become red, green and blue, from 1, or of one band; by default the first
             three, or the only one. See :class:`~panoptic.data.bands.Reading`.
         normalize: How numbers become 8 bits: ``range`` by the whole range of their type, ``percentile`` by percentiles
-            of each band of each image; see there.
+            of each band of each image; see there. ``None``, which training leaves to the data, is ``range``.
         unannotated: What to do with images without an annotation: ``error`` or ``skip``.
         loading: Arguments of :class:`DataModule`.
     """
@@ -138,14 +138,14 @@ class CocoPanopticData(DataModule):
         test: Mapping[str, str | None] | None = None,
         cache_dir: str | None = None,
         channels: Sequence[int] | None = None,
-        normalize: str = "range",
+        normalize: str | None = "range",
         unannotated: str = "error",
         **loading,
     ) -> None:
         super().__init__(**loading)
         self.root = root
         self.cache_dir = cache_dir
-        self.reading = Reading.of(channels, normalize)
+        self.reading = Reading.of(channels, normalize or "range")
         if unannotated not in ("error", "skip"):
             raise InputError(f"data.unannotated: expected error or skip, got {unannotated!r}")
         self.unannotated = unannotated
@@ -157,12 +157,12 @@ class CocoPanopticData(DataModule):
         return source if self.cache_dir is None else CachedSource(source, self.cache_dir)
 
     def statistics(self) -> DataStatistics:
-        """Return sizes of images and things of the training split, from its JSON file."""
+        """Return the statistics of the training split, from its JSON file and some of its images."""
         paths = self._paths("train")
         panoptic_json = find_json("train", self.root, paths.get("panoptic_json"))
         assert panoptic_json is not None  # only test has none
         image_dir = find_image_dir("train", self.root, paths.get("image_dir"), panoptic_json)
-        return read_statistics(panoptic_json, image_dir)
+        return read_statistics(panoptic_json, image_dir, self.reading)
 
     def examiner(self, split: str) -> CocoExaminer:
         """Open a split to check it for faults."""

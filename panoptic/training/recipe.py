@@ -1,4 +1,4 @@
-"""Settings sized by the data: crop, scales, steps and the limit of things, each with its reason.
+"""Settings chosen by the data: crop, scales, steps, the limit of things and how numbers are read, with reasons.
 
 A configuration that has ``null`` for one of them leaves it to the data; a value that is given stays.
 """
@@ -20,6 +20,9 @@ EPOCHS = 4
 CROP_AREA = 512 * 1024
 """Largest area of a crop: what a batch of four takes about 8 GB of memory for."""
 
+USED_RANGE = 0.5
+"""Median share of their range below which images are scaled by percentiles."""
+
 TRIED_AREA, TRIED_IMAGES, TRIED_STEPS = 352 * 480, 367, 1000
 """Crop, images and steps that the recipe was found with; docs/experiments.md."""
 
@@ -34,7 +37,7 @@ class Choice(NamedTuple):
 def recipe(
     statistics: DataStatistics, batch_size: int = 4, crop: Sequence[int] | None = None, epochs: int | None = None
 ) -> dict[str, Choice]:
-    """Choose crop, scales, steps and the limit of things for a data set.
+    """Choose crop, scales, steps, the limit of things and the scaling of numbers for a data set.
 
     Args:
         statistics: Statistics of the training split.
@@ -56,6 +59,7 @@ def recipe(
     )
     choices["trainer.max_epochs"] = Choice(EPOCHS, "validations take little of the time")
     choices["codec.max_things"] = _max_things(statistics)
+    choices["data.normalize"] = _normalize(statistics)
     return choices
 
 
@@ -97,6 +101,15 @@ def _max_things(statistics: DataStatistics) -> Choice:
     return Choice(max(2 * most, Codec.max_things), f"an image holds up to {most} things")
 
 
+def _normalize(statistics: DataStatistics) -> Choice:
+    if not len(statistics.used_ranges):
+        return Choice("range", "the range that images use is not known")
+    used = float(np.median(statistics.used_ranges))
+    return Choice(
+        "percentile" if used < USED_RANGE else "range", f"images use {used:.0%} of the range of their numbers"
+    )
+
+
 def open_keys(config: DictConfig) -> list[str]:
     """Return the keys that a configuration leaves to the data."""
     keys = [key for key in ("data.crop", "data.scale", "trainer.max_epochs") if OmegaConf.select(config, key) is None]
@@ -104,6 +117,8 @@ def open_keys(config: DictConfig) -> list[str]:
         keys.append("data.epoch_size")
     if config.codec.max_things is None:
         keys.append("codec.max_things")
+    if "normalize" in config.data and config.data.normalize is None:  # only data from files has it
+        keys.append("data.normalize")
     return keys
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from panoptic.data.bands import Reading, read_bands, remarks
 from panoptic.data.images import read_image
 from panoptic.errors import InputError
+from panoptic.utils.pictures import by_percentiles
 
 tifffile = pytest.importorskip("tifffile")
 
@@ -88,6 +89,52 @@ def test_percentiles_use_the_range_that_is_there(tmp_path):
     expected = np.round(np.clip((values - low) / (high - low), 0, 1) * 255)
     np.testing.assert_array_equal(scaled, np.repeat(expected[..., None], 3, 2))
     assert (scaled.min(), scaled.max()) == (0, 255)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 5), (40, 50)])
+@pytest.mark.parametrize(("dtype", "high"), [("uint8", 256), ("uint8", 3), ("uint8", 1), ("uint16", 65536)])
+def test_percentiles_of_whole_numbers_are_those_of_numpy(size, dtype, high):
+    """They are found by a histogram and a table."""
+    bands = numbers(*size, 3, dtype=dtype, high=high)
+    np.testing.assert_array_equal(by_percentiles(bands), by_percentiles(bands.astype(np.float64)))
+    scaled = by_percentiles(bands)
+    if min(size) > 10:  # of fewer, the percentiles lie between the outermost two
+        np.testing.assert_array_equal(by_percentiles(scaled), scaled)
+
+
+def test_images_from_elsewhere_are_scaled_as_files_are(tmp_path):
+    bands = numbers(40, 50, 3, high=60)
+    path = written(tmp_path / "a.tif", bands, photometric="rgb")
+    reading = Reading(normalize="percentile")
+    np.testing.assert_array_equal(reading.scaled(bands), reading.read(path))
+    assert reading.scaled(bands).max() == 255
+    assert Reading().scaled(bands) is bands
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.uint8([[0, 102]]), 102 / 255),
+        (np.uint16([[1000, 1000 + 13107]]), 0.2),
+        (np.int32([[0, 65535]]), 1.0),
+        (np.uint8([[7, 7]]), 0.0),
+        (np.float32([[0, 255]]), 0.0),  # a number has no range
+        (np.int16([[-1, 255]]), 0.0),
+        (np.uint32([[0, 65536]]), 0.0),
+    ],
+)
+def test_the_range_that_an_image_uses(tmp_path, values, expected):
+    path = written(tmp_path / "a.tif", np.repeat(np.repeat(values, 40, 0), 20, 1))
+    assert Reading().used_range(path) == pytest.approx(expected)
+
+
+def test_the_range_is_that_of_the_widest_band_that_is_taken(tmp_path):
+    values = np.zeros((1100, 30, 3), np.uint8)  # thinned out to every third pixel
+    values[:550] = 10, 51, 255
+    path = written(tmp_path / "a.tif", values, photometric="rgb")
+    assert [Reading(channels).used_range(path) for channels in (None, (1, 2), (1,))] == [1.0, 51 / 255, 10 / 255]
+    with pytest.raises(InputError, match=r"a\.tif: expected bands \[4\]"):
+        Reading((4,)).used_range(path)
 
 
 def test_each_band_has_percentiles_of_its_own(tmp_path):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from panoptic.config.composing import with_hydra
 from panoptic.data import SyntheticData
+from panoptic.data.bands import Reading
 from panoptic.data.coco.statistics import read_statistics
 from panoptic.data.statistics import DataStatistics
 from panoptic.training.recipe import open_keys, recipe, size_by_data, sized_by_data, table
@@ -37,6 +38,7 @@ def test_street_photos_get_what_was_found_with_them() -> None:
         "data.epoch_size": 1000,
         "trainer.max_epochs": 4,
         "codec.max_things": 200,
+        "data.normalize": "range",
     }
     assert values(STREET, batch_size=8)["data.epoch_size"] == 2000  # 1000 steps of eight
 
@@ -82,6 +84,32 @@ def test_twice_as_many_things_are_looked_for_as_an_image_holds(most: int, limit:
     assert values(DataStatistics(1, [(320, 320)], np.zeros(0), most))["codec.max_things"] == limit
 
 
+@pytest.mark.parametrize(
+    ("used", "choice"),
+    [
+        ([0.1, 0.49, 0.9], ("percentile", "images use 49% of the range of their numbers")),
+        ([0.1, 0.5, 0.9], ("range", "images use 50% of the range of their numbers")),
+        ([], ("range", "the range that images use is not known")),
+    ],
+)
+def test_images_that_use_less_than_half_of_their_range_are_stretched(used: list[float], choice: tuple) -> None:
+    assert recipe(DataStatistics(1, [(64, 64)], used_ranges=used))["data.normalize"] == choice
+
+
+def test_the_range_is_that_of_images_spread_over_the_split(tmp_path: Path) -> None:
+    """Of 31, every second is read; those that cannot be are passed over."""
+    for number in range(31):
+        Image.fromarray(np.repeat(np.uint8([[0, number]]), 2, 0)).save(tmp_path / f"{number:02}.png")
+    (tmp_path / "04.png").write_text("no image")
+    images = [{"id": n, "file_name": f"{n:02}.png", "height": 2, "width": 2} for n in range(31)]
+    content = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "a", "isthing": 0}]}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    assert read_statistics(tmp_path / "a.json", tmp_path).used_ranges == []
+    found = read_statistics(tmp_path / "a.json", tmp_path, Reading())
+    # Percentiles 1 and 99.8 of two zeros and two others: 0 and the other.
+    assert found.used_ranges == pytest.approx([n / 255 for n in range(0, 31, 2) if n != 4])
+
+
 def test_what_is_not_known_is_left_as_it_was_found() -> None:
     chosen = recipe(DataStatistics(367, []))
     assert chosen["data.crop"] == ([352, 480], "sizes of the images are not known")
@@ -90,19 +118,20 @@ def test_what_is_not_known_is_left_as_it_was_found() -> None:
 
 def test_what_is_given_stays() -> None:
     config = composed("data.crop=[64,96]", "trainer.max_epochs=2")
-    assert open_keys(config) == ["data.scale", "data.epoch_size", "codec.max_things"]
+    assert open_keys(config) == ["data.scale", "data.epoch_size", "codec.max_things", "data.normalize"]
     sized, chosen = size_by_data(config, STREET)
-    assert list(chosen) == ["data.scale", "data.epoch_size", "codec.max_things"]
+    assert list(chosen) == ["data.scale", "data.epoch_size", "codec.max_things", "data.normalize"]
     assert (sized.data.crop, sized.trainer.max_epochs) == ([64, 96], 2)
     assert sized.data.epoch_size * 2 / 4 == 1600  # steps in all, whatever the number of epochs
     given = ("data.crop=[64,96]", "trainer.max_epochs=2", "data.scale=[1,1]")
-    assert open_keys(composed(*given)) == ["codec.max_things"]
-    assert open_keys(composed(*given, "codec.max_things=50")) == []
+    assert open_keys(composed(*given)) == ["codec.max_things", "data.normalize"]
+    assert open_keys(composed(*given, "codec.max_things=50", "data.normalize=range")) == []
+    assert open_keys(composed(*given, "codec.max_things=50", "data=cityscapes")) == []  # which has no such key
     assert config.data.scale is None  # the original is as it was
     assert open_keys(sized) == []
 
     config = composed("data.epoch_size=40")
-    assert open_keys(config) == ["data.crop", "data.scale", "trainer.max_epochs", "codec.max_things"]
+    assert open_keys(config) == ["data.crop", "data.scale", "trainer.max_epochs", "codec.max_things", "data.normalize"]
     assert size_by_data(config, STREET)[0].data.epoch_size == 40
 
 
@@ -111,9 +140,10 @@ def test_a_data_set_is_looked_at_and_told_of(capsys: pytest.CaptureFixture) -> N
     assert (sized.data.crop, sized.data.scale, sized.data.epoch_size) == ([160, 160], [1.0, 1.0], 1600)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "chosen by the data:"
-    assert lines[1] == "  data.crop=[160,160]   images of 256x256, eight times the side of large things, 22"
-    assert lines[5] == "  codec.max_things=200  an image holds up to 82 things"
-    assert len(lines) == 6
+    assert lines[1] == "  data.crop=[160,160]        images of 256x256, eight times the side of large things, 22"
+    assert lines[5] == "  codec.max_things=200       an image holds up to 82 things"
+    assert lines[6] == "  data.normalize=percentile  images use 35% of the range of their numbers"
+    assert len(lines) == 7
     again = sized_by_data(sized)
     assert again is sized
     assert capsys.readouterr().out == ""

@@ -1,4 +1,4 @@
-"""Sizes of images and things from a JSON file in COCO panoptic format, without decoding an image."""
+"""Statistics of a split in COCO panoptic format: sizes from its JSON file, ranges from some of its images."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from panoptic.data.bands import Reading
 from panoptic.data.coco.json import ImageList, load, read_labels
 from panoptic.data.statistics import DataStatistics
+from panoptic.errors import InputError
+
+DECODED = 16
+"""Number of images that are decoded to see which range they use."""
 
 
-def read_statistics(panoptic_json: Path, image_dir: Path | None) -> DataStatistics:
+def read_statistics(panoptic_json: Path, image_dir: Path | None, reading: Reading | None = None) -> DataStatistics:
     """Read the statistics of a split.
 
     Areas are those of ``segments_info``, or of their boxes; things with neither are left out, as crowds are.
@@ -22,6 +27,7 @@ def read_statistics(panoptic_json: Path, image_dir: Path | None) -> DataStatisti
     Args:
         panoptic_json: JSON file of the split.
         image_dir: Folder of its images, whose headers tell the sizes that the file lacks.
+        reading: How images are read, to see which range they use; by default none is decoded.
 
     Raises:
         InputError: If the file cannot be read, or has no images or categories.
@@ -39,7 +45,8 @@ def read_statistics(panoptic_json: Path, image_dir: Path | None) -> DataStatisti
     ]
     areas = [area for infos in of_images for info in infos if (area := _area(info)) > 0]
     most = max(map(len, of_images), default=0)
-    return DataStatistics(len(images.ids), sizes, np.sqrt(np.array(areas, np.float64)), most)
+    used = [] if image_dir is None or reading is None else list(_used_ranges(image_dir, images.file_names, reading))
+    return DataStatistics(len(images.ids), sizes, np.sqrt(np.array(areas, np.float64)), most, used)
 
 
 def _segments(annotation: Any) -> list[dict[str, Any]]:
@@ -53,6 +60,13 @@ def _area(info: dict[str, Any]) -> float:
     with suppress(TypeError, ValueError, IndexError):
         return float(area) if area is not None else float(box[2]) * float(box[3])  # type: ignore[index]
     return 0.0
+
+
+def _used_ranges(folder: Path, names: list[str], reading: Reading) -> Iterator[float]:
+    """Yield the range that some images use; the reader says which cannot be read."""
+    for index in np.linspace(0, len(names) - 1, min(len(names), DECODED)).astype(int):
+        with suppress(InputError):
+            yield reading.used_range(folder / names[index])
 
 
 def _sizes_of_files(folder: Path, names: list[str]) -> Iterator[tuple[int, int]]:
