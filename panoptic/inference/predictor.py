@@ -228,9 +228,9 @@ class Predictor:
         """Predict the segments of one image of any size, or of each of a list.
 
         Args:
-            image: Path of an image file, which is read as those of the training data were, picture of Pillow, RGB
-                array, uint8 ``[H W 3]``, or tensor, uint8 ``[3 H W]``; or a list of these. A network for other bands
-                takes arrays and tensors with these, and files.
+            image: Path of an image file, picture of Pillow, RGB array, uint8 ``[H W 3]``, or tensor, uint8 ``[3 H W]``;
+                or a list of these. A network for other bands takes arrays and tensors with these, and files. All are
+                scaled as those of the training data were (``data.normalize``).
 
         Raises:
             InputError: If an image is none of these, or its file cannot be read.
@@ -270,7 +270,7 @@ class Predictor:
             if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != bands:
                 raise InputError(f"image: expected a tensor uint8 [{bands} H W], got {image.dtype} {list(image.shape)}")
             image = image.permute(1, 2, 0).cpu().numpy()
-        return to_array(image, bands)
+        return self.reading.scaled(to_array(image, bands))
 
     def segments(self, image: UInt8[np.ndarray, "H W bands"]) -> Segments:
         """Predict the segments of one image of any size as tensors, with scores, on the CPU.

@@ -48,7 +48,7 @@ def predict_video(
     stem = video.path.stem
     follower = Follower(predictor.labels)
     frames = (
-        (ImageFile(video.path, f"{stem}_{number:06d}", f"{stem}_{number:06d}.png"), frame)
+        (ImageFile(video.path, f"{stem}_{number:06d}", f"{stem}_{number:06d}.png"), predictor.reading.scaled(frame))
         for number, frame in enumerate(video.frames())
     )
 

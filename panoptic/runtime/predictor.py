@@ -20,6 +20,7 @@ from panoptic.labels import LabelSpace
 from panoptic.results import Result
 from panoptic.runtime.images import read_as_trained, to_array
 from panoptic.runtime.record import INPUT, KEY, OUTPUTS, Record
+from panoptic.utils.pictures import by_percentiles
 
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 """Execution providers that are used by default; that of TensorRT builds an engine first, which takes minutes."""
@@ -76,8 +77,8 @@ class OnnxPredictor:
 
         Args:
             image: Path of an image file, picture of Pillow, or RGB array, uint8 ``[H W 3]``; or a list of these. A
-                network for other bands takes arrays uint8 ``[H W bands]``, and files, which are read as those of the
-                training data were.
+                network for other bands takes arrays uint8 ``[H W bands]``, and files. All are scaled as those of the
+                training data were (``data.normalize``).
 
         Raises:
             InputError: If an image is none of these.
@@ -87,24 +88,39 @@ class OnnxPredictor:
         return self._predict(image)
 
     def _predict(self, image: Any) -> Result:
-        return self.predict_batch(self.read(image)[None])[0]
+        return self._results(self.read(image)[None])[0]
 
     def read(self, image: Any) -> np.ndarray:
-        """Return an image as an array, uint8 ``[H W bands]``; a file is read as those of the training data were.
+        """Return an image as an array, uint8 ``[H W bands]``, read and scaled as those of the training data were.
 
         Raises:
             InputError: If it is no image, or cannot be read.
         """
         if self.record.reading and isinstance(image, (str, os.PathLike)):
             return read_as_trained(image, self.record.reading)
-        return to_array(image, self.record.bands)
+        return self._scaled(to_array(image, self.record.bands))
 
     def predict_batch(self, images: np.ndarray) -> list[Result]:
         """Predict the segments of images of equal size together.
 
         Args:
-            images: RGB images, uint8 ``[B H W 3]``, or with the network's other bands.
+            images: RGB images, uint8 ``[B H W 3]``, or with the network's other bands. They are scaled as those of the
+                training data were.
+
+        Raises:
+            InputError: If they are not such an array.
         """
+        self._check(images)
+        return self._results(np.stack([self._scaled(image) for image in images]) if self._by_percentiles else images)
+
+    @property
+    def _by_percentiles(self) -> bool:
+        return self.record.reading.get("normalize") == "percentile"
+
+    def _scaled(self, image: np.ndarray) -> np.ndarray:
+        return by_percentiles(image) if self._by_percentiles else image
+
+    def _results(self, images: np.ndarray) -> list[Result]:
         outputs = self.run(images)
         return [
             Result.from_tables(
@@ -125,18 +141,21 @@ class OnnxPredictor:
         """Return the outputs of the file by name; see :data:`panoptic.runtime.record.OUTPUTS`.
 
         Args:
-            images: RGB images, uint8 ``[B H W 3]``, or with the network's other bands.
+            images: RGB images, uint8 ``[B H W 3]``, or with the network's other bands, as they are to be.
 
         Raises:
             InputError: If they are not such an array.
         """
+        self._check(images)
+        values = self._session.run(None, {INPUT: np.ascontiguousarray(images)})
+        return dict(zip(OUTPUTS, values, strict=True))
+
+    def _check(self, images: Any) -> None:
         bands = self.record.bands
         if not isinstance(images, np.ndarray):
             raise InputError(f"images: expected an array uint8 [B H W {bands}], got {type(images).__name__}")
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != bands or images.size == 0:
             raise InputError(f"images: expected uint8 [B H W {bands}], got {images.dtype} {list(images.shape)}")
-        values = self._session.run(None, {INPUT: np.ascontiguousarray(images)})
-        return dict(zip(OUTPUTS, values, strict=True))
 
 
 def _onnxruntime() -> Any:

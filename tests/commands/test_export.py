@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 
 import panoptic
 from panoptic import OnnxPredictor, Predictor
+from panoptic.data.bands import Reading
 from panoptic.errors import InputError
 from panoptic.inference.export import exporting
 from panoptic.inference.export.formats import FORMATS, convert_to_openvino, load_openvino
@@ -55,6 +57,22 @@ def test_results_are_those_of_pytorch(exported: Path, predictor: Predictor) -> N
             assert inside[:, [0, -1]].any(0).all()
         things += sum(segment.isthing for segment in found.segments)
     assert things > 0
+
+
+def test_all_images_are_scaled_as_the_training_data_were(exported: Path) -> None:
+    other = OnnxPredictor(exported / "network.onnx", threads=1)
+    other.record = replace(other.record, reading={"channels": None, "normalize": "percentile"})
+    dark = images_of(exported)[0] // 4
+    Image.fromarray(dark).save("dark.png")
+    scaled = Reading(normalize="percentile").read("dark.png")
+    assert dark.max() < 64
+    assert scaled.max() == 255
+    for image in (dark, Image.fromarray(dark), "dark.png", scaled):
+        assert np.array_equal(other.read(image), scaled)
+    expected = other.run(scaled[None])["ids"][0]  # which takes arrays as they are
+    assert not np.array_equal(other.run(dark[None])["ids"][0], expected)
+    assert np.array_equal(other(dark).ids, expected)
+    assert np.array_equal(other.predict_batch(dark[None])[0].ids, expected)
 
 
 def test_images_of_a_batch_are_independent(exported: Path) -> None:
