@@ -48,6 +48,7 @@ def _with_chosen_decoding(folder: Path, summary: dict[str, Any]) -> dict[str, An
         return {}
     return {
         "data": Path(summary["config"]["data"]["root"]).name,
+        "normalize": summary["config"]["data"].get("normalize", "range"),
         "seconds": summary["seconds"],
         "decoding": summary["decoding"],
         "chosen": {name: scores_of(folder / "evaluate_val" / "scores.json")[name] for name in SCORES},

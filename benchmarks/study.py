@@ -194,6 +194,7 @@ def own_runs(report: dict[str, Any]) -> str:
     rows = [
         (
             run["data"],
+            run["normalize"],
             str(run["seed"]),
             str(run["steps"]),
             f"{run['seconds'] / 60:.0f}",
@@ -205,8 +206,8 @@ def own_runs(report: dict[str, Any]) -> str:
         for run in report.get("runs", [])
     ]
     scores = ("PQ", "PQ things", "mean IoU")
-    columns = ("data", "seed", "steps", "minutes", *scores, *(f"{name}, chosen" for name in scores), "chosen")
-    return table("Points on val", columns, rows or [(UNKNOWN, *[""] * 10)]).strip()
+    columns = ("data", "normalize", "seed", "steps", "minutes", *scores, *(f"{n}, chosen" for n in scores), "chosen")
+    return table("Points on val", columns, rows or [(UNKNOWN, *[""] * 11)]).strip()
 
 
 def screened_fusions(report: dict[str, Any]) -> str:

@@ -64,7 +64,7 @@ def test_runs_are_collected_by_what_differs_from_the_first(tmp_path: Path) -> No
 
 
 def test_runs_that_chose_their_decoding_have_scores_before_and_after(tmp_path: Path) -> None:
-    config = {"seed": 2, "data": {"root": "/somewhere/photos"}}
+    config = {"seed": 2, "data": {"root": "/somewhere/photos", "normalize": "percentile"}}
     last = {"val/pq": 0.5, "val/pq_things": 0.25, "val/pq_stuff": 0.75, "val/mean_iou": 0.625}
     decoding = {"peak_threshold": 0.4, "peak_window": 5, "thing_area": 24, "stuff_area": 0, "pq": 60.0}
     summary = {"config": config, "steps": 8, "seconds": 90.0, "last": last, "decoding": decoding}
@@ -76,4 +76,4 @@ def test_runs_that_chose_their_decoding_have_scores_before_and_after(tmp_path: P
     (tmp_path / "evaluate_val" / "scores.json").write_text(json.dumps(scores))
     report = {"runs": run_figures([tmp_path])}
     row = own_runs(report).splitlines()[-1]
-    assert row == "| photos | 2 | 8 | 2 | 50.0 | 25.0 | 62.5 | 60.0 | 40.0 | 65.0 | 0.4 5 24 0 |"
+    assert row == "| photos | percentile | 2 | 8 | 2 | 50.0 | 25.0 | 62.5 | 60.0 | 40.0 | 65.0 | 0.4 5 24 0 |"
