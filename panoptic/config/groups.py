@@ -165,6 +165,7 @@ class SemanticHeadConfig:
     channels: int = MISSING
     depth: int = MISSING
     upsample: int = MISSING
+    separable: bool = False
 
 
 @dataclass
@@ -176,6 +177,7 @@ class InstanceHeadConfig:
     channels: int = MISSING
     depth: int = MISSING
     upsample: int = MISSING
+    separable: bool = False
 
 
 @dataclass

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from panoptic.errors import ArgumentError
+from panoptic.models.depthwise import convert_depthwise
 
 
 def conv_norm(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -28,6 +29,18 @@ def conv_norm(in_channels: int, out_channels: int, kernel: int = 3, stride: int 
 def conv_norm_act(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     """Create a convolution, padded to keep the size up to the stride, BatchNorm and ReLU."""
     return nn.Sequential(*conv_norm(in_channels, out_channels, kernel, stride), nn.ReLU(inplace=True))
+
+
+def separable_conv_norm_act(in_channels: int, out_channels: int, kernel: int = 5) -> nn.Sequential:
+    """Create a depthwise convolution and one of 1x1, each with BatchNorm and ReLU: a depthwise-separable convolution.
+
+    It has few weights and few products to compute, so that its kernel can be wide (Cheng et al. 2020).
+    """
+    depthwise = nn.Conv2d(in_channels, in_channels, kernel, 1, kernel // 2, groups=in_channels, bias=False)
+    norm_act = nn.BatchNorm2d(in_channels), nn.ReLU(inplace=True)
+    layers = nn.Sequential(depthwise, *norm_act, *conv_norm_act(in_channels, out_channels, kernel=1))
+    convert_depthwise(layers)
+    return layers
 
 
 def set_norm_momentum(module: nn.Module, momentum: float) -> None:

@@ -46,11 +46,13 @@ def test_conv_norm_act_keeps_the_size_but_for_the_stride():
     assert activated.max() > 0
 
 
+@pytest.mark.parametrize("separable", [False, True])
 @pytest.mark.parametrize("upsample", [1, 2, 4])
-def test_sizes(upsample):
+def test_sizes(upsample, separable):
     fused = torch.randn(2, 8, 6, 10)
-    assert SemanticHead(8, 5, channels=4, upsample=upsample)(fused).shape == (2, 5, 6 * upsample, 10 * upsample)
-    center, offset = InstanceHead(8, channels=4, upsample=upsample)(fused)
+    semantic = SemanticHead(8, 5, channels=4, upsample=upsample, separable=separable)(fused)
+    assert semantic.shape == (2, 5, 6 * upsample, 10 * upsample)
+    center, offset = InstanceHead(8, channels=4, upsample=upsample, separable=separable)(fused)
     assert center.shape == (2, 6 * upsample, 10 * upsample)
     assert offset.shape == (2, 2, 6 * upsample, 10 * upsample)
 
@@ -64,22 +66,34 @@ def test_an_untrained_head_sees_next_to_no_centers_and_no_class_before_the_other
     assert SemanticHead(8, 5, channels=16)(fused).softmax(1).sub(0.2).abs().max() < 0.1
 
 
-def test_a_head_looks_as_far_as_it_is_deep():
-    fused = torch.randn(1, 8, 9, 9)
+@pytest.mark.parametrize(("separable", "reach"), [(False, 1), (True, 2)])
+def test_a_head_looks_as_far_as_it_is_deep(separable, reach):
+    fused = torch.randn(1, 8, 17, 17)
     other = fused.clone()
-    other[:, :, 4, 4] += 1.0
+    other[:, :, 8, 8] += 1.0
     for depth in (1, 2, 3):
-        head = SemanticHead(8, 5, channels=8, depth=depth, upsample=1).eval()
+        head = SemanticHead(8, 5, channels=8, depth=depth, upsample=1, separable=separable).eval()
         changed = (head(fused) != head(other)).any(dim=1)[0]
-        inside = torch.zeros(9, 9, dtype=torch.bool)
-        inside[4 - depth : 5 + depth, 4 - depth : 5 + depth] = True
+        far = reach * depth
+        inside = torch.zeros(17, 17, dtype=torch.bool)
+        inside[8 - far : 9 + far, 8 - far : 9 + far] = True
         assert not changed[~inside].any()
-        assert changed.sum() > (2 * depth - 1) ** 2
+        assert changed.sum() > (2 * reach * (depth - 1) + 1) ** 2
 
 
-def test_every_parameter_gets_gradient():
+def test_separable_heads_have_few_weights():
+    """A full convolution has 9 x 128 x 128, a separable one 25 x 128 + 128 x 128; the predictions are the same."""
+    full, separable = (InstanceHead(128, separable=value).tower for value in (False, True))
+    assert [sum(p.numel() for p in tower.parameters() if p.ndim == 4) for tower in (full, separable)] == [
+        2 * 147_456,
+        2 * (3_200 + 16_384),
+    ]
+
+
+@pytest.mark.parametrize("separable", [False, True])
+def test_every_parameter_gets_gradient(separable):
     fused = torch.randn(2, 8, 6, 10)
-    for head in (SemanticHead(8, 5, channels=4), InstanceHead(8, channels=4)):
+    for head in (SemanticHead(8, 5, channels=4, separable=separable), InstanceHead(8, channels=4, separable=separable)):
         outputs = head(fused)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         sum(values.square().mean() for values in outputs).backward()
