@@ -4,7 +4,8 @@ The same backbone and weights, the same crops in the same order, the same number
 ``python -m benchmarks.camvid ROOT [--architecture DeepLabV3Plus] [--recipe own] [--seed 0] --output FILE`` trains one
 network of ``segmentation-models-pytorch`` (extra ``bench``) on a data set in COCO panoptic format, and writes its mean
 IoU on val. Two recipes: ``own``, the optimizer and the semantic loss of this project, and ``usual``, AdamW at 1e-3
-(1e-4 for the backbone) and cross-entropy. ``python -m benchmarks.collecting files`` gathers several such files.
+(1e-4 for the backbone) and cross-entropy. ``--minutes 30`` takes as many steps as fit into this time, validation not
+counted. ``python -m benchmarks.collecting files`` gathers several such files.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from hydra import compose
+from lightning.pytorch.utilities.seed import isolate_rng
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
@@ -29,13 +31,19 @@ from panoptic.data import DataModule
 from panoptic.losses import functional
 from panoptic.metrics import MeanIoU
 from panoptic.models import Backbone
+from panoptic.models.depthwise import convert_depthwise
 from panoptic.segments import VOID, Segments
 from panoptic.training import adamw_cosine
+from panoptic.training.budget import RESERVE
 from panoptic.training.recipe import sized_by_data
+from panoptic.utils.precision import has_fast_bfloat16
 
 ARCHITECTURES = ("DeepLabV3Plus", "Unet", "FPN")
 RECIPES = ("own", "usual")
 BACKBONE = "tf_efficientnet_lite0"
+TIMED = 16
+"""Number of steps that are timed for ``--minutes``."""
+
 CELL = 32
 """Images are padded to whole cells of this size, at the right and bottom."""
 
@@ -63,6 +71,7 @@ class Peer(nn.Module):
         encoder.model.load_state_dict(backbone.body.state_dict())
         encoder.lr_factor = lr_factor  # respected by this project's optimizers
         self.weights_used = backbone.weights_used
+        convert_depthwise(self.body)  # as this project's: faster on CPUs
         for name, values in (("mean", backbone.mean), ("std", backbone.std)):
             self.register_buffer(name, 255 * torch.tensor(values).view(1, 3, 1, 1))
 
@@ -110,26 +119,40 @@ def epochs_of(data: DataModule) -> Iterator[Any]:
         epoch += 1
 
 
-def train(peer: Peer, data: DataModule, config: DictConfig, recipe: str, device: torch.device) -> int:
-    """Train a network, and return the number of steps."""
-    steps = config.data.epoch_size // config.data.batch_size * config.trainer.max_epochs
+def steps_within(
+    seconds: float, peer: Peer, data: DataModule, config: DictConfig, recipe: str, device: torch.device
+) -> int:
+    """Return the number of steps that take a time, by timing some, which leave the network as it was."""
+    before = {key: value.clone() for key, value in peer.state_dict().items()}
+    with isolate_rng():
+        train(peer, data, config, recipe, device, steps=4)  # the first are slower
+        start = time.perf_counter()
+        train(peer, data, config, recipe, device, steps=TIMED)
+        each = (time.perf_counter() - start) / TIMED
+    peer.load_state_dict(before)
+    return max(int(seconds * (1 - RESERVE) / each), 1)
+
+
+def train(peer: Peer, data: DataModule, config: DictConfig, recipe: str, device: torch.device, steps: int) -> None:
+    """Train a network for a number of steps."""
     optimization = build(config.optimizer, _partial_=True) if recipe == "own" else _usual
     optimizer, schedule = optimization(peer, steps)
     loss = semantic_loss(recipe, config)
     codec = Codec(data.labels, stride=1)
-    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
+    on_gpu = device.type == "cuda"
+    scaler = torch.amp.GradScaler(device.type, enabled=on_gpu)
+    low = torch.float16 if on_gpu else torch.bfloat16
     peer.train()
     for batch in islice(epochs_of(data), steps):
         batch = batch.to(device)
         targets = codec.encode(batch.segments, batch.extents if batch.is_padded else None)
-        with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
+        with torch.autocast(device.type, low, enabled=on_gpu or has_fast_bfloat16(device.type)):
             logits = peer(batch.images)
         scaler.scale(loss(logits, targets.semantic, targets.semantic_weight)).backward()
         scaler.step(optimizer)
         scaler.update()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-    return steps
 
 
 def _usual(peer: Peer, steps: int) -> tuple[torch.optim.Optimizer, Any]:
@@ -155,6 +178,7 @@ def main() -> None:
     parser.add_argument("--architecture", choices=ARCHITECTURES, default=ARCHITECTURES[0])
     parser.add_argument("--recipe", choices=RECIPES, default=RECIPES[0])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, help="time to train; by default as many steps as experiment=own")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of experiment=own")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args()
@@ -166,7 +190,11 @@ def main() -> None:
     peer = Peer(arguments.architecture, data.labels.num_classes, config.model.backbone.weights, factor).to(device)
     peer = peer.to(memory_format=torch.channels_last)
     start = time.perf_counter()
-    steps = train(peer, data, config, arguments.recipe, device)
+    steps = config.data.epoch_size // config.data.batch_size * config.trainer.max_epochs
+    if arguments.minutes is not None:
+        steps = steps_within(60 * arguments.minutes, peer, data, config, arguments.recipe, device)
+        print(f"{steps} steps, to end within {arguments.minutes:g} minutes", flush=True)
+    train(peer, data, config, arguments.recipe, device, steps)
     seconds = time.perf_counter() - start
     scores = mean_iou(peer, data, device)
     about = {"architecture": arguments.architecture, "recipe": arguments.recipe, "seed": arguments.seed}
