@@ -19,7 +19,7 @@ from torch import Tensor
 
 from panoptic.analysis.evaluation import Progress, load_split
 from panoptic.codec import Codec
-from panoptic.codec.codec import Readout
+from panoptic.codec.maps import Readout
 from panoptic.data.loader import Loader
 from panoptic.inference.predictor import Predictor
 from panoptic.metrics.functional import as_batch, fit_platt, intersections

@@ -17,7 +17,8 @@ from jaxtyping import Bool, Float, Int32, Int64, UInt8
 from torch import Tensor
 from torch._higher_order_ops.while_loop import while_loop_op
 
-from panoptic.codec.codec import Codec, Outputs, upsample
+from panoptic.codec.codec import Codec, upsample
+from panoptic.codec.maps import Outputs
 
 RANK = 2.0**-50
 """Relative difference of the keys of neighboring cells: cells of equal height keep their order up to 2^25 cells, and

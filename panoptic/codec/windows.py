@@ -16,8 +16,9 @@ import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
-from panoptic.codec.codec import Codec, Tally
+from panoptic.codec.codec import Codec
 from panoptic.codec.grouping import find_peaks_in_bands
+from panoptic.codec.maps import Tally
 from panoptic.complexity import thing_table
 from panoptic.segments import Segments
 

@@ -9,7 +9,7 @@ import torch
 
 from panoptic.analysis.decoding import choose
 from panoptic.codec import Codec, Outputs
-from panoptic.codec.codec import Readout
+from panoptic.codec.maps import Readout
 from panoptic.labels import Category, LabelSpace
 from panoptic.segments import Segments
 
