@@ -8,11 +8,10 @@ settings of a data set (``data.channels``, ``data.normalize``), and are kept in 
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +19,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image
 
 from panoptic.data.images import read_image
+from panoptic.data.tiff import Bands, has_unusual_bands, is_tiff, read_tiff
 from panoptic.errors import InputError
 from panoptic.utils.pictures import PERCENTILES, by_percentiles, open_image, turned
 
@@ -33,10 +33,6 @@ LITTLE_USED = 0.25
 
 MOST_BANDS = 64
 """Largest number of bands of a network's images."""
-
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
-_RGB = 2  # photometric interpretation
-_REDUCED = 1  # bit of the kind of a page: a smaller version of another
 
 
 @dataclass(frozen=True)
@@ -66,9 +62,9 @@ class Reading:
             raise InputError(f"data.normalize: expected {' or '.join(NORMALIZATIONS)}, got {self.normalize!r}")
 
     @classmethod
-    def of(cls, channels: Sequence[int] | None, normalize: str) -> Reading:
-        """Create a reading from the values of a configuration."""
-        return cls(None if channels is None else tuple(channels), normalize)
+    def of(cls, channels: Sequence[int] | None, normalize: str | None) -> Reading:
+        """Create a reading from the values of a configuration; what it leaves to the data is the default."""
+        return cls(None if channels is None else tuple(channels), normalize or "range")
 
     @classmethod
     def of_data(cls, config: Mapping[str, Any]) -> Reading:
@@ -107,7 +103,7 @@ class Reading:
         Raises:
             InputError: If the file cannot be read, or has not these bands or numbers.
         """
-        if self.is_ordinary and not _has_unusual_bands(path):
+        if self.is_ordinary and not has_unusual_bands(path):
             return read_image(path)
         bands = self._chosen(*read_bands(path), path)
         scaled = by_percentiles(bands) if self.normalize == "percentile" else _by_range(bands, path)
@@ -161,18 +157,6 @@ class Reading:
         return bands[..., [number - 1 for number in self.channels]]
 
 
-class Bands(NamedTuple):
-    """Numbers of an image as they are stored.
-
-    Attributes:
-        values: Numbers of any kind.
-        is_color: Whether the first three bands are red, green and blue.
-    """
-
-    values: Shaped[np.ndarray, "H W C"]
-    is_color: bool
-
-
 def read_bands(path: str | os.PathLike) -> Bands:
     """Read the numbers of an image file as they are stored.
 
@@ -186,8 +170,8 @@ def read_bands(path: str | os.PathLike) -> Bands:
     Raises:
         InputError: If the file cannot be read.
     """
-    if _is_tiff(path):
-        return _read_tiff(path)
+    if is_tiff(path):
+        return read_tiff(path)
     with open_image(path) as image:
         if image.mode.startswith("I"):  # 16-bit gray
             return Bands(np.asarray(turned(image))[..., None], False)
@@ -239,77 +223,6 @@ REMARKS = {
     "fourth band": "have a fourth band, which is left out; data.channels takes others",
 }
 """Meanings of the remarks."""
-
-
-def _is_tiff(path: str | os.PathLike) -> bool:
-    if not os.path.isfile(path):  # opening a pipe would wait
-        return False
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) in _TIFF
-    except OSError:  # that it cannot be read, the reader of images says
-        return False
-
-
-def _has_unusual_bands(path: str | os.PathLike) -> bool:
-    """Return whether a file is a TIFF that Pillow would not read as what it is."""
-    if not _is_tiff(path):
-        return False
-    try:
-        with Image.open(path, formats=["TIFF"]) as image:
-            samples: Any = getattr(image, "tag_v2", {}).get(277, 1)
-            pages = getattr(image, "n_frames", 1)
-            return image.mode == "F" or samples == 2 or (samples > 3 and image.mode != "CMYK") or pages > 1
-    except Exception:  # a kind that Pillow does not know, or a damaged file
-        return True
-
-
-def _read_tiff(path: str | os.PathLike) -> Bands:
-    try:
-        import tifffile
-    except ImportError:
-        raise InputError(
-            f"{path}: expected the package tifffile to read a TIFF of this kind, which is not installed: "
-            "pip install 'panoptic-adaptive-fusion[tiff]'"
-        ) from None
-    try:
-        with warnings.catch_warnings(), tifffile.TiffFile(path) as file:
-            warnings.simplefilter("ignore")
-            first: Any = file.pages[0]
-            pages: list[Any] = [
-                page for page in file.pages if page.shape == first.shape and not int(page.subfiletype) & _REDUCED
-            ]
-            size = first.imagelength * first.imagewidth
-            if not 0 < size * len(pages) <= 2 * (Image.MAX_IMAGE_PIXELS or 1 << 28):
-                raise InputError(f"{path}: expected at most 178 million pixels, got {len(pages)} pages of {size}")
-            is_color = int(first.photometric) == _RGB and first.samplesperpixel >= 3 and len(pages) == 1
-            bands = np.concatenate([_bands_of(page) for page in pages], axis=2)
-            orientation = first.tags.get("Orientation")
-    except InputError:
-        raise
-    except Exception as error:  # tifffile and its decoders raise many types
-        raise InputError(f"{path}: expected an image that can be read, got a file that cannot: {error}") from error
-    return Bands(_upright(bands, 1 if orientation is None else int(orientation.value)), is_color)
-
-
-def _bands_of(page: Any) -> Shaped[np.ndarray, "H W C"]:
-    """Decode a page, with its bands last."""
-    values = np.asarray(page.asarray())
-    if values.ndim == 2:
-        return values[..., None]
-    planes_first = values.shape[1:] == (page.imagelength, page.imagewidth) and int(page.planarconfig) == 2
-    return np.moveaxis(values, 0, 2) if planes_first else values
-
-
-def _upright(bands: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn bands as the orientation of TIFF and EXIF says."""
-    if orientation in (5, 6, 7, 8):
-        bands = bands.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        bands = bands[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        bands = bands[::-1]
-    return bands
 
 
 def _by_range(bands: Shaped[np.ndarray, "H W C"], path: str | os.PathLike) -> UInt8[np.ndarray, "H W C"]:

@@ -145,7 +145,7 @@ class CocoPanopticData(DataModule):
         super().__init__(**loading)
         self.root = root
         self.cache_dir = cache_dir
-        self.reading = Reading.of(channels, normalize or "range")
+        self.reading = Reading.of(channels, normalize)
         if unannotated not in ("error", "skip"):
             raise InputError(f"data.unannotated: expected error or skip, got {unannotated!r}")
         self.unannotated = unannotated
