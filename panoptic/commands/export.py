@@ -35,7 +35,8 @@ def export(config: DictConfig) -> Path:
     default = Path("panoptic") if checkpoint.path.is_dir() else checkpoint.path
     output = Path(config.output or default.with_suffix(form.suffix)).expanduser()
     images = _images(config.images, Reading.of_data(checkpoint.config.data))
-    print(f"writing {config.format}, and comparing it with PyTorch on {len(images)} images", flush=True)
+    compared = "1 image" if len(images) == 1 else f"{len(images)} images"
+    print(f"writing {config.format}, and comparing it with PyTorch on {compared}", flush=True)
     exported = export_checkpoint(checkpoint, config.format, output, images)
     _print(exported, config.format)
     return output
@@ -57,7 +58,7 @@ def _images(given: str | None, reading: Reading) -> list[np.ndarray]:
     if not images:
         scenes = SyntheticSource(split="val", size=2, height=250, width=500)
         images = [scenes.read(index).image for index in range(2)]
-    return [image[..., [band % 3 for band in range(reading.bands)]] for image in images]
+    return [reading.scaled(image[..., [band % 3 for band in range(reading.bands)]]) for image in images]
 
 
 def _print(exported: Exported, format: str) -> None:

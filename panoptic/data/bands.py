@@ -112,18 +112,18 @@ class Reading:
     def scaled(self, image: UInt8[np.ndarray, "H W bands"]) -> UInt8[np.ndarray, "H W bands"]:
         """Return an image that came from elsewhere as :meth:`read` returns that of a file.
 
-        Nothing is done to an image that is scaled by percentiles already.
+        An image that is scaled by percentiles already hardly changes, unless it has few pixels.
 
         Args:
             image: Image of these bands.
         """
         return by_percentiles(image) if self.normalize == "percentile" else image
 
-    def used_range(self, path: str | os.PathLike) -> float:
-        """Return the share of the range of its numbers that an image uses, in 0..1.
+    def used_range(self, path: str | os.PathLike) -> float | None:
+        """Return the share of the range of its numbers that an image uses, in 0..1; ``None`` if they have no range.
 
         It is that between the :data:`~panoptic.utils.pictures.PERCENTILES` of a band, in the band where it is largest.
-        Numbers without a range, other than whole ones of 8 or 16 bits, use none of it.
+        Only whole numbers of 8 or 16 bits have a range.
 
         Args:
             path: Path of the image file.
@@ -132,8 +132,8 @@ class Reading:
             InputError: If the file cannot be read, or has not these bands.
         """
         bands = self._chosen(*read_bands(path), path)
-        if bands.size == 0 or not _has_range(bands):
-            return 0.0
+        if not _has_range(bands):
+            return None
         apart = max(-(-max(bands.shape[:2]) // SIDE_OF_RANGE), 1)
         low, high = np.percentile(bands[::apart, ::apart], PERCENTILES, axis=(0, 1))
         return float((high - low).max()) / (255 if bands.dtype == np.uint8 else 65535)
@@ -228,7 +228,7 @@ REMARKS = {
 def _by_range(bands: Shaped[np.ndarray, "H W C"], path: str | os.PathLike) -> UInt8[np.ndarray, "H W C"]:
     if bands.dtype == np.uint8:
         return bands
-    if bands.size and _has_range(bands):
+    if _has_range(bands):
         return ((bands.astype(np.int64) + 128) // 257).astype(np.uint8)
     raise InputError(
         f"{path}: expected whole numbers of 8 or 16 bits, got {bands.dtype} from {bands.min()} to {bands.max()}; "
@@ -238,4 +238,4 @@ def _by_range(bands: Shaped[np.ndarray, "H W C"], path: str | os.PathLike) -> UI
 
 def _has_range(bands: Shaped[np.ndarray, "H W C"]) -> bool:
     """Return whether numbers are whole ones of 8 or 16 bits."""
-    return bool(bands.dtype.kind in "iu" and bands.min() >= 0 and bands.max() <= 65535)
+    return bool(bands.size and bands.dtype.kind in "iu" and bands.min() >= 0 and bands.max() <= 65535)

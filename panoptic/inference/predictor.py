@@ -229,8 +229,8 @@ class Predictor:
 
         Args:
             image: Path of an image file, picture of Pillow, RGB array, uint8 ``[H W 3]``, or tensor, uint8 ``[3 H W]``;
-                or a list of these. A network for other bands takes arrays and tensors with these, and files. All are
-                scaled as those of the training data were (``data.normalize``).
+                or a list of these. A network for other bands takes arrays and tensors with these, and files. One of
+                images scaled by percentiles (``data.normalize``) scales all of these, and takes any numbers.
 
         Raises:
             InputError: If an image is none of these, or its file cannot be read.
@@ -263,14 +263,15 @@ class Predictor:
         )
 
     def _to_array(self, image: Any) -> UInt8[np.ndarray, "H W bands"]:
-        bands = self.reading.bands
+        bands, scaled = self.reading.bands, self.reading.normalize == "percentile"
         if isinstance(image, (str, Path)):
             return self.reading.read(image)
         if isinstance(image, Tensor):
-            if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != bands:
-                raise InputError(f"image: expected a tensor uint8 [{bands} H W], got {image.dtype} {list(image.shape)}")
+            if image.ndim != 3 or image.shape[0] != bands or not (scaled or image.dtype == torch.uint8):
+                kind = f"{'of numbers' if scaled else 'uint8'} [{bands} H W]"
+                raise InputError(f"image: expected a tensor {kind}, got {image.dtype} {list(image.shape)}")
             image = image.permute(1, 2, 0).cpu().numpy()
-        return self.reading.scaled(to_array(image, bands))
+        return to_array(image, bands, scaled)
 
     def segments(self, image: UInt8[np.ndarray, "H W bands"]) -> Segments:
         """Predict the segments of one image of any size as tensors, with scores, on the CPU.

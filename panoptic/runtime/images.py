@@ -11,14 +11,16 @@ from PIL import Image
 
 from panoptic.errors import InputError
 from panoptic.utils import pictures
+from panoptic.utils.pictures import by_percentiles
 
 
-def to_array(image: Any, bands: int = 3) -> np.ndarray:
+def to_array(image: Any, bands: int = 3, scaled: bool = False) -> np.ndarray:
     """Return an image as an array, uint8 ``[H W bands]``, upright and converted as image files are elsewhere.
 
     Args:
-        image: Path of an image file, picture of Pillow, or array, uint8 ``[H W bands]``.
+        image: Path of an image file, picture of Pillow, or array ``[H W bands]``: uint8, or to be scaled any numbers.
         bands: Number of bands. Files and pictures have three.
+        scaled: Whether to scale pictures and arrays by percentiles (``data.normalize=percentile``).
 
     Raises:
         InputError: If it is none of these, or the file cannot be read.
@@ -30,17 +32,22 @@ def to_array(image: Any, bands: int = 3) -> np.ndarray:
         )
     if isinstance(image, Image.Image):
         try:
-            return _array_of(image)
+            if not scaled:
+                return _array_of(image)
+            if image.mode == "F" or image.mode.startswith("I"):
+                return by_percentiles(np.repeat(np.asarray(pictures.turned(image))[..., None], 3, axis=2))
+            return by_percentiles(_array_of(image))
         except ValueError as error:
             raise InputError(f"image: expected a picture that can be read as RGB: {error}") from None
     if isinstance(image, (str, os.PathLike)):
         with pictures.open_image(image) as picture:
             return _array_of(picture)
-    is_array = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == bands
-    if not is_array or image.size == 0:
+    kind = f"{'of numbers' if scaled else 'uint8'} [H W {bands}]"
+    is_array = isinstance(image, np.ndarray) and image.ndim == 3 and image.shape[2] == bands and image.size > 0
+    if not is_array or not (image.dtype == np.uint8 or (scaled and image.dtype.kind in "iuf")):
         received = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(f"image: expected a path, a picture of Pillow or an array uint8 [H W {bands}], got {received}")
-    return image
+        raise InputError(f"image: expected a path, a picture of Pillow or an array {kind}, got {received}")
+    return by_percentiles(image) if scaled else image
 
 
 def read_as_trained(path: str | os.PathLike, reading: Mapping[str, Any]) -> np.ndarray:

@@ -20,7 +20,6 @@ from panoptic.labels import LabelSpace
 from panoptic.results import Result
 from panoptic.runtime.images import read_as_trained, to_array
 from panoptic.runtime.record import INPUT, KEY, OUTPUTS, Record
-from panoptic.utils.pictures import by_percentiles
 
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 """Execution providers that are used by default; that of TensorRT builds an engine first, which takes minutes."""
@@ -77,8 +76,8 @@ class OnnxPredictor:
 
         Args:
             image: Path of an image file, picture of Pillow, or RGB array, uint8 ``[H W 3]``; or a list of these. A
-                network for other bands takes arrays uint8 ``[H W bands]``, and files. All are scaled as those of the
-                training data were (``data.normalize``).
+                network for other bands takes arrays uint8 ``[H W bands]``, and files. One of images scaled by
+                percentiles (``data.normalize``) scales all of these, and takes arrays of any numbers.
 
         Raises:
             InputError: If an image is none of these.
@@ -98,27 +97,25 @@ class OnnxPredictor:
         """
         if self.record.reading and isinstance(image, (str, os.PathLike)):
             return read_as_trained(image, self.record.reading)
-        return self._scaled(to_array(image, self.record.bands))
+        return to_array(image, self.record.bands, self._by_percentiles)
 
     def predict_batch(self, images: np.ndarray) -> list[Result]:
         """Predict the segments of images of equal size together.
 
         Args:
-            images: RGB images, uint8 ``[B H W 3]``, or with the network's other bands. They are scaled as those of the
-                training data were.
+            images: RGB images, uint8 ``[B H W 3]``, or with the network's other bands. Each is scaled as when it is
+                given alone.
 
         Raises:
             InputError: If they are not such an array.
         """
-        self._check(images)
-        return self._results(np.stack([self._scaled(image) for image in images]) if self._by_percentiles else images)
+        if not self._by_percentiles or not isinstance(images, np.ndarray) or images.ndim != 4 or images.size == 0:
+            return self._results(images)  # or say what is wrong with them
+        return self._results(np.stack([self.read(image) for image in images]))
 
     @property
     def _by_percentiles(self) -> bool:
         return self.record.reading.get("normalize") == "percentile"
-
-    def _scaled(self, image: np.ndarray) -> np.ndarray:
-        return by_percentiles(image) if self._by_percentiles else image
 
     def _results(self, images: np.ndarray) -> list[Result]:
         outputs = self.run(images)
@@ -146,16 +143,13 @@ class OnnxPredictor:
         Raises:
             InputError: If they are not such an array.
         """
-        self._check(images)
-        values = self._session.run(None, {INPUT: np.ascontiguousarray(images)})
-        return dict(zip(OUTPUTS, values, strict=True))
-
-    def _check(self, images: Any) -> None:
         bands = self.record.bands
         if not isinstance(images, np.ndarray):
             raise InputError(f"images: expected an array uint8 [B H W {bands}], got {type(images).__name__}")
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != bands or images.size == 0:
             raise InputError(f"images: expected uint8 [B H W {bands}], got {images.dtype} {list(images.shape)}")
+        values = self._session.run(None, {INPUT: np.ascontiguousarray(images)})
+        return dict(zip(OUTPUTS, values, strict=True))
 
 
 def _onnxruntime() -> Any:

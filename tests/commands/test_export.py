@@ -67,12 +67,23 @@ def test_all_images_are_scaled_as_the_training_data_were(exported: Path) -> None
     scaled = Reading(normalize="percentile").read("dark.png")
     assert dark.max() < 64
     assert scaled.max() == 255
-    for image in (dark, Image.fromarray(dark), "dark.png", scaled):
+    for image in (dark, Image.fromarray(dark), "dark.png", scaled, dark / 255):
         assert np.array_equal(other.read(image), scaled)
+    deep = np.arange(100, 1124, dtype=np.uint16).reshape(32, 32)  # of 16 bits, of which little would be left in 8
+    Image.fromarray(deep).save("deep.png")
+    expected = Reading(normalize="percentile").read("deep.png")
+    assert len(np.unique(expected)) == 256
+    pictures = Image.open("deep.png"), Image.fromarray(deep.astype(np.float32))
+    for image in ("deep.png", *pictures, np.stack([deep] * 3, 2)):
+        assert np.array_equal(other.read(image), expected)
+    with pytest.raises(InputError, match=r"an array of numbers \[H W 3\], got uint16 \[32, 32\]"):
+        other.read(deep)
     expected = other.run(scaled[None])["ids"][0]  # which takes arrays as they are
     assert not np.array_equal(other.run(dark[None])["ids"][0], expected)
     assert np.array_equal(other(dark).ids, expected)
     assert np.array_equal(other.predict_batch(dark[None])[0].ids, expected)
+    with pytest.raises(InputError, match=r"images: expected uint8 \[B H W 3\], got uint8 \[3, 4, 3\]"):
+        other.predict_batch(dark[:3, :4])
 
 
 def test_images_of_a_batch_are_independent(exported: Path) -> None:
