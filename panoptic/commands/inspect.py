@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ def inspect(config: DictConfig) -> None:
     from panoptic.utils.files import writable_folder
 
     _check(config)
+    _choose_normalization(config.data)
     data = build(config.data)
     splits = _splits(data, config.splits)
     folder = writable_folder(config.output or Path("runs") / "inspect" / _name(config.data), "output")
@@ -63,6 +65,17 @@ def _check(config: DictConfig) -> None:
     unknown = [split for split in config.splits or [] if split not in SPLITS]
     if unknown:
         raise InputError(f"splits: expected some of {', '.join(SPLITS)}, got {unknown[0]!r}")
+
+
+def _choose_normalization(data: DictConfig) -> None:
+    """Read images as training would, where it leaves that to the data (data=own)."""
+    from panoptic.config.composing import build
+    from panoptic.training.recipe import normalization
+
+    if "normalize" in data and data.normalize is None:
+        with suppress(InputError):  # without a training split, or one that can be read, which is told later
+            data.normalize, reason = normalization(build(data).statistics())
+            print(f"data.normalize={data.normalize}: {reason}")
 
 
 def _splits(data: DataModule, wanted: Sequence[str] | None) -> dict[str, tuple[str, ...]]:

@@ -125,7 +125,7 @@ class CocoPanopticData(DataModule):
         channels: Numbers of the bands that become red, green and blue, from 1, or of one band; by default the first
             three, or the only one. See :class:`~panoptic.data.bands.Reading`.
         normalize: How numbers become 8 bits: ``range`` by the whole range of their type, ``percentile`` by percentiles
-            of each band of each image; see there. ``None``, which training leaves to the data, is ``range``.
+            of each band of each image; see there. ``None`` is ``range``, but for what leaves it to the data.
         unannotated: What to do with images without an annotation: ``error`` or ``skip``.
         loading: Arguments of :class:`DataModule`.
     """

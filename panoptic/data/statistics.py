@@ -21,15 +21,15 @@ class DataStatistics:
         sizes: Height and width of the images, of those where they are known.
         thing_sides: Square root of the area of each thing, in pixels.
         most_things: Largest number of things in an image, of the images that were read.
-        used_ranges: Share of the range of their numbers that images use, of some of them; see
-            :meth:`panoptic.data.bands.Reading.used_range`.
+        used_ranges: Share of the range of their numbers that images use, of some of them, ``None`` for numbers without
+            a range; see :meth:`panoptic.data.bands.Reading.used_range`.
     """
 
     images: int
     sizes: Sequence[tuple[int, int]]
     thing_sides: np.ndarray = field(default_factory=lambda: np.zeros(0))
     most_things: int = 0
-    used_ranges: Sequence[float] = ()
+    used_ranges: Sequence[float | None] = ()
 
 
 def statistics_of(source: Source, samples: int = 8) -> DataStatistics:

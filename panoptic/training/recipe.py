@@ -55,11 +55,11 @@ def recipe(
     steps = min(round(TRIED_STEPS * more_images * small_crops / EPOCHS), 5000) * EPOCHS
     choices["data.epoch_size"] = Choice(
         max(steps // (epochs or EPOCHS), 1) * batch_size,
-        f"{steps} steps in all for {statistics.images} images and crops of {height}x{width}",
+        f"samples of an epoch: {steps} steps in all for {statistics.images} images and crops of {height}x{width}",
     )
     choices["trainer.max_epochs"] = Choice(EPOCHS, "validations take little of the time")
     choices["codec.max_things"] = _max_things(statistics)
-    choices["data.normalize"] = _normalize(statistics)
+    choices["data.normalize"] = normalization(statistics)
     return choices
 
 
@@ -101,13 +101,22 @@ def _max_things(statistics: DataStatistics) -> Choice:
     return Choice(max(2 * most, Codec.max_things), f"an image holds up to {most} things")
 
 
-def _normalize(statistics: DataStatistics) -> Choice:
-    if not len(statistics.used_ranges):
+def normalization(statistics: DataStatistics) -> Choice:
+    """Choose how numbers of images become 8 bits; see :class:`panoptic.data.bands.Reading`.
+
+    Args:
+        statistics: Statistics of the training split.
+    """
+    found = statistics.used_ranges
+    used = [share for share in found if share is not None]
+    if not found:
         return Choice("range", "the range that images use is not known")
-    used = float(np.median(statistics.used_ranges))
-    return Choice(
-        "percentile" if used < USED_RANGE else "range", f"images use {used:.0%} of the range of their numbers"
-    )
+    if len(used) < len(found):
+        return Choice("percentile", "numbers of images are other than whole ones of 8 or 16 bits")
+    share = float(np.median(used))
+    if share < USED_RANGE:
+        return Choice("percentile", f"images use {share:.0%} of the range of their numbers, less than {USED_RANGE:.0%}")
+    return Choice("range", f"images use {share:.0%} of the range of their numbers")
 
 
 def open_keys(config: DictConfig) -> list[str]:
@@ -155,7 +164,9 @@ def sized_by_data(config: DictConfig, tell: bool = True) -> DictConfig:
     data = config.data.copy()
     data.crop, data.scale = data.crop or [32, 32], data.scale or [1.0, 1.0]
     sized, chosen = size_by_data(config, build(data, seed=0).statistics())
-    if tell:
+    if config.budget is not None:  # which replaces it
+        chosen.pop("data.epoch_size", None)
+    if tell and chosen:
         print(table(chosen), flush=True)
     return sized
 

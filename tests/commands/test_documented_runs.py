@@ -63,7 +63,7 @@ COMPOSED_ONLY = {
 
 ELSEWHERE = {
     "python -m panoptic.convert format=instance_masks input=stage1_train background=background output=nuclei": SEQUENCE,
-    "python -m panoptic.inspect data=coco_panoptic data.root=nuclei": SEQUENCE,
+    "python -m panoptic.inspect data=own data.root=nuclei": SEQUENCE,
     f"{TRAIN} experiment=own data.root=nuclei data.any_orientation=true hydra.run.dir=runs/nuclei": SEQUENCE,
 }
 """Commands that another test runs."""
@@ -152,7 +152,7 @@ RUNS: dict[str, tuple[Callable[[], None], dict[str, tuple[str, ...]], Callable[[
     "own": (
         prepare_own,
         {
-            "python -m panoptic.inspect data=coco_panoptic data.root=DIR": ("workers=1",),
+            "python -m panoptic.inspect data=own data.root=DIR": ("workers=1",),
             f"{TRAIN} experiment=own data.root=DIR": (*OWN, "hydra.run.dir=RUN"),
             "python -m panoptic.evaluate checkpoint=RUN/checkpoints/last.ckpt split=val visualize=true worst=5": (),
             "python -m panoptic.predict checkpoint=RUN/checkpoints/last.ckpt input=DIR/val": (),

@@ -276,6 +276,12 @@ def test_what_images_have_beside_three_bands_is_noted(capsys: pytest.CaptureFixt
     status, report, _ = inspected("data=coco_panoptic", "data.root=dim", "data.normalize=percentile")
     assert status == 0
     assert not any("16 bits" in note for note in report["notes"])
+    capsys.readouterr()
+    status, report, _ = inspected("data=own", "data.root=dim")  # as training would read it
+    assert status == 0
+    assert not any("16 bits" in note for note in report["notes"])
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said == "data.normalize=percentile: images use 1% of the range of their numbers, less than 50%"
 
 
 def test_stuff_in_pieces_and_no_truth_are_noted(capsys: pytest.CaptureFixture) -> None:

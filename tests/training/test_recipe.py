@@ -87,8 +87,9 @@ def test_twice_as_many_things_are_looked_for_as_an_image_holds(most: int, limit:
 @pytest.mark.parametrize(
     ("used", "choice"),
     [
-        ([0.1, 0.49, 0.9], ("percentile", "images use 49% of the range of their numbers")),
+        ([0.1, 0.49, 0.9], ("percentile", "images use 49% of the range of their numbers, less than 50%")),
         ([0.1, 0.5, 0.9], ("range", "images use 50% of the range of their numbers")),
+        ([0.9, None, 0.9], ("percentile", "numbers of images are other than whole ones of 8 or 16 bits")),
         ([], ("range", "the range that images use is not known")),
     ],
 )
@@ -142,7 +143,7 @@ def test_a_data_set_is_looked_at_and_told_of(capsys: pytest.CaptureFixture) -> N
     assert lines[0] == "chosen by the data:"
     assert lines[1] == "  data.crop=[160,160]        images of 256x256, eight times the side of large things, 22"
     assert lines[5] == "  codec.max_things=200       an image holds up to 82 things"
-    assert lines[6] == "  data.normalize=percentile  images use 35% of the range of their numbers"
+    assert lines[6] == "  data.normalize=percentile  images use 35% of the range of their numbers, less than 50%"
     assert len(lines) == 7
     again = sized_by_data(sized)
     assert again is sized

@@ -62,7 +62,7 @@ def _area(info: dict[str, Any]) -> float:
     return 0.0
 
 
-def _used_ranges(folder: Path, names: list[str], reading: Reading) -> Iterator[float]:
+def _used_ranges(folder: Path, names: list[str], reading: Reading) -> Iterator[float | None]:
     """Yield the range that some images use; the reader says which cannot be read."""
     for index in np.linspace(0, len(names) - 1, min(len(names), DECODED)).astype(int):
         with suppress(InputError):
