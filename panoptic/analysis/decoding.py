@@ -63,13 +63,13 @@ class Decoding:
 
     def __str__(self) -> str:
         changes = [
-            f"codec.{key}={value:g} ({self.before[key]:g})"
+            f"codec.{key}={value:g} rather than {self.before[key]:g}"
             for key, value in self.settings.items()
             if value != self.before[key]
         ]
         if not changes:
             return f"decoding, by {self.images} images of val: none better than what is configured, PQ {self.pq:.2f}"
-        gain = f"PQ {self.pq:.2f} ({self.pq_before:.2f})"
+        gain = f"PQ {self.pq:.2f} rather than {self.pq_before:.2f}"
         return f"decoding, chosen by {self.images} images of val: {', '.join(changes)}; {gain} points"
 
 

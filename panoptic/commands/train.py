@@ -255,7 +255,10 @@ def _other_reading(config: DictConfig, source: Checkpoint) -> list[str]:
     now, then = (Reading.of_data(data).normalize for data in (config.data, source.config.data))
     if now == then:
         return []
-    return [f"note: {source.path} was trained with data.normalize={then}, and is trained on with {now}"]
+    return [
+        f"note: {source.path} was trained with data.normalize={then}, and is trained on with {now}; "
+        f"data.normalize={then} keeps it"
+    ]
 
 
 def _fit(trainer: Trainer, module: PanopticModule, data: DataModule, resumed: Checkpoint | None) -> None:
@@ -358,7 +361,9 @@ def _report(folder: Path, labels: LabelSpace, dashboard: str | None) -> None:
             for row, v in score_rows(scores, labels, summary_columns(scores)).items()
             if row in ("all", "things", "stuff")
         }
-    print_table(f"validation, after {summary['epochs']} epochs in {summary['seconds']:.0f} s", rows)
+    after = "1 epoch" if summary["epochs"] == 1 else f"{summary['epochs']} epochs"
+    decoded = ", decoded as configured" if "decoding" in summary else ""
+    print_table(f"validation, after {after} in {summary['seconds']:.0f} s{decoded}", rows)
     if summary["boundary_remark"] is not None:
         print(summary["boundary_remark"])
     print(f"checkpoints: {folder / 'checkpoints'}\nsummary: {folder / 'summary.json'}")

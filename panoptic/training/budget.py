@@ -40,14 +40,15 @@ class Pace:
     validation: float
 
 
-def batches_within(seconds: float, pace: Pace, *, epochs: int, validations: int) -> int:
+def batches_within(seconds: float, pace: Pace, *, epochs: int, validations: int, spent: float = 0.0) -> int:
     """Return the number of training batches in an epoch so that a run takes a given time.
 
     Args:
-        seconds: Time for the whole run.
+        seconds: Time that is left for the run.
         pace: What takes how long.
         epochs: Number of epochs.
         validations: Number of validations.
+        spent: Seconds of the budget that are over.
 
     Raises:
         InputError: If there is no time for one batch an epoch.
@@ -57,9 +58,9 @@ def batches_within(seconds: float, pace: Pace, *, epochs: int, validations: int)
     if batches < 1:
         least = (epochs * pace.batch + validations * pace.validation) / (1 - RESERVE)
         raise InputError(
-            f"budget: expected time for a step of each epoch ({epochs}) and for the validations ({validations}, each "
-            f"{pace.validation:.1f} s), {least:.0f} s once the run has started and its pace is known, got "
-            f"{max(seconds, 0):.0f} s; fewer trainer.max_epochs take less"
+            f"budget: expected at least {spent + least:.0f} s, {spent:.0f} s to start and to find the pace and "
+            f"{least:.0f} s for a step of each epoch ({epochs}) and the validations ({validations}, each "
+            f"{pace.validation:.1f} s), got {spent + seconds:.0f} s; fewer trainer.max_epochs take less"
         )
     return batches
 
@@ -185,8 +186,9 @@ def choose_steps(
     pace = measure(config, folder, module, data, build_trainer)
     epochs = config.trainer.max_epochs
     validations = epochs // min(config.trainer.check_val_every_n_epoch, epochs)
-    left = seconds_of(config.budget, "budget") - (time.monotonic() - started)
-    batches = batches_within(left, pace, epochs=epochs, validations=validations)
+    spent = time.monotonic() - started
+    left = seconds_of(config.budget, "budget") - spent
+    batches = batches_within(left, pace, epochs=epochs, validations=validations, spent=spent)
     config.data.epoch_size = data.epoch_size = batches * config.data.batch_size
     module.record["config"]["data"]["epoch_size"] = data.epoch_size
     return {

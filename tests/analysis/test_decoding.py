@@ -71,8 +71,8 @@ def test_the_best_settings_are_chosen() -> None:
     assert chosen.before == {"peak_threshold": 0.1, "peak_window": 3, "thing_area": 0, "stuff_area": 0}
     assert chosen.calibration.keys() == {"things", "stuff"}
     assert str(chosen) == (
-        "decoding, chosen by 4 images of val: codec.peak_threshold=0.3 (0.1), codec.peak_window=7 (3), "
-        f"codec.thing_area=8 (0); PQ {chosen.pq:.2f} ({chosen.pq_before:.2f}) points"
+        "decoding, chosen by 4 images of val: codec.peak_threshold=0.3 rather than 0.1, codec.peak_window=7 rather "
+        f"than 3, codec.thing_area=8 rather than 0; PQ {chosen.pq:.2f} rather than {chosen.pq_before:.2f} points"
     )
 
 

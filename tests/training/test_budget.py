@@ -32,12 +32,13 @@ def test_steps_and_validations_fill_the_time(seconds, pace, epochs, validations,
 
 
 def test_too_little_time_is_told_with_what_it_takes() -> None:
+    for_the_rest = r"107 s for a step of each epoch \(4\) and the validations \(2, each 50\.0 s\)"
     with pytest.raises(
-        InputError, match=r"expected time for a step of each epoch \(4\) and for the validations \(2, each 50\.0 s\)"
+        InputError, match=rf"at least 107 s, 0 s to start .* and {for_the_rest}, got 97 s; fewer trainer.max_epochs"
     ):
         batches_within(97, Pace(1.0, 50.0), epochs=4, validations=2)
-    with pytest.raises(InputError, match=r"107 s once the run has started .*, got 0 s; fewer trainer.max_epochs"):
-        batches_within(-5, Pace(1.0, 50.0), epochs=4, validations=2)
+    with pytest.raises(InputError, match=rf"at least 172 s, 65 s to start .* and {for_the_rest}, got 60 s"):
+        batches_within(-5, Pace(1.0, 50.0), epochs=4, validations=2, spent=65)
 
 
 def test_the_stopwatch_leaves_out_what_comes_before_a_first_batch() -> None:

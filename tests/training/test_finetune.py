@@ -69,7 +69,7 @@ def test_heads_are_reinitialized_for_other_categories_and_the_run_says_so(capsys
     command("train", train, (*run, "optimizer.lr=0", "model.fusion.lr=0", "optimizer.weight_decay=0"))
     first, second = (torch.load(f"{name}/checkpoints/last.ckpt", weights_only=True) for name in ("first", "second"))
     said = capsys.readouterr().out
-    assert f"note: {FIRST} was trained with data.normalize=range, and is trained on with percentile" in said
+    assert f"note: {FIRST} was trained with data.normalize=range, and is trained on with percentile; " in said
     kept, reinitialized = said.split(f"{FIRST}: kept ")[1].splitlines()[0].split("; reinitialized: ")
     assert [word.split(" ")[0] for word in kept.split(", ")] == ["backbone", "fpn", "complexity", "fusion"]
     assert [word.split(" ")[0] for word in reinitialized.split(", ")] == ["semantic_head", "instance_head"]
