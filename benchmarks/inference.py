@@ -39,6 +39,8 @@ from panoptic.utils.malloc import keep_freed_memory
 
 OURS, BACKBONE = "panoptic, adaptive, R50", "ResNet-50 backbone alone (timm)"
 
+SEPARABLE = ("model.semantic_head.separable=true", "model.instance_head.separable=true")
+
 
 def crowded(codec: Codec, batch: int, size: tuple[int, int], things: int, device: torch.device) -> Outputs:
     """Create network outputs that decode to cars in rows on a road below a sky; cars cover a quarter of the image.
@@ -111,6 +113,8 @@ def compare(
         predictor.codec.decode(decoded, size)
 
     calls: dict[str, Callable[[], Any]] = {BACKBONE: lambda: network.backbone(normalized), OURS: ours}
+    _, separable = our_network(device, *SEPARABLE)
+    calls[f"{OURS}, separable heads"] = lambda: (separable.network(images), separable.codec.decode(decoded, size))
     if compiled:
         other = copy.deepcopy(predictor.network)
         other.compile()

@@ -30,8 +30,8 @@ class SemanticHead(nn.Module):
         channels: Number of channels of the convolutions.
         depth: Number of convolutions.
         upsample: Factor from the size of the fused map to that of the prediction.
-        separable: Whether the convolutions are depthwise-separable ones of 5x5, rather than full ones of 3x3. They take
-            a quarter of the time.
+        separable: Whether the convolutions are depthwise-separable ones of 5x5, which take less time, rather than full
+            ones of 3x3.
 
     Raises:
         InputError: If an argument is out of range.
@@ -70,8 +70,8 @@ class InstanceHead(nn.Module):
         channels: Number of channels of the convolutions.
         depth: Number of convolutions.
         upsample: Factor from the size of the fused map to that of the prediction.
-        separable: Whether the convolutions are depthwise-separable ones of 5x5, rather than full ones of 3x3. They take
-            a quarter of the time.
+        separable: Whether the convolutions are depthwise-separable ones of 5x5, which take less time, rather than full
+            ones of 3x3.
 
     Raises:
         InputError: If an argument is out of range.
