@@ -7,6 +7,8 @@ import copy
 from timm.layers import Conv2dSame
 from torch import nn
 
+from panoptic.models.depthwise import DepthwiseConv2d
+
 
 def with_static_padding(network: nn.Module) -> nn.Module:
     """Return a copy of a network in which convolutions with TensorFlow's padding ("same") have constant padding.
@@ -20,12 +22,12 @@ def with_static_padding(network: nn.Module) -> nn.Module:
     network = copy.deepcopy(network)
     for module in list(network.modules()):
         for name, child in module.named_children():
-            if isinstance(child, Conv2dSame):
+            if isinstance(child, Conv2dSame) or (isinstance(child, DepthwiseConv2d) and child.pads_same):
                 setattr(module, name, _static(child))
     return network
 
 
-def _static(layer: Conv2dSame) -> nn.Sequential:
+def _static(layer: Conv2dSame | DepthwiseConv2d) -> nn.Sequential:
     totals = [
         max(dilation * (kernel - 1) + 1 - stride, 0)
         for kernel, stride, dilation in zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)
