@@ -7,6 +7,8 @@ import copy
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
+from panoptic.models.depthwise import restore_depthwise
+
 
 def fold_batchnorm(network: nn.Module) -> nn.Module:
     """Return a copy of a network in evaluation mode, with BatchNorm folded into the preceding convolutions.
@@ -18,6 +20,7 @@ def fold_batchnorm(network: nn.Module) -> nn.Module:
         network: Network to copy; its direct children are the parts.
     """
     folded = copy.deepcopy(network).eval()
+    restore_depthwise(folded)
     for part in folded.children():
         for name, module in part.named_children():
             setattr(part, name, _fold(module))

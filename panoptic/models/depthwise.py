@@ -79,6 +79,23 @@ def convert_depthwise(module: nn.Module) -> None:
             convert_depthwise(child)
 
 
+def restore_depthwise(module: nn.Module) -> None:
+    """Undo :func:`convert_depthwise` for inference, whose tools know PyTorch's convolutions; others are left.
+
+    Those whose padding depends on the image stay.
+    """
+    for name, child in module.named_children():
+        if isinstance(child, DepthwiseConv2d) and not child.pads_same:
+            sides = child.kernel_size[0], child.stride[0], int(child.padding[0])
+            with torch.device("meta"):  # its own weights are dropped
+                plain = nn.Conv2d(child.in_channels, child.out_channels, *sides, groups=child.groups, bias=False)
+            plain.weight, plain.bias = child.weight, child.bias
+            plain.train(child.training)
+            setattr(module, name, plain)
+        else:
+            restore_depthwise(child)
+
+
 def _is_convertible(conv: nn.Conv2d) -> bool:
     return (
         type(conv) in (nn.Conv2d, Conv2dSame)

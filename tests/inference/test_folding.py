@@ -58,6 +58,14 @@ def test_context_is_folded_too():
     torch.testing.assert_close(folded(images).semantic, network(images).semantic, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("head", [SemanticHead(8, 5, channels=8, separable=True), InstanceHead(8, separable=True)])
+def test_separable_heads_are_folded(head):
+    folded = fold_batchnorm(give_statistics(head))
+    assert count_norms(folded) == 0
+    fused = torch.randn(2, 8, 6, 10)
+    torch.testing.assert_close(folded(fused), head(fused), atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("name", "left"),
     # EfficientNet's BatchNorm and its activation are one module, which stays; so do ConvNeXt's LayerNorms.
