@@ -15,7 +15,7 @@ from benchmarks.measuring import read, write
 from benchmarks.recording import scores_of
 from panoptic.config.keys import differences, is_below
 
-SCORES = ("pq", "pq_things", "pq_stuff", "mean_iou")
+SCORES = ("pq", "pq_things", "pq_stuff", "mean_iou", "mean_iou_stuff")
 
 
 WITHOUT_EFFECT = ("seed", "logger", "name", "data.root", "study", "evaluation")

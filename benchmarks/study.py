@@ -176,17 +176,20 @@ def screened_recipes(report: dict[str, Any]) -> str:
     """Format the scores of the recipes that were tried, by what differs from the first, with PQ on test if known."""
     runs = report.get("runs", [])
     on_test = any("test" in run for run in runs)
+    scores = {"pq": "PQ", "pq_things": "PQ things", "pq_stuff": "PQ stuff", "mean_iou": "mean IoU"}
+    if any("mean_iou_stuff" in run for run in runs):
+        scores["mean_iou_stuff"] = "mean IoU, stuff"
     rows = [
         (
             run["settings"] or "none",
             str(run["seed"]),
-            *(f"{100 * run[n]:.1f}" for n in ("pq", "pq_things", "pq_stuff", "mean_iou")),
+            *(f"{100 * run[n]:.1f}" for n in scores),
             *([f"{100 * run['test']['pq']:.1f}" if "test" in run else ""] if on_test else []),
         )
         for run in runs
     ]
-    columns = ("changed", "seed", "PQ", "PQ things", "PQ stuff", "mean IoU", *(["PQ, test"] if on_test else []))
-    return table("Points on val", columns, rows or [(UNKNOWN, *[""] * 5)]).strip()
+    columns = ("changed", "seed", *scores.values(), *(["PQ, test"] if on_test else []))
+    return table("Points on val", columns, rows or [(UNKNOWN, *[""] * (len(columns) - 1))]).strip()
 
 
 def own_runs(report: dict[str, Any]) -> str:
@@ -258,12 +261,13 @@ def trained_peers(report: dict[str, Any]) -> str:
             run["recipe"],
             str(run["seed"]),
             f"{run['parameters'] / 1e6:.1f}",
+            str(run["steps"]),
             f"{100 * run['scores']['mean_iou']:.1f}",
         )
         for run in report.values()
     ]
-    columns = ("network", "recipe", "seed", "parameters, millions", "mean IoU")
-    return table("Points on val", columns, rows or [(UNKNOWN, *[""] * 4)]).strip()
+    columns = ("network", "recipe", "seed", "parameters, millions", "steps", "mean IoU")
+    return table("Points on val", columns, rows or [(UNKNOWN, *[""] * 5)]).strip()
 
 
 def headroom_choices(report: dict[str, Any]) -> str:
