@@ -57,8 +57,8 @@ given in addition change it, as in `data.root=/where/the/data/moved`.
 EXPERIMENTS = """\
 An experiment sets the keys of a whole run, an ablation takes one thing away from it. Each is a file in
 `conf/experiment/` or `conf/ablation/`, and a file of your own beside them is another. `data.crop`, `data.scale`,
-`data.epoch_size`, `data.normalize`, `trainer.max_epochs` and `codec.max_things` may be `null`, as in `experiment=own`:
-they are then chosen by the data.
+`data.epoch_size`, `data.normalize`, `trainer.max_epochs`, `codec.max_things`, `loss.center`, `loss.offset` and
+`loss.complexity` may be `null`, as in `experiment=own`: they are then chosen by the data.
 """
 
 LARGEST = """\

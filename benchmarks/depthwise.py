@@ -20,6 +20,7 @@ from benchmarks.measuring import at_least_one, in_turn, machine, write
 from benchmarks.training import Training, scenes
 from panoptic.models import backbone
 from panoptic.models.depthwise import convert_depthwise
+from panoptic.training.recipe import INSTANCE_WEIGHTS
 from panoptic.utils.malloc import keep_freed_memory
 
 LAYERS = [
@@ -58,7 +59,8 @@ def training_steps(size: tuple[int, int]) -> dict[str, Callable[[], Any]]:
         backbone.convert_depthwise = conversion
         torch.manual_seed(0)
         overrides = ("data.root=.", f"data.crop=[{size[0]},{size[1]}]", "codec.max_things=50")
-        steps[name] = Training(batch, *overrides, precision="bf16-mixed", name="own").step
+        weights = (f"{key}={weight}" for key, weight in INSTANCE_WEIGHTS.items())
+        steps[name] = Training(batch, *overrides, *weights, precision="bf16-mixed", name="own").step
     backbone.convert_depthwise = convert
     return steps
 

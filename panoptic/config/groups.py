@@ -216,7 +216,10 @@ class CodecConfig:
 
 @dataclass
 class LossConfig:
-    """See :class:`panoptic.losses.PanopticLoss`."""
+    """See :class:`panoptic.losses.PanopticLoss`.
+
+    With a weight of ``null``, training chooses it by the data; see :mod:`panoptic.training.recipe`.
+    """
 
     _target_: str = MISSING
     boundary_weight: float = MISSING
@@ -225,9 +228,9 @@ class LossConfig:
     dice: float = 0.0
     levels: float = 0.0
     semantic: float = MISSING
-    center: float = MISSING
-    offset: float = MISSING
-    complexity: float = MISSING
+    center: float | None = MISSING
+    offset: float | None = MISSING
+    complexity: float | None = MISSING
     class_weights: Any = None  # numbers by name; OmegaConf replaces no typed dict by None
 
 

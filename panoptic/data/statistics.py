@@ -23,6 +23,7 @@ class DataStatistics:
         most_things: Largest number of things in an image, of the images that were read.
         used_ranges: Share of the range of their numbers that images use, of some of them, ``None`` for numbers without
             a range; see :meth:`panoptic.data.bands.Reading.used_range`.
+        categories: Number of categories of the data set; 0 if unknown.
     """
 
     images: int
@@ -30,6 +31,7 @@ class DataStatistics:
     thing_sides: np.ndarray = field(default_factory=lambda: np.zeros(0))
     most_things: int = 0
     used_ranges: Sequence[float | None] = ()
+    categories: int = 0
 
 
 def statistics_of(source: Source, samples: int = 8) -> DataStatistics:
@@ -46,7 +48,8 @@ def statistics_of(source: Source, samples: int = 8) -> DataStatistics:
         if sample.segments is not None:
             areas = sample.segments.areas()
             sides.append(areas[things_of(sample.segments, source.labels.is_thing, areas)].numpy() ** 0.5)
-    return DataStatistics(len(source), sizes, np.concatenate(sides), max(map(len, sides)))
+    most, categories = max(map(len, sides)), source.labels.num_classes
+    return DataStatistics(len(source), sizes, np.concatenate(sides), most, categories=categories)
 
 
 def only_category(source: Source, samples: int = 8) -> str | None:

@@ -1,4 +1,4 @@
-"""Settings chosen by the data: crop, scales, steps, the limit of things and how numbers are read, with reasons.
+"""Settings chosen by the data: crop, scales, steps, weights, limits and how numbers are read, with reasons.
 
 A configuration that has ``null`` for one of them leaves it to the data; a value that is given stays.
 """
@@ -23,6 +23,14 @@ CROP_AREA = 512 * 1024
 USED_RANGE = 0.5
 """Median share of their range below which images are scaled by percentiles."""
 
+INSTANCE_WEIGHTS = {"loss.center": 0.5, "loss.offset": 0.2, "loss.complexity": 0.1}
+"""Weights of what is learned about instances, where semantics is no more than things and their background."""
+
+INSTANCE_SHARE = 0.25
+"""Factor of these weights for more categories, whose classes the shared layers have to tell apart."""
+
+FEW_CATEGORIES = 2
+
 TRIED_AREA, TRIED_IMAGES, TRIED_STEPS = 352 * 480, 367, 1000
 """Crop, images and steps that the recipe was found with; docs/experiments.md."""
 
@@ -37,7 +45,7 @@ class Choice(NamedTuple):
 def recipe(
     statistics: DataStatistics, batch_size: int = 4, crop: Sequence[int] | None = None, epochs: int | None = None
 ) -> dict[str, Choice]:
-    """Choose crop, scales, steps, the limit of things and the scaling of numbers for a data set.
+    """Choose crop, scales, steps, weights of losses, the limit of things and the scaling of numbers for a data set.
 
     Args:
         statistics: Statistics of the training split.
@@ -60,7 +68,7 @@ def recipe(
     choices["trainer.max_epochs"] = Choice(EPOCHS, "validations take little of the time")
     choices["codec.max_things"] = _max_things(statistics)
     choices["data.normalize"] = normalization(statistics)
-    return choices
+    return choices | _instance_weights(statistics)
 
 
 def _crop(statistics: DataStatistics) -> Choice:
@@ -101,6 +109,17 @@ def _max_things(statistics: DataStatistics) -> Choice:
     return Choice(max(2 * most, Codec.max_things), f"an image holds up to {most} things")
 
 
+def _instance_weights(statistics: DataStatistics) -> dict[str, Choice]:
+    found = statistics.categories
+    number = "one category" if found == 1 else f"{found} categories"
+    if 0 < found <= FEW_CATEGORIES:
+        share, reason = 1.0, f"{number}: instances are the harder part"
+    else:
+        number = f"{number}, more than {FEW_CATEGORIES}" if found else "the number of categories is not known"
+        share, reason = INSTANCE_SHARE, f"{number}: shared layers serve classes more"
+    return {key: Choice(share * weight, reason) for key, weight in INSTANCE_WEIGHTS.items()}
+
+
 def normalization(statistics: DataStatistics) -> Choice:
     """Choose how numbers of images become 8 bits; see :class:`panoptic.data.bands.Reading`.
 
@@ -128,7 +147,7 @@ def open_keys(config: DictConfig) -> list[str]:
         keys.append("codec.max_things")
     if "normalize" in config.data and config.data.normalize is None:  # only data from files has it
         keys.append("data.normalize")
-    return keys
+    return keys + [key for key in INSTANCE_WEIGHTS if OmegaConf.select(config, key, default=0.0) is None]
 
 
 def size_by_data(config: DictConfig, statistics: DataStatistics) -> tuple[DictConfig, dict[str, Choice]]:

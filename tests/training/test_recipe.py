@@ -17,7 +17,8 @@ from panoptic.data.statistics import DataStatistics
 from panoptic.training.recipe import open_keys, recipe, size_by_data, sized_by_data, table
 
 NUCLEI = Path(__file__).parents[2] / "examples" / "nuclei"
-STREET = DataStatistics(367, [(360, 480)] * 367, np.geomspace(4, 110, 3000))
+STREET = DataStatistics(367, [(360, 480)] * 367, np.geomspace(4, 110, 3000), categories=11)
+WEIGHTS = ["loss.center", "loss.offset", "loss.complexity"]
 
 
 def values(statistics: DataStatistics, **given) -> dict[str, object]:
@@ -39,6 +40,9 @@ def test_street_photos_get_what_was_found_with_them() -> None:
         "trainer.max_epochs": 4,
         "codec.max_things": 200,
         "data.normalize": "range",
+        "loss.center": 0.125,
+        "loss.offset": 0.05,
+        "loss.complexity": 0.025,
     }
     assert values(STREET, batch_size=8)["data.epoch_size"] == 2000  # 1000 steps of eight
 
@@ -47,11 +51,13 @@ def test_nuclei_get_about_what_the_quick_experiment_has() -> None:
     """Crops of 128 x 256, their own scale, 1560 steps of four."""
     found = read_statistics(NUCLEI / "panoptic_train.json", None)
     assert (found.images, set(found.sizes), len(found.thing_sides)) == (48, {(256, 256)}, 1359)
+    assert found.categories == 2
     chosen = values(found)
     height, width = chosen["data.crop"]
     assert 0.7 < height * width / (128 * 256) < 1.3
     assert chosen["data.scale"] == [1.0, 1.0]
     assert 1400 <= chosen["data.epoch_size"] * chosen["trainer.max_epochs"] / 4 <= 1700
+    assert [chosen[key] for key in WEIGHTS] == [0.5, 0.2, 0.1]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +88,23 @@ def test_more_images_and_small_crops_take_more_steps() -> None:
 @pytest.mark.parametrize(("most", "limit"), [(0, 200), (100, 200), (101, 202), (484, 968)])
 def test_twice_as_many_things_are_looked_for_as_an_image_holds(most: int, limit: int) -> None:
     assert values(DataStatistics(1, [(320, 320)], np.zeros(0), most))["codec.max_things"] == limit
+
+
+@pytest.mark.parametrize(
+    ("categories", "center", "reason"),
+    [
+        (0, 0.125, "the number of categories is not known: shared layers serve classes more"),
+        (1, 0.5, "one category: instances are the harder part"),
+        (2, 0.5, "2 categories: instances are the harder part"),
+        (3, 0.125, "3 categories, more than 2: shared layers serve classes more"),
+    ],
+)
+def test_instances_weigh_less_where_there_are_classes_to_tell_apart(
+    categories: int, center: float, reason: str
+) -> None:
+    chosen = recipe(DataStatistics(1, [(64, 64)], categories=categories))
+    assert chosen["loss.center"] == (center, reason)
+    assert [chosen[key].value for key in WEIGHTS] == pytest.approx([center, 0.4 * center, 0.2 * center])
 
 
 @pytest.mark.parametrize(
@@ -119,20 +142,22 @@ def test_what_is_not_known_is_left_as_it_was_found() -> None:
 
 def test_what_is_given_stays() -> None:
     config = composed("data.crop=[64,96]", "trainer.max_epochs=2")
-    assert open_keys(config) == ["data.scale", "data.epoch_size", "codec.max_things", "data.normalize"]
+    keys = ["data.scale", "data.epoch_size", "codec.max_things", "data.normalize", *WEIGHTS]
+    assert open_keys(config) == keys
     sized, chosen = size_by_data(config, STREET)
-    assert list(chosen) == ["data.scale", "data.epoch_size", "codec.max_things", "data.normalize"]
+    assert list(chosen) == keys
     assert (sized.data.crop, sized.trainer.max_epochs) == ([64, 96], 2)
     assert sized.data.epoch_size * 2 / 4 == 1600  # steps in all, whatever the number of epochs
     given = ("data.crop=[64,96]", "trainer.max_epochs=2", "data.scale=[1,1]")
-    assert open_keys(composed(*given)) == ["codec.max_things", "data.normalize"]
-    assert open_keys(composed(*given, "codec.max_things=50", "data.normalize=range")) == []
-    assert open_keys(composed(*given, "codec.max_things=50", "data=cityscapes")) == []  # which has no such key
+    assert open_keys(composed(*given)) == ["codec.max_things", "data.normalize", *WEIGHTS]
+    given += ("codec.max_things=50", "loss.center=1", "loss.complexity=0")
+    assert open_keys(composed(*given, "data.normalize=range")) == ["loss.offset"]
+    assert open_keys(composed(*given, "loss.offset=0", "data=cityscapes")) == []  # which has no data.normalize
     assert config.data.scale is None  # the original is as it was
     assert open_keys(sized) == []
 
     config = composed("data.epoch_size=40")
-    assert open_keys(config) == ["data.crop", "data.scale", "trainer.max_epochs", "codec.max_things", "data.normalize"]
+    assert "data.epoch_size" not in open_keys(config)
     assert size_by_data(config, STREET)[0].data.epoch_size == 40
 
 
@@ -144,7 +169,8 @@ def test_a_data_set_is_looked_at_and_told_of(capsys: pytest.CaptureFixture) -> N
     assert lines[1] == "  data.crop=[160,160]        images of 256x256, eight times the side of large things, 22"
     assert lines[5] == "  codec.max_things=200       an image holds up to 82 things"
     assert lines[6] == "  data.normalize=percentile  images use 35% of the range of their numbers, less than 50%"
-    assert len(lines) == 7
+    assert lines[7] == "  loss.center=0.5            2 categories: instances are the harder part"
+    assert len(lines) == 10
     again = sized_by_data(sized)
     assert again is sized
     assert capsys.readouterr().out == ""
@@ -153,7 +179,7 @@ def test_a_data_set_is_looked_at_and_told_of(capsys: pytest.CaptureFixture) -> N
 def test_synthetic_scenes_are_sized_by_some_of_them() -> None:
     sizes = {"height": 64, "width": 96, "train_size": 20, "val_size": 1, "test_size": 1}
     found = SyntheticData(0, **sizes, batch_size=1, crop=[32, 32], scale=[1.0, 1.0]).statistics()
-    assert (found.images, found.sizes) == (20, [(64, 96)] * 8)
+    assert (found.images, found.sizes, found.categories) == (20, [(64, 96)] * 8, 19)
     assert len(found.thing_sides) > 8
     assert 1 <= found.thing_sides.min() < found.thing_sides.max() < 96
 

@@ -46,7 +46,8 @@ def read_statistics(panoptic_json: Path, image_dir: Path | None, reading: Readin
     areas = [area for infos in of_images for info in infos if (area := _area(info)) > 0]
     most = max(map(len, of_images), default=0)
     used = [] if image_dir is None or reading is None else list(_used_ranges(image_dir, images.file_names, reading))
-    return DataStatistics(len(images.ids), sizes, np.sqrt(np.array(areas, np.float64)), most, used)
+    sides = np.sqrt(np.array(areas, np.float64))
+    return DataStatistics(len(images.ids), sizes, sides, most, used, labels.num_classes)
 
 
 def _segments(annotation: Any) -> list[dict[str, Any]]:
