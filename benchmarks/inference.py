@@ -11,6 +11,7 @@ import argparse
 import copy
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ from panoptic.utils.malloc import keep_freed_memory
 OURS, BACKBONE = "panoptic, adaptive, R50", "ResNet-50 backbone alone (timm)"
 
 SEPARABLE = ("model.semantic_head.separable=true", "model.instance_head.separable=true")
+NARROW = ("model.fpn.channels=96", "model.semantic_head.channels=96", "model.instance_head.channels=96")
+VARIANTS = {"separable heads": SEPARABLE, "96 channels": NARROW}
+"""Overrides of faster variants of the network, by what they are called."""
 
 
 def crowded(codec: Codec, batch: int, size: tuple[int, int], things: int, device: torch.device) -> Outputs:
@@ -95,6 +99,12 @@ def stages(predictor: Predictor, images: Tensor, decoded: Outputs) -> dict[str, 
     }
 
 
+def _predict(predictor: Predictor, images: Tensor, decoded: Outputs) -> None:
+    """Run the network on images, and decode other outputs."""
+    predictor.network(images)
+    predictor.codec.decode(decoded, tuple(images.shape[-2:]))
+
+
 @torch.inference_mode()
 def compare(
     size: tuple[int, int], batch: int, things: int, repeats: int, peers: list[str], compiled: bool
@@ -108,13 +118,12 @@ def compare(
     found = int((predictor.codec.decode(decoded).classes[0] == CITYSCAPES.names.index("car")).sum())
     assert found == things, f"expected {things} things to decode, found {found}"
 
-    def ours() -> None:
-        predictor.network(images)
-        predictor.codec.decode(decoded, size)
-
-    calls: dict[str, Callable[[], Any]] = {BACKBONE: lambda: network.backbone(normalized), OURS: ours}
-    _, separable = our_network(device, *SEPARABLE)
-    calls[f"{OURS}, separable heads"] = lambda: (separable.network(images), separable.codec.decode(decoded, size))
+    calls: dict[str, Callable[[], Any]] = {
+        BACKBONE: lambda: network.backbone(normalized),
+        OURS: partial(_predict, predictor, images, decoded),
+    }
+    for name, overrides in VARIANTS.items():
+        calls[f"{OURS}, {name}"] = partial(_predict, our_network(device, *overrides)[1], images, decoded)
     if compiled:
         other = copy.deepcopy(predictor.network)
         other.compile()
