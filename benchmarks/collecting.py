@@ -15,8 +15,10 @@ from benchmarks.measuring import read, write
 from benchmarks.recording import scores_of
 from panoptic.config.keys import differences, is_below
 
-SCORES = ("pq", "pq_things", "pq_stuff", "mean_iou", "mean_iou_stuff")
+SCORES = ("pq", "pq_things", "pq_stuff", "mean_iou")
 
+OF_TRAINING = ("mean_iou_stuff",)
+"""Further scores of the last validation, which ``evaluate`` does not write."""
 
 WITHOUT_EFFECT = ("seed", "logger", "name", "data.root", "study", "evaluation")
 """Keys that runs may differ in without another recipe."""
@@ -35,6 +37,7 @@ def run_figures(folders: Sequence[Path]) -> list[dict[str, Any]]:
             "seed": summary["config"]["seed"],
             "steps": summary["steps"],
             **{name: summary["last"][f"val/{name}"] for name in SCORES},
+            **{name: summary["last"][f"val/{name}"] for name in OF_TRAINING if f"val/{name}" in summary["last"]},
             **_with_chosen_decoding(folder, summary),
             **_on_test(folder),
         }
@@ -49,6 +52,7 @@ def _with_chosen_decoding(folder: Path, summary: dict[str, Any]) -> dict[str, An
     return {
         "data": Path(summary["config"]["data"]["root"]).name,
         "normalize": summary["config"]["data"].get("normalize", "range"),
+        "center": summary["config"]["loss"]["center"],
         "seconds": summary["seconds"],
         "decoding": summary["decoding"],
         "chosen": {name: scores_of(folder / "evaluate_val" / "scores.json")[name] for name in SCORES},

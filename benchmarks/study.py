@@ -198,6 +198,7 @@ def own_runs(report: dict[str, Any]) -> str:
         (
             run["data"],
             run["normalize"],
+            f"{run['center']:g}",
             str(run["seed"]),
             str(run["steps"]),
             f"{run['seconds'] / 60:.0f}",
@@ -209,8 +210,9 @@ def own_runs(report: dict[str, Any]) -> str:
         for run in report.get("runs", [])
     ]
     scores = ("PQ", "PQ things", "mean IoU")
-    columns = ("data", "normalize", "seed", "steps", "minutes", *scores, *(f"{n}, chosen" for n in scores), "chosen")
-    return table("Points on val", columns, rows or [(UNKNOWN, *[""] * 11)]).strip()
+    columns = ("data", "normalize", "loss.center", "seed", "steps", "minutes", *scores)
+    columns += (*(f"{n}, chosen" for n in scores), "chosen")
+    return table("Points on val", columns, rows or [(UNKNOWN, *[""] * 12)]).strip()
 
 
 def screened_fusions(report: dict[str, Any]) -> str:

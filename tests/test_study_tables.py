@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.collecting import run_figures
-from benchmarks.study import conclusion, confirmed_fusions, liveness, own_runs
+from benchmarks.study import conclusion, confirmed_fusions, liveness, own_runs, screened_recipes
 
 
 @pytest.mark.parametrize(
@@ -54,17 +54,20 @@ def test_runs_are_collected_by_what_differs_from_the_first(tmp_path: Path) -> No
     other = {"seed": 1, "loss": {"dice": 3.0}}
     other["model"] = {"fusion": {"_target_": "panoptic.models.AdaptiveFusion", "hidden": 64}}
     scores = {"val/pq": 0.5, "val/pq_things": 0.25, "val/pq_stuff": 0.75, "val/mean_iou": 0.625}
+    scores["val/mean_iou_stuff"] = 0.875
     for name, config in (("a", first), ("b", other)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "summary.json").write_text(json.dumps({"config": config, "steps": 8, "last": scores}))
     figures = run_figures([tmp_path / "a", tmp_path / "b"])
-    expected = {"steps": 8, "pq": 0.5, "pq_things": 0.25, "pq_stuff": 0.75, "mean_iou": 0.625}
+    expected = {"steps": 8, "pq": 0.5, "pq_things": 0.25, "pq_stuff": 0.75, "mean_iou": 0.625, "mean_iou_stuff": 0.875}
     assert figures[0] == {"settings": "", "seed": 0, **expected}
     assert figures[1] == {"settings": "model.fusion=AdaptiveFusion loss.dice=3.0", "seed": 1, **expected}
+    assert "| none | 0 | 50.0 | 25.0 | 75.0 | 62.5 | 87.5 |" in screened_recipes({"runs": figures})
 
 
 def test_runs_that_chose_their_decoding_have_scores_before_and_after(tmp_path: Path) -> None:
-    config = {"seed": 2, "data": {"root": "/somewhere/photos", "normalize": "percentile"}}
+    data = {"root": "/somewhere/photos", "normalize": "percentile"}
+    config = {"seed": 2, "data": data, "loss": {"center": 0.125}}
     last = {"val/pq": 0.5, "val/pq_things": 0.25, "val/pq_stuff": 0.75, "val/mean_iou": 0.625}
     decoding = {"peak_threshold": 0.4, "peak_window": 5, "thing_area": 24, "stuff_area": 0, "pq": 60.0}
     summary = {"config": config, "steps": 8, "seconds": 90.0, "last": last, "decoding": decoding}
@@ -76,4 +79,4 @@ def test_runs_that_chose_their_decoding_have_scores_before_and_after(tmp_path: P
     (tmp_path / "evaluate_val" / "scores.json").write_text(json.dumps(scores))
     report = {"runs": run_figures([tmp_path])}
     row = own_runs(report).splitlines()[-1]
-    assert row == "| photos | percentile | 2 | 8 | 2 | 50.0 | 25.0 | 62.5 | 60.0 | 40.0 | 65.0 | 0.4 5 24 0 |"
+    assert row == "| photos | percentile | 0.125 | 2 | 8 | 2 | 50.0 | 25.0 | 62.5 | 60.0 | 40.0 | 65.0 | 0.4 5 24 0 |"
